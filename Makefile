@@ -1,0 +1,62 @@
+# tattled: everything that is done to it. `make` alone says what there is.
+SHELL        := /bin/bash
+.SHELLFLAGS  := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VERSION  ?= $(shell packaging/version)
+FUZZTIME ?= 30s
+KILLS    ?= 200
+
+# -buildvcs=false: the version is put in here, and git refuses to tell of a tree that belongs to somebody else.
+BUILD    := go build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)'
+TOOL     := go tool -modfile=tools/go.mod
+SCRIPTS  := $(shell grep -rlE '^\#!(/bin/sh|/bin/bash|/usr/bin/env bash)' .ci bench e2e packaging tools 2>/dev/null) $(wildcard e2e/*.sh)
+
+.PHONY: help build run test lint bench fuzz crash deb e2e clean
+
+help: ## what there is
+	@echo 'tattled: a log record is received, an event is detected in it, judged, stored, and reported.'
+	@echo
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo 'The first two install what they miss (Debian, Ubuntu; as root). Where to read on: README.md, CONTRIBUTING.md.'
+
+run: build ## build and run it here: dry-run, page on http://127.0.0.1:9817, syslog on 127.0.0.1:5514, state in ./var
+	@mkdir -p var
+	bin/tattled run --config packaging/quickstart.yaml
+
+test: ## the whole test suite, with the race detector
+	@tools/need test
+	go test -race ./...
+
+lint: ## golangci-lint (.golangci.yml says why which), shellcheck
+	@tools/need lint
+	$(TOOL) golangci-lint run
+	shellcheck -x $(SCRIPTS)
+
+bench: build ## lines per second of each stage, and detection against a hand-written floor and the installed peers
+	go test -run '^$$' -bench . -benchmem ./receiver/... ./detect/... ./store/... ./daemon/...
+	bench/run
+
+fuzz: ## every fuzz target for FUZZTIME (30s)
+	@tools/need test
+	tools/fuzz $(FUZZTIME)
+
+crash: ## kill -9 the daemon KILLS times (200) and judge the books
+	@tools/need test
+	go test ./cmd/tattled -run TestCrash -count=1 -v -timeout 30m -crash.kills=$(KILLS)
+
+deb: build ## dist/tattled_VERSION_ARCH.deb
+	packaging/build-deb '$(VERSION)'
+
+e2e: ## install the .deb on a booted Debian, attack it, upgrade it, purge it (root; 0.6 GB below TMPDIR)
+	e2e/run
+
+clean: ## remove what was built, and the state of `make run`
+	rm -rf bin dist var
+
+build: ## the three programs, into bin/
+	@tools/need build
+	CGO_ENABLED=0 $(BUILD) -o bin/tattled ./cmd/tattled
+	CGO_ENABLED=0 $(BUILD) -o bin/abuseipdb-double ./cmd/abuseipdb-double
+	CGO_ENABLED=1 $(BUILD) -o bin/tattled-journal ./cmd/tattled-journal
