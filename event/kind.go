@@ -1,0 +1,70 @@
+package event
+
+import "fmt"
+
+// Kind is the sort of an event. Its text form is part of the command line, the configuration and the metrics.
+type Kind uint8
+
+// The kinds. Zero is no kind.
+const (
+	AuthFailure Kind = iota + 1
+	AuthSuccess
+	FirewallBlock
+	FirewallAccept
+	Ban
+	Probe
+	WebAttack
+	MailAbuse
+	kindEnd
+)
+
+// Kinds lists every kind, in order.
+func Kinds() []Kind {
+	var all []Kind
+	for k := AuthFailure; k < kindEnd; k++ {
+		all = append(all, k)
+	}
+	return all
+}
+
+func (k Kind) String() string {
+	switch k {
+	case AuthFailure:
+		return "auth-failure"
+	case AuthSuccess:
+		return "auth-success"
+	case FirewallBlock:
+		return "firewall-block"
+	case FirewallAccept:
+		return "firewall-accept"
+	case Ban:
+		return "ban"
+	case Probe:
+		return "probe"
+	case WebAttack:
+		return "web-attack"
+	case MailAbuse:
+		return "mail-abuse"
+	default:
+		return fmt.Sprintf("kind(%d)", uint8(k))
+	}
+}
+
+// MarshalText writes the kind's name. It fails on a value that is no kind.
+func (k Kind) MarshalText() ([]byte, error) {
+	if k == 0 || k >= kindEnd {
+		return nil, fmt.Errorf("no such kind: %d", uint8(k))
+	}
+	return []byte(k.String()), nil
+}
+
+// UnmarshalText reads a kind's name.
+func (k *Kind) UnmarshalText(text []byte) error {
+	for _, known := range Kinds() {
+		if known.String() == string(text) {
+			*k = known
+			return nil
+		}
+	}
+	return fmt.Errorf("no such kind: %q (one of %v)", text, Kinds())
+}

@@ -1,0 +1,51 @@
+package event
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Report is what is due to be told about one address to one destination: counts, times and ports, judged by a policy.
+// What a destination makes of it is the destination's business; AbuseIPDB, for one, never sees Line, User, Host or
+// Reporter.
+type Report struct {
+	// ID names the report for ever: the same judgement, made again after a crash, has the same ID.
+	ID          string
+	Destination string // "abuseipdb", "mail", "webhook"
+	Policy      string // the policy that was reached
+	Judged      time.Time
+
+	Addr       netip.Addr
+	Kind       Kind
+	Service    string
+	Rule       string
+	Categories []int
+
+	First, Last time.Time // the span of the events counted, by their own time
+	Count       int       // events counted; at least 1
+	Users       int       // distinct accounts tried, as far as they were kept apart
+	Ports       []uint16  // ports of ours that were tried, ascending, at most 16
+	Proto       Proto
+	Place       Place
+
+	Reputation *Reputation // a condition on the address's score, to be asked before sending; nil for none
+	// Score is the address's AbuseIPDB confidence score as it was found before sending, 0 to 100; nil if it was not asked
+	// for or is not known. The courier sets it for the sender; in the store it is nil.
+	Score *int
+
+	// For the operator's eyes only.
+	User     string
+	Host     string
+	Reporter string
+	Line     string // the record that reached the threshold
+}
+
+// Reputation is a condition on an address's AbuseIPDB confidence score.
+type Reputation struct {
+	MinScore int           // 0 to 100
+	MaxScore int           // MinScore to 100
+	MaxAge   time.Duration // how old the reports behind the score may be: 1 to 365 days
+}
+
+// Holds reports whether score lies within the condition.
+func (r Reputation) Holds(score int) bool { return score >= r.MinScore && score <= r.MaxScore }
