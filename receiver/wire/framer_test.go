@@ -1,0 +1,204 @@
+package wire
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// fataler is what *testing.T and *rapid.T have in common.
+type fataler interface {
+	Helper()
+	Fatalf(format string, args ...any)
+}
+
+// frames runs stream through a Framer, shown in pieces of the sizes that next gives, through a window of Need bytes, and
+// returns what came out as text: "frame:abc".
+func frames(t fataler, limit int, stream []byte, next func() int) []string {
+	t.Helper()
+	f := Framer{Max: limit}
+	names := [...]string{Frame: "frame", Cut: "cut", Bad: "bad"}
+	var out []string
+	start, shown := 0, 0
+	for {
+		eof := shown == len(stream)
+		buf := stream[start:shown]
+		frame, n, state := f.Next(buf, eof)
+		if n < 0 || n > len(buf) || !within(buf, frame) || len(frame) > limit && state != Bad {
+			t.Fatalf("Next(%q) = %q, %d, %d", buf, frame, n, state)
+		}
+		start += n
+		if state != More {
+			if n == 0 {
+				t.Fatalf("Next(%q) gave a frame and no progress", buf)
+			}
+			out = append(out, names[state]+":"+string(frame))
+			continue
+		}
+		if eof {
+			if start != len(stream) {
+				t.Fatalf("%q is left at the end", stream[start:])
+			}
+			return out
+		}
+		if n == 0 && len(buf) >= f.Need() {
+			t.Fatalf("Next wants more than Need() = %d bytes: %q", f.Need(), buf)
+		}
+		shown = min(len(stream), shown+max(1, next()), start+f.Need())
+	}
+}
+
+func whole(t testing.TB, max int, stream string) []string {
+	return frames(t, max, []byte(stream), func() int { return len(stream) })
+}
+
+func TestFramer(t *testing.T) {
+	long := strings.Repeat("x", 30)
+	for name, c := range map[string]struct {
+		stream string
+		want   []string
+	}{
+		"nothing":                   {"", nil},
+		"lines":                     {"<1>a\n<1>b\r\n<1>c", []string{"frame:<1>a", "frame:<1>b", "frame:<1>c"}},
+		"empty lines":               {"\n\r\na\n", []string{"frame:", "frame:", "frame:a"}},
+		"counted":                   {"4 <1>a5 <1>bc", []string{"frame:<1>a", "frame:<1>bc"}},
+		"counted, with LF inside":   {"6 <1>a\nb4 <1>c", []string{"frame:<1>a\nb", "frame:<1>c"}},
+		"counted, LF at the end":    {"5 <1>a\n5 <1>b\n", []string{"frame:<1>a", "frame:<1>b"}},
+		"counted, then LF line":     {"5 <38>x<38>MIXED\n4 <1>a", []string{"frame:<38>x", "frame:<38>MIXED", "frame:<1>a"}},
+		"count too short":           {"3 <38>SHORT\n", []string{"frame:<38", "frame:>SHORT"}},
+		"count ends early":          {"9 <1>a", []string{"bad:<1>a"}},
+		"count 0":                   {"0 <38>x\n", []string{"frame:0 <38>x"}},
+		"leading zero":              {"05 <38>x\n", []string{"frame:05 <38>x"}},
+		"negative":                  {"-5 <38>x\n-1 x\n", []string{"frame:-5 <38>x", "frame:-1 x"}},
+		"plus":                      {"+5 <38>x\n", []string{"frame:+5 <38>x"}},
+		"seven digits":              {"1000000 <38>x\n", []string{"frame:1000000 <38>x"}},
+		"2^63-1":                    {"9223372036854775807 x\n", []string{"cut:9223372036854775"}},
+		"2^64+1":                    {"18446744073709551617 <38>x", []string{"cut:1844674407370955"}},
+		"ten thousand digits":       {strings.Repeat("1", 10000) + " <38>x\n<1>a\n", []string{"cut:1111111111111111", "frame:<1>a"}},
+		"digits and no more":        {"12", []string{"frame:12"}},
+		"count and no more":         {"12 ", []string{"frame:12 "}},
+		"a number begins a line":    {"22 files gone\n3 <a\n", []string{"frame:22 files gone", "frame:<a"}},
+		"long line":                 {"<1>" + long + "\n<1>a\n", []string{"cut:<1>xxxxxxxxxxxxx", "frame:<1>a"}},
+		"line of exactly the limit": {long[:16] + "\na\n", []string{"frame:" + long[:16], "frame:a"}},
+		"line of one more":          {long[:17] + "\na\n", []string{"cut:" + long[:16], "frame:a"}},
+		"long line without end":     {long, []string{"cut:" + long[:16]}},
+		"long counted":              {"20 <1>" + long[:17] + "4 <1>a", []string{"cut:<1>xxxxxxxxxxxxx", "frame:<1>a"}},
+		"long counted ends early":   {"999999 <1>" + long, []string{"cut:<1>xxxxxxxxxxxxx"}},
+		"long count behind a line":  {"<1>a\n999999 <1>b\n<1>c\n", []string{"frame:<1>a", "frame:999999 <1>b", "frame:<1>c"}},
+		"NUL ends":                  {"<1>a\x00<1>b\x00", []string{"frame:<1>a", "frame:<1>b"}},
+		"NUL ends, then LF":         {"<1>a\x00<1>b\n<1>c\x00", []string{"frame:<1>a", "frame:<1>b", "frame:<1>c"}},
+		"LF NUL":                    {"<1>a\n\x00<1>b\n\x00", []string{"frame:<1>a", "frame:<1>b"}},
+		"NUL is text behind an LF":  {"<1>a\n<1>b\x00<1>c\n", []string{"frame:<1>a", "frame:<1>b\x00<1>c"}},
+		"NUL behind counted":        {"4 <1>a\x004 <1>b\x00", []string{"frame:<1>a", "frame:<1>b"}},
+	} {
+		if got := whole(t, 16, c.stream); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %q\n got %q\nwant %q", name, c.stream, got, c.want)
+		}
+	}
+}
+
+// streams draws hostile streams: pieces that framing turns on, put together at random.
+func streams() *rapid.Generator[[]byte] {
+	piece := rapid.OneOf(
+		rapid.SampledFrom([]string{"\n", "\r\n", "\x00", "<", "<1>", " ", "4 <1>a", "20 <1>", "7 ", "999999 <", "0", "-1 x", "x"}),
+		rapid.Map(rapid.IntRange(0, 40), func(n int) string { return strings.Repeat("y", n) }),
+		rapid.Map(rapid.IntRange(0, 99), func(n int) string { return fmt.Sprint(n, " <") }),
+	)
+	return rapid.Map(rapid.SliceOfN(piece, 0, 30), func(all []string) []byte { return []byte(strings.Join(all, "")) })
+}
+
+// However a stream is cut into reads, the frames are the same.
+func TestFramesDoNotDependOnReads(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		stream := streams().Draw(t, "stream")
+		max := rapid.IntRange(1, 24).Draw(t, "max")
+		checkSplits(t, max, stream, rapid.Uint64().Draw(t, "seed"))
+	})
+}
+
+func checkSplits(t fataler, max int, stream []byte, seed uint64) {
+	t.Helper()
+	random := rand.New(rand.NewPCG(seed, 1))
+	all := frames(t, max, stream, func() int { return len(stream) })
+	for _, next := range []func() int{func() int { return 1 }, func() int { return random.IntN(2 * max) }} {
+		if got := frames(t, max, stream, next); !slices.Equal(got, all) {
+			t.Fatalf("max %d, %q\nin pieces %q\nat once   %q", max, stream, got, all)
+		}
+	}
+}
+
+// A line of a gigabyte costs one cut frame and no memory.
+func TestGiantLine(t *testing.T) {
+	f := Framer{Max: 8 << 10}
+	block := bytes.Repeat([]byte("A"), 1<<20)
+	cut, held := 0, 0
+	for range 1024 {
+		for rest := block; len(rest) > 0; {
+			_, n, s := f.Next(rest, false)
+			if s == Cut {
+				cut++
+			}
+			if n == 0 {
+				held++
+				break
+			}
+			rest = rest[n:]
+		}
+	}
+	if cut != 1 || held != 0 {
+		t.Errorf("%d frames, %d blocks held", cut, held)
+	}
+	f.Next([]byte("A\n"), false)
+	if frame, _, s := f.Next([]byte("<1>a\n"), false); s != Frame || string(frame) != "<1>a" {
+		t.Errorf("behind the giant: %q, %d", frame, s)
+	}
+}
+
+func TestFramerAllocatesNothing(t *testing.T) {
+	stream := []byte("<1>a\n4 <1>b<1>c\r\n" + strings.Repeat("x", 100) + "\n")
+	f := Framer{Max: 16}
+	if n := testing.AllocsPerRun(100, func() {
+		for rest := stream; len(rest) > 0; {
+			_, n, _ := f.Next(rest, false)
+			rest = rest[n:]
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func FuzzFramer(f *testing.F) {
+	for _, seed := range []string{
+		"<1>a\n<1>b\r\n", "4 <1>a5 <1>bc", "-1 x", "-5 x", "9223372036854775807 x", "18446744073709551617 <38>x", "0 <38>x",
+		"05 <38>x", "999999999 <38>x", "3 <38>SHORT\n", "<1>a\x00<1>b\x00", "12", "20 <1>xxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+	} {
+		f.Add([]byte(seed), uint8(16), uint64(1))
+	}
+	f.Fuzz(func(t *testing.T, stream []byte, max uint8, seed uint64) {
+		checkSplits(t, int(max)+1, stream, seed)
+	})
+}
+
+func BenchmarkFramer(b *testing.B) {
+	line := benchmarks["rfc3164"]
+	for name, one := range map[string]string{"lines": line + "\n", "counted": fmt.Sprintf("%d %s", len(line), line)} {
+		b.Run(name, func(b *testing.B) {
+			stream := []byte(strings.Repeat(one, 500))
+			f := Framer{Max: 8 << 10}
+			rest := stream
+			b.SetBytes(int64(len(one)))
+			b.ReportAllocs()
+			for b.Loop() {
+				_, n, _ := f.Next(rest, false)
+				if rest = rest[n:]; len(rest) == 0 {
+					rest = stream
+				}
+			}
+		})
+	}
+}
