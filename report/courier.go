@@ -1,0 +1,307 @@
+package report
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"tattled/event"
+	"tattled/store"
+)
+
+// DefaultRate is how many attempts a second a Courier makes at most, if Options say nothing.
+const DefaultRate = 10
+
+const (
+	// grace is how long an attempt under way may go on after the Courier was told to stop.
+	grace = 5 * time.Second
+	// hopeless is how long an item waits for a score that cannot be had; then it is sent without.
+	hopeless = time.Hour
+	// recheck bounds a wait that ends at a time of the clock, so that a clock that was set is noticed.
+	recheck = time.Minute
+	// shortest keeps an answer that something was due already from becoming a busy loop.
+	shortest = 10 * time.Millisecond
+	// refusable is how long the destination can tell a duplicate: AbuseIPDB's 15 minutes.
+	refusable = 15 * time.Minute
+)
+
+// outbox is what a Courier needs of *store.Outbox: see there for what each method promises.
+type outbox interface {
+	Recover(ctx context.Context, now time.Time, uncertain store.Uncertain) (store.Recovered, error)
+	Claim(ctx context.Context, now time.Time) (item store.Item, ok bool, next time.Time, err error)
+	Settle(ctx context.Context, id string, s store.Settlement) error
+	Changed() <-chan struct{}
+}
+
+// Options are a Courier's settings. The zero value of each is good, but for Logger.
+type Options struct {
+	// Rate is how many attempts a second are made at most; a second's worth may be made at once. Default: DefaultRate
+	Rate float64
+	// Uncertain says what becomes of an item of which nobody knows whether it arrived, once the destination can no longer
+	// tell a duplicate.
+	Uncertain store.Uncertain
+	// Reputation is asked before an item with a condition is sent; nil sends it as if the score were unknown.
+	Reputation *Reputation
+	// Allowed is asked before every attempt, because trusted networks may have changed since the judgement. It returns why
+	// the report must not be sent, "" if it may; nil allows all.
+	Allowed func(r *event.Report) string
+	// Note and PutNote keep, over a restart, until when the destination is closed (store.Store.Note,
+	// store.Committer.PutNote). Nil keeps nothing.
+	Note    func(key string) []byte
+	PutNote func(ctx context.Context, key string, value []byte) error
+	// OnSettled is told what became of each attempt, after that was made durable. It must not block.
+	OnSettled func(item store.Item, out Outcome)
+	// Observe is told how long a report took from its judgement to the destination's yes. It must not block.
+	Observe func(latency time.Duration)
+	// Logger is told when the destination fails, works again, closes, and what it rejects.
+	Logger *slog.Logger
+}
+
+// Courier brings the items of one destination to its Sender, one at a time.
+type Courier struct {
+	sender  Sender
+	outbox  outbox
+	o       Options
+	limiter *rate.Limiter
+	health  health
+
+	counts   [resultEnd]atomic.Uint64
+	standing atomic.Pointer[Standing]
+}
+
+// NewCourier returns a courier from o, the outbox of s.Destination(), to s. It starts nothing.
+func NewCourier(s Sender, o outbox, options Options) *Courier {
+	if !(options.Rate > 0) {
+		options.Rate = DefaultRate
+	}
+	c := &Courier{sender: s, outbox: o, o: options}
+	c.limiter = rate.NewLimiter(rate.Limit(options.Rate), max(1, int(options.Rate)))
+	c.standing.Store(&Standing{Open: true})
+	return c
+}
+
+// Destination returns the sender's.
+func (c *Courier) Destination() string { return c.sender.Destination() }
+
+// Count returns how many attempts came out as r.
+func (c *Courier) Count(r Result) uint64 {
+	if r >= resultEnd {
+		return 0
+	}
+	return c.counts[r].Load()
+}
+
+// Run carries until ctx ends. An attempt that is then under way may go on for five seconds; if its answer has not come
+// by then its item stays claimed, and the next Run finds it so. What is settled until then is written down, so the store
+// must outlive the Courier. Run returns nil when ctx ended and an error when the store does not take what it must keep.
+func (c *Courier) Run(ctx context.Context) error {
+	c.restore(time.Now())
+	recovered, err := c.outbox.Recover(ctx, time.Now(), c.o.Uncertain)
+	if err != nil {
+		return c.ended(ctx, fmt.Errorf("recover the outbox of %s: %w", c.Destination(), err))
+	}
+	if recovered.Again+recovered.Dropped > 0 {
+		c.o.Logger.Warn("reports were under way when tattled ended", "destination", c.Destination(),
+			"sent_again", recovered.Again, "dropped", recovered.Dropped)
+	}
+	for ctx.Err() == nil {
+		until, idle, err := c.step(ctx)
+		if err != nil {
+			return c.ended(ctx, err)
+		}
+		if idle {
+			c.wait(ctx, until)
+		}
+	}
+	return nil
+}
+
+// ended hides an error that only says that everything is stopping.
+func (c *Courier) ended(ctx context.Context, err error) error {
+	if ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, store.ErrStopped)) {
+		return nil
+	}
+	return err
+}
+
+// wait waits until a time (zero: no time), a new item, or the end.
+func (c *Courier) wait(ctx context.Context, until time.Time) {
+	var due <-chan time.Time
+	if !until.IsZero() {
+		timer := time.NewTimer(min(max(time.Until(until), shortest), recheck))
+		defer timer.Stop()
+		due = timer.C
+	}
+	select {
+	case <-ctx.Done():
+	case <-c.outbox.Changed():
+	case <-due:
+	}
+}
+
+// step makes at most one attempt. idle says that there was none to make; then until is when to look again, zero for when
+// something is added.
+func (c *Courier) step(ctx context.Context) (until time.Time, idle bool, err error) {
+	now := time.Now()
+	c.health.rekey(c.scope())
+	if until := c.health.resume; now.Before(until) {
+		return until, true, nil
+	}
+	if tokens := c.limiter.TokensAt(now); tokens < 1 {
+		return now.Add(time.Duration((1 - tokens) / c.o.Rate * float64(time.Second))), true, nil
+	}
+	going, cancel := outlive(ctx)
+	defer cancel()
+	item, ok, next, err := c.outbox.Claim(going, now)
+	switch {
+	case errors.Is(err, store.ErrFull):
+		return now.Add(time.Second), true, nil
+	case err != nil:
+		return now, true, fmt.Errorf("claim an item for %s: %w", c.Destination(), err)
+	case !ok:
+		return next, true, nil
+	case ctx.Err() != nil: // not begun: give it back as it was
+		return now, true, c.outbox.Settle(going, item.ID, store.Settlement{State: store.Pending, At: now, RetryAt: now, Detail: item.Detail})
+	}
+	return now, false, c.attempt(going, item, now)
+}
+
+// outlive returns a context that ends grace after ctx.
+func outlive(ctx context.Context) (context.Context, context.CancelFunc) {
+	out, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		timer := time.NewTimer(grace)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			cancel()
+		case <-out.Done():
+		}
+	})
+	return out, func() {
+		stop()
+		cancel()
+	}
+}
+
+// attempt does what is to be done with a claimed item, and settles it.
+func (c *Courier) attempt(ctx context.Context, item store.Item, now time.Time) error {
+	if out := c.speaksAgainst(&item, now); out.Result != 0 {
+		return c.settle(ctx, item, out)
+	}
+	c.limiter.AllowN(now, 1)
+	if out := c.condition(ctx, &item, now); out.Result != 0 {
+		return c.settle(ctx, item, out)
+	}
+	out := c.sender.Send(ctx, &item.Report)
+	if ctx.Err() != nil && out.Result == Later {
+		return ctx.Err() // cut off by the end: the item stays claimed, which says that it may have arrived
+	}
+	return c.settle(ctx, item, c.health.note(out, c.scope(), time.Now()))
+}
+
+// speaksAgainst says whether an item must not be sent any more; the zero Outcome if it may.
+func (c *Courier) speaksAgainst(item *store.Item, now time.Time) Outcome {
+	if c.o.Allowed != nil {
+		if reason := c.o.Allowed(&item.Report); reason != "" {
+			return Outcome{Result: Dismissed, Detail: Harmless(reason, MaxDetail)}
+		}
+	}
+	if since := unanswered(item.Detail); !since.IsZero() && c.o.Uncertain == store.Drop && now.Sub(since) >= refusable {
+		return Outcome{Result: Expired, Detail: Harmless(item.Detail, MaxDetail)}
+	}
+	return Outcome{}
+}
+
+// condition asks for the address's score where the policy wants it. The zero Outcome says that the item is to be sent;
+// what was found is then in its Score.
+func (c *Courier) condition(ctx context.Context, item *store.Item, now time.Time) Outcome {
+	wanted := item.Report.Reputation
+	if wanted == nil || c.o.Reputation == nil {
+		return Outcome{}
+	}
+	score, known, err := c.o.Reputation.Check(ctx, item.Report.Addr, wanted.MaxAge)
+	switch waited := now.Sub(item.Report.Judged); {
+	case err != nil && waited >= 0 && waited < hopeless:
+		out := Outcome{Result: Later, Until: now.Add(maxPause), Detail: Harmless("the score is not known yet: "+err.Error(), MaxDetail)}
+		if busy, ok := errors.AsType[*Unavailable](err); ok {
+			out.Until = busy.Until
+		}
+		if last := item.Report.Judged.Add(hopeless); out.Until.After(last) {
+			out.Until = last
+		}
+		return out
+	case err != nil, !known:
+		return Outcome{}
+	case !wanted.Holds(score):
+		return Outcome{Result: Dismissed, Detail: fmt.Sprintf("the score is %d, the policy wants %d to %d", score, wanted.MinScore, wanted.MaxScore)}
+	default:
+		item.Report.Score = &score
+		return Outcome{}
+	}
+}
+
+// settle writes down what became of an attempt, and tells.
+func (c *Courier) settle(ctx context.Context, item store.Item, out Outcome) error {
+	now := time.Now()
+	s := store.Settlement{State: state(out.Result), At: now, Detail: out.Detail}
+	if s.State == store.Pending {
+		s.Detail = keepUnanswered(item.Detail, out, now)
+		s.RetryAt = c.health.retryAt(item, out, unanswered(s.Detail), now)
+	}
+	for {
+		err := c.outbox.Settle(ctx, item.ID, s)
+		if err == nil {
+			break
+		}
+		if errors.Is(err, store.ErrNotClaimed) { // let go of meanwhile, for want of room
+			c.o.Logger.Warn("an item was settled without its courier", "destination", c.Destination(), "id", item.ID, "result", out.Result.String())
+			break
+		}
+		if !errors.Is(err, store.ErrFull) {
+			return fmt.Errorf("settle %s for %s: %w", item.ID, c.Destination(), err)
+		}
+		select { // it was sent: that must be written down before anything else is
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Second):
+		}
+	}
+	c.counts[out.Result].Add(1)
+	if latency := now.Sub(item.Report.Judged); c.o.Observe != nil && latency >= 0 && (out.Result == Delivered || out.Result == Duplicate) {
+		c.o.Observe(latency)
+	}
+	if out.Result == Rejected {
+		c.o.Logger.Warn("a report was rejected", "destination", c.Destination(), "id", item.ID, "address", item.Report.Addr, "detail", out.Detail)
+	}
+	c.publish(ctx)
+	if c.o.OnSettled != nil {
+		c.o.OnSettled(item, out)
+	}
+	return nil
+}
+
+// state returns the state in which a result leaves an item.
+func state(r Result) store.State {
+	switch r {
+	case Delivered:
+		return store.Delivered
+	case DryRun:
+		return store.DryRun
+	case Duplicate:
+		return store.Duplicate
+	case Rejected:
+		return store.Rejected
+	case Dismissed:
+		return store.Dismissed
+	case Expired:
+		return store.Expired
+	default:
+		return store.Pending
+	}
+}

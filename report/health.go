@@ -1,0 +1,218 @@
+package report
+
+import (
+	"context"
+	"encoding/json"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"tattled/store"
+)
+
+// The bounds of waiting.
+const (
+	minPause = time.Second
+	// maxPause bounds the pause after the destination failed. It is short, because all that waits is to be through within
+	// a minute after an outage; with it, an outage costs some six requests a minute.
+	maxPause = 20 * time.Second
+	// maxBackOff bounds how long one item is put off that fails while others do not.
+	maxBackOff = 5 * time.Minute
+	// maxClosed bounds a closing: quotas are daily.
+	maxClosed = 25 * time.Hour
+)
+
+// health is what a Courier knows about its destination. It keeps two things apart: a destination that fails is asked
+// again soon, with any item, and seldom; an item that fails while the destination works is put off by itself.
+type health struct {
+	works    bool      // the last answer proved that the destination works
+	worked   bool      // so it was before the last answer
+	failures int       // attempts in a row without such an answer
+	since    time.Time // the first of them
+	resume   time.Time // no attempt before
+	closed   bool      // the destination said so
+	named    bool      // it said until when: resume is kept over a restart
+	scope    string    // what the closing is about, see Courier.scope
+	detail   string
+}
+
+// note takes in what an attempt came out as, and returns it.
+func (h *health) note(out Outcome, scope string, now time.Time) Outcome {
+	h.worked = h.works
+	switch {
+	case out.Result.proves() || out.Result == DryRun:
+		*h = health{works: out.Result != DryRun}
+	case out.Result == Later || out.Result == Closed:
+		if h.failures == 0 {
+			h.since = now
+		}
+		h.works = false
+		h.failures++
+		h.closed, h.named, h.scope, h.detail = out.Result == Closed, false, scope, out.Detail
+		h.resume = now.Add(jitter(h.failures, maxPause))
+		if h.closed && out.Until.After(now) {
+			h.named, h.resume = true, earlier(out.Until, now.Add(maxClosed))
+		}
+	}
+	return out
+}
+
+// rekey opens what was closed for another scope: a new key has a quota of its own.
+func (h *health) rekey(scope string) {
+	if h.closed && h.scope != scope {
+		*h = health{}
+	}
+}
+
+// retryAt returns when an item that came out as out is to be tried again. While the destination fails, an item waits
+// little longer than the pause, the more often tried the longer, so that others get their turn.
+//
+// An item that may have arrived, since a time in doubt, keeps its place in the queue for a while: it must be asked about
+// again while the destination can still tell a duplicate, however many wait behind it.
+func (h *health) retryAt(item store.Item, out Outcome, doubt, now time.Time) time.Time {
+	attempts := item.Attempts
+	switch {
+	case !doubt.IsZero() && now.Sub(doubt) < refusable && attempts <= 10:
+		return earlier(item.Created, now)
+	case out.Result == Closed:
+		return now // the destination is closed, the item is not at fault
+	case out.Until.After(now):
+		return earlier(out.Until, now.Add(maxClosed))
+	case h.worked:
+		return now.Add(jitter(attempts, maxBackOff))
+	default:
+		turn := time.Duration(min(attempts, int(maxPause/time.Second))) * time.Second
+		return later(h.resume, now).Add(turn)
+	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// jitter returns a random span up to 2^n seconds and limit, at least minPause: exponential back-off with full jitter.
+func jitter(n int, limit time.Duration) time.Duration {
+	most := min(time.Second<<min(max(n, 1), 20), limit)
+	return minPause + rand.N(most-minPause+1)
+}
+
+// Standing is how a Courier's destination stands, for health, page and metrics.
+type Standing struct {
+	Open   bool      // the last attempt gave no cause to wait
+	Closed bool      // the destination takes nothing until somebody or something changes (key, quota, URL); else it merely fails
+	Since  time.Time // since when it has not been open
+	Until  time.Time // when it will be tried again
+	Detail string    // why, harmless to show
+}
+
+// Standing returns how the destination stands.
+func (c *Courier) Standing() Standing { return *c.standing.Load() }
+
+// publish makes the destination's standing known if it changed: in Standing, in the log, and, so that it holds over a
+// restart, in the store.
+func (c *Courier) publish(ctx context.Context) {
+	was, h := c.Standing(), &c.health
+	now := Standing{Open: h.resume.IsZero(), Closed: h.closed, Since: h.since, Until: h.resume, Detail: h.detail}
+	if was == now {
+		return
+	}
+	c.standing.Store(&now)
+	switch {
+	case now.Open:
+		c.o.Logger.Info("the destination takes reports again", "destination", c.Destination())
+	case was.Open || was.Closed != now.Closed || was.Detail != now.Detail && now.Closed:
+		c.o.Logger.Warn("the destination takes no reports", "destination", c.Destination(), "closed", now.Closed, "detail", now.Detail, "until", now.Until)
+	}
+	if h.named || now.Open && was.Closed {
+		c.keep(ctx)
+	}
+}
+
+// closing is the note about a closing, as it is kept in the store.
+type closing struct {
+	Until  time.Time `json:"until"`
+	Since  time.Time `json:"since"`
+	Scope  string    `json:"scope,omitempty"`
+	Detail string    `json:"detail"`
+}
+
+func (c *Courier) noteKey() string { return "closed/" + c.Destination() }
+
+// keep writes the closing down, or that there is none. If that fails, a restart costs one attempt that is refused; and a
+// store that fails will show it at the next item.
+func (c *Courier) keep(ctx context.Context) {
+	if c.o.PutNote == nil {
+		return
+	}
+	var value []byte
+	if h := &c.health; h.named {
+		value, _ = json.Marshal(closing{Until: h.resume.Round(0), Since: h.since.Round(0), Scope: h.scope, Detail: h.detail})
+	}
+	if err := c.o.PutNote(ctx, c.noteKey(), value); err != nil {
+		c.o.Logger.Warn("could not keep until when the destination is closed", "destination", c.Destination(), "error", err)
+	}
+}
+
+// restore takes up a closing that was kept.
+func (c *Courier) restore(now time.Time) {
+	if c.o.Note == nil {
+		return
+	}
+	var was closing
+	if json.Unmarshal(c.o.Note(c.noteKey()), &was) != nil || !was.Until.After(now) || was.Scope != c.scope() {
+		return
+	}
+	c.health = health{
+		failures: 1, since: was.Since, resume: earlier(was.Until, now.Add(maxClosed)),
+		closed: true, named: true, scope: was.Scope, detail: Harmless(was.Detail, MaxDetail),
+	}
+	c.standing.Store(&Standing{Closed: true, Since: was.Since, Until: c.health.resume, Detail: c.health.detail})
+}
+
+// scope says what a closing is about, if the sender tells: with another key or server it is void.
+func (c *Courier) scope() string {
+	if s, ok := c.sender.(interface{ Scope() string }); ok {
+		return s.Scope()
+	}
+	return ""
+}
+
+// unansweredMark begins the Detail of an item of which nobody knows whether it arrived, with the time of the first such
+// attempt. It is kept through the attempts that follow.
+const unansweredMark = "unanswered since "
+
+// unanswered returns since when it is not known whether an item arrived, zero if it is known.
+func unanswered(detail string) time.Time {
+	rest, marked := strings.CutPrefix(detail, unansweredMark)
+	if !marked {
+		return time.Time{}
+	}
+	text, _, _ := strings.Cut(rest, " ")
+	since, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return time.Time{}
+	}
+	return since
+}
+
+// keepUnanswered returns the detail for an item that is to be tried again, after it had the detail was.
+func keepUnanswered(was string, out Outcome, now time.Time) string {
+	since := unanswered(was)
+	if since.IsZero() && out.Unanswered {
+		since = now
+	}
+	if since.IsZero() {
+		return out.Detail
+	}
+	return unansweredMark + since.UTC().Format(time.RFC3339) + " " + out.Detail
+}

@@ -1,0 +1,97 @@
+// Package report brings what is due to where it is due: a Courier takes items from the store's outbox, one after the
+// other, asks the address's reputation where a policy wants it, hands the report to a Sender and writes down what became
+// of it. It keeps the pace, backs off, and stays closed where a destination said so. It judges nothing (policy does) and
+// keeps nothing (store does). daemon starts one Courier a destination.
+//
+//	store.Outbox -> Courier -> Reputation -> Sender (abuseipdb, mail, webhook) -> destination
+//	      ^------------ settle -----------------'
+//
+// What is promised and what is not: DESIGN.md.
+package report
+
+import (
+	"context"
+	"time"
+
+	"tattled/event"
+)
+
+// Sender delivers reports to one destination. The implementations are this package's sub-packages; reporttest is the
+// suite that each of them passes.
+type Sender interface {
+	// Destination returns the name under which reports for this sender lie in the outbox: "abuseipdb", "mail". It is a
+	// metric's label and never changes.
+	Destination() string
+
+	// Send makes one attempt to deliver r and says what became of it. It does not retry, does not change r and keeps
+	// nothing of it. It returns soon after ctx ends, and by itself after its own timeout; an attempt whose answer was not
+	// seen is Later. One call is made at a time. All text in r may be an attacker's.
+	Send(ctx context.Context, r *event.Report) Outcome
+}
+
+// Outcome is what became of one attempt.
+type Outcome struct {
+	Result Result
+	// Until is when to try again: the item alone for Later, the whole destination for Closed. Zero leaves it to the
+	// Courier. It matters to no other result.
+	Until time.Time
+	// Unanswered says that the report may have arrived although the result is Later: it was on its way, and no answer was
+	// seen.
+	Unanswered bool
+	// Detail tells a person why, in one line of at most MaxDetail bytes: harmless to show, and without any secret.
+	Detail string
+}
+
+// MaxDetail bounds Outcome.Detail, in bytes.
+const MaxDetail = 200
+
+// Result is the sort of an Outcome. Its text form is a metric's label value.
+type Result uint8
+
+// The results. Zero is none. No sender answers with the last two, the Courier does.
+const (
+	Delivered Result = iota + 1 // the destination took it
+	DryRun                      // not sent, because no key is configured; everything but the sending was done
+	Duplicate                   // the destination has it already: as good as delivered
+	Later                       // not now: the fault may pass
+	Closed                      // the destination takes nothing at present: quota, authentication, outage. The item is not at fault
+	Rejected                    // the destination will never take this item
+	Dismissed                   // not sent: by the time it was due, something spoke against it
+	Expired                     // not sent again: nobody knows whether it arrived, and the configuration says to drop it then
+	resultEnd
+)
+
+// Results lists every result, in order.
+func Results() []Result {
+	var all []Result
+	for r := Delivered; r < resultEnd; r++ {
+		all = append(all, r)
+	}
+	return all
+}
+
+func (r Result) String() string {
+	switch r {
+	case Delivered:
+		return "delivered"
+	case DryRun:
+		return "dry-run"
+	case Duplicate:
+		return "duplicate"
+	case Later:
+		return "later"
+	case Closed:
+		return "closed"
+	case Rejected:
+		return "rejected"
+	case Dismissed:
+		return "dismissed"
+	case Expired:
+		return "expired"
+	default:
+		return "none"
+	}
+}
+
+// proves says whether a result shows that the destination works.
+func (r Result) proves() bool { return r == Delivered || r == Duplicate || r == Rejected }

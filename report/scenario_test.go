@@ -1,0 +1,405 @@
+package report_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tattled/event"
+	"tattled/report"
+	"tattled/report/abuseipdb"
+	"tattled/report/abuseipdb/double"
+	"tattled/report/reporttest"
+	"tattled/setting"
+	"tattled/store"
+)
+
+const key = "5ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e7aa"
+
+// place is an outbox, a double behind real HTTP, and the client between them, in virtual time.
+type place struct {
+	*box
+	far    *double.Double
+	client *abuseipdb.Client
+}
+
+// scene runs a test in virtual time with a place.
+func scene(t *testing.T, o double.Options, test func(t *testing.T, p *place)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		o.Key = key
+		far, transport, end := serve(o)
+		defer end()
+		client, err := abuseipdb.New(abuseipdb.Config{URL: "http://127.0.0.1/api/v2/"}, setting.NewSecret(key), "tattled/test", transport)
+		if err != nil {
+			t.Fatal(err)
+		}
+		test(t, &place{newBox(), far, client})
+		transport.CloseIdleConnections()
+	})
+}
+
+func (p *place) courier() *report.Courier { return report.NewCourier(p.client, p.box, options(p.box)) }
+
+// accepted counts the reports of each address that the far end took.
+func (p *place) accepted() map[string]int {
+	all := map[string]int{}
+	for _, r := range p.far.Reports() {
+		all[r.IP]++
+	}
+	return all
+}
+
+// Each way in which the API can fail, for two hours: everything is delivered within a minute after it, nothing is accepted
+// twice, and meanwhile there is never more than one request a second.
+func TestAPIFails(t *testing.T) {
+	for _, fault := range []double.Fault{
+		{Mode: double.Internal},
+		{Mode: double.BadGateway},
+		{Mode: double.Revoked},
+		{Mode: double.Drop},
+		{Mode: double.Garbage},
+		{Mode: double.Delay, Delay: setting.Duration(time.Hour)}, // it hangs
+	} {
+		t.Run(string(fault.Mode), func(t *testing.T) {
+			scene(t, double.Options{}, func(t *testing.T, p *place) {
+				p.far.SetFaults(fault)
+				for n := range 100 {
+					p.add(item(n))
+				}
+				stop := run(t, p.courier())
+				sleep(2 * time.Hour) // TestOutage has a day
+				requests := p.far.Requests()
+				for i := 1; i < len(requests); i++ {
+					if gap := requests[i].At.Sub(requests[i-1].At); gap < time.Second {
+						t.Fatalf("request %d comes %v after the one before", i, gap)
+					}
+				}
+				if len(requests) < 100 {
+					t.Errorf("only %d requests", len(requests))
+				}
+				p.far.SetFaults()
+				sleep(time.Minute)
+				if got := p.states(); got[store.Delivered] != 100 {
+					t.Errorf("a minute after: %v", got)
+				}
+				if accepted := p.accepted(); len(accepted) != 100 || len(p.far.Reports()) != 100 {
+					t.Errorf("%d addresses, %d reports", len(accepted), len(p.far.Reports()))
+				}
+				stop()
+			})
+		})
+	}
+}
+
+// The connection is cut after the API took the report, or its answer is cut short or comes too late: the API refuses the
+// second one, and that counts as delivered.
+func TestAnswerLost(t *testing.T) {
+	for _, fault := range []double.Fault{
+		{Mode: double.DropAfter},
+		{Mode: double.Truncated},
+		{Mode: double.Hold, Delay: setting.Duration(time.Minute)},
+	} {
+		scene(t, double.Options{}, func(t *testing.T, p *place) {
+			fault.Times = 5
+			p.far.SetFaults(fault)
+			for n := range 10 {
+				p.add(item(n))
+			}
+			stop := run(t, p.courier())
+			sleep(10 * time.Minute)
+			if got := p.states(); got[store.Delivered]+got[store.Duplicate] != 10 {
+				t.Errorf("%s: %v", fault.Mode, got)
+			}
+			if accepted := p.accepted(); len(accepted) != 10 || len(p.far.Reports()) != 10 {
+				t.Errorf("%s: %d addresses, %d reports", fault.Mode, len(accepted), len(p.far.Reports()))
+			}
+			stop()
+		})
+	}
+}
+
+// Five thousand addresses and a quota of a thousand a day: never more than the quota is asked for, nothing is asked
+// between the refusal and the reset, a restart changes nothing of that, and on the sixth day all have been reported.
+func TestQuota(t *testing.T) {
+	scene(t, double.Options{Plan: "standard"}, func(t *testing.T, p *place) {
+		for n := range 5000 {
+			p.add(item(n))
+		}
+		for day := range 6 {
+			stop := run(t, p.courier())
+			sleep(7 * time.Hour)
+			stop()
+			stop = run(t, p.courier()) // restarted in the middle of the closing
+			sleep(24*time.Hour - 7*time.Hour)
+			stop()
+			if n := len(p.far.Reports()); n > (day+1)*1000 && day < 5 {
+				t.Errorf("day %d: %d reports", day, n)
+			}
+		}
+		byDay, refused := map[string]int{}, map[string]int{}
+		for _, r := range p.far.Requests() {
+			day := r.At.UTC().Format(time.DateOnly)
+			if byDay[day]++; r.Status == 429 {
+				refused[day]++
+			}
+		}
+		for day, n := range byDay {
+			if n > 1001 || refused[day] > 1 {
+				t.Errorf("%s: %d requests, %d refused", day, n, refused[day])
+			}
+		}
+		if got := p.states(); got[store.Delivered] != 5000 || len(p.accepted()) != 5000 || len(p.far.Reports()) != 5000 {
+			t.Errorf("%v, %d reports", got, len(p.far.Reports()))
+		}
+		if q := p.client.Quota(); len(q) != 1 || q[0].Limit != 1000 {
+			t.Errorf("quota %v", q)
+		}
+	})
+}
+
+// A wrong key stops the sending and keeps everything; the right one sets it going without a restart.
+func TestWrongKey(t *testing.T) {
+	scene(t, double.Options{}, func(t *testing.T, p *place) {
+		p.client.SetKey(setting.NewSecret("wrong"))
+		for n := range 20 {
+			p.add(item(n))
+		}
+		c := p.courier()
+		stop := run(t, c)
+		sleep(time.Hour)
+		if got := p.states(); got[store.Pending] != 20 || len(p.far.Reports()) != 0 {
+			t.Errorf("%v", got)
+		}
+		if standing := c.Standing(); standing.Open || !standing.Closed || standing.Detail == "" {
+			t.Errorf("standing %+v", standing)
+		}
+		p.client.SetKey(setting.NewSecret(key))
+		sleep(time.Minute)
+		if got := p.states(); got[store.Delivered] != 20 || !c.Standing().Open {
+			t.Errorf("%v %+v", got, c.Standing())
+		}
+		stop()
+	})
+}
+
+// A thousand times killed at any write or in any request, with an API that fails in all its ways meanwhile, and started
+// again within minutes: every report arrives once, and every item ends as delivered.
+func TestKilledAnywhere(t *testing.T) {
+	const rounds = 1000
+	modes := []double.Mode{double.Internal, double.BadGateway, double.Drop, double.DropAfter, double.Truncated, double.Hold, double.Garbage}
+	scene(t, double.Options{Plan: "premium"}, func(t *testing.T, p *place) {
+		random := rand.New(rand.NewPCG(1, 2))
+		items := 0
+		for round := range rounds {
+			for range random.IntN(3) {
+				p.add(item(items))
+				items++
+			}
+			if random.IntN(3) == 0 {
+				p.far.SetFaults(double.Fault{Mode: modes[random.IntN(len(modes))], Times: 1 + random.IntN(3), Delay: setting.Duration(time.Minute)})
+			}
+			p.killAt = 1 + random.IntN(30)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(1+random.IntN(20))*time.Second)
+			_ = p.courier().Run(ctx) // ends by a kill, or with the time
+			cancel()
+			p.dead, p.killAt = false, 0
+			if round%10 == 0 {
+				sleep(time.Duration(random.IntN(60)) * time.Second)
+			}
+		}
+		p.far.SetFaults()
+		stop := run(t, p.courier())
+		sleep(30 * time.Minute)
+		stop()
+		if got := p.states(); got[store.Delivered]+got[store.Duplicate] != items {
+			t.Errorf("%d items: %v", items, got)
+		}
+		for ip, n := range p.accepted() {
+			if n != 1 {
+				t.Errorf("%s was accepted %d times", ip, n)
+			}
+		}
+		if n := len(p.accepted()); n != items {
+			t.Errorf("%d of %d addresses were reported", n, items)
+		}
+	})
+}
+
+// The score decides where the policy wants it to: outside, nothing is sent; inside, it is passed on; for a day it is
+// asked once.
+func TestReputation(t *testing.T) {
+	scene(t, double.Options{}, func(t *testing.T, p *place) {
+		cache := map[netip.Addr]time.Time{}
+		reputation := report.NewReputation(p.client,
+			func(addr netip.Addr) (int, time.Time, bool) {
+				at, ok := cache[addr]
+				return 80, at, ok
+			},
+			func(_ context.Context, addr netip.Addr, score int, at time.Time) error {
+				if score == 80 {
+					cache[addr] = at
+				}
+				return nil
+			})
+		known, unknown := item(0).Addr, item(1).Addr
+		p.far.SetScore(known, 80)
+		s := &script{}
+		o := options(p.box)
+		o.Reputation = reputation
+		c := report.NewCourier(s, p.box, o)
+		stop := run(t, c)
+		for n, test := range []struct {
+			addr     netip.Addr
+			min, max int
+			want     store.State
+			score    int
+		}{
+			{known, 0, 0, store.Dismissed, 0},
+			{known, 50, 100, store.Delivered, 80},
+			{known, 80, 80, store.Delivered, 80},
+			{unknown, 0, 0, store.Delivered, 0},
+			{unknown, 1, 100, store.Dismissed, 0},
+		} {
+			r := item(n + 10)
+			r.Addr = test.addr
+			r.Reputation = &event.Reputation{MinScore: test.min, MaxScore: test.max, MaxAge: 90 * 24 * time.Hour}
+			p.add(r)
+			sleep(time.Second)
+			got := p.get(r.ID)
+			if got.State != test.want {
+				t.Errorf("%d: %v %q, want %v", n, got.State, got.Detail, test.want)
+			}
+			if test.want == store.Delivered && *s.scores[len(s.scores)-1] != test.score {
+				t.Errorf("%d: the score passed on is %d", n, *s.scores[len(s.scores)-1])
+			}
+		}
+		if n := len(p.far.Requests()); n != 3 { // once for known, which is cached here, twice for unknown, which is not
+			t.Errorf("%d checks", n)
+		}
+		sleep(24 * time.Hour)
+		r := item(99)
+		r.Addr, r.Reputation = known, &event.Reputation{MaxScore: 100, MaxAge: time.Hour}
+		p.add(r)
+		sleep(time.Second)
+		if n := len(p.far.Requests()); n != 4 {
+			t.Errorf("%d checks after a day", n)
+		}
+		stop()
+	})
+}
+
+// While scores cannot be had, what needs one waits for up to an hour and is then sent without; checks are not repeated
+// more than once a second, nor at all while the quota is used up. Without a key it is sent at once.
+func TestReputationUnavailable(t *testing.T) {
+	for _, mode := range []double.Mode{double.Internal, double.Exhausted, double.Revoked, double.Drop, "no key"} {
+		scene(t, double.Options{}, func(t *testing.T, p *place) {
+			p.far.SetFaults(double.Fault{Mode: mode})
+			if mode == "no key" {
+				p.client.SetKey(setting.Secret{})
+			}
+			sleep(time.Hour) // away from the reset of the quota
+			s := &script{}
+			o := options(p.box)
+			o.Reputation = report.NewReputation(p.client, nil, nil)
+			for n := range 30 {
+				r := item(n)
+				r.Reputation = &event.Reputation{MaxScore: 0, MaxAge: 24 * time.Hour}
+				p.add(r)
+			}
+			stop := run(t, report.NewCourier(s, p.box, o))
+			sleep(59 * time.Minute)
+			if mode == "no key" {
+				if n := s.sent(); n != 30 || s.scores[0] != nil {
+					t.Errorf("%s: %d sent", mode, n)
+				}
+			} else if n := s.sent(); n != 0 {
+				t.Errorf("%s: %d sent within the hour", mode, n)
+			}
+			requests := p.far.Requests()
+			for i := 1; i < len(requests); i++ {
+				if gap := requests[i].At.Sub(requests[i-1].At); gap < time.Second && mode != double.Drop { // there, the transport asks twice
+					t.Fatalf("%s: check %d comes %v after the one before", mode, i, gap)
+				}
+			}
+			if mode == double.Exhausted && len(requests) != 1 {
+				t.Errorf("%d checks against a used-up quota", len(requests))
+			}
+			sleep(2 * time.Minute)
+			if got := p.states(); got[store.Delivered] != 30 {
+				t.Errorf("%s: after the hour: %v", mode, got)
+			}
+			stop()
+		})
+	}
+}
+
+// However many want one address's score at once, it is asked once.
+func TestReputationSingleFlight(t *testing.T) {
+	scene(t, double.Options{}, func(t *testing.T, p *place) {
+		p.far.SetFaults(double.Fault{Mode: double.Hold, Delay: setting.Duration(2 * time.Second)})
+		reputation := report.NewReputation(p.client, nil, nil)
+		results := make(chan string, 50)
+		for range 50 {
+			go func() {
+				score, known, err := reputation.Check(t.Context(), item(1).Addr, time.Hour)
+				results <- fmt.Sprint(score, known, err)
+			}()
+		}
+		for range 50 {
+			if got := <-results; got != "0 true <nil>" {
+				t.Errorf("got %s", got)
+			}
+		}
+		if n := len(p.far.Requests()); n != 1 {
+			t.Errorf("%d requests", n)
+		}
+	})
+}
+
+// Two couriers, one of them for a destination that hangs: the other does not notice.
+func TestHangHoldsUpNobodyElse(t *testing.T) {
+	scene(t, double.Options{}, func(t *testing.T, p *place) {
+		hanging := newBox()
+		for n := range 20 {
+			hanging.add(item(n))
+			p.add(item(n))
+		}
+		stopHanging := run(t, report.NewCourier(&script{hang: true}, hanging, options(hanging)))
+		stop := run(t, p.courier())
+		sleep(2 * time.Second)
+		if got := p.states(); got[store.Delivered] != 20 {
+			t.Errorf("%v", got)
+		}
+		stop()
+		stopHanging()
+	})
+}
+
+// The reports arrive as they were judged, oldest first.
+func TestOrder(t *testing.T) {
+	scene(t, double.Options{}, func(t *testing.T, p *place) {
+		var want []string
+		for n := range 50 {
+			r := reporttest.Report(n, time.Now())
+			p.add(r)
+			want = append(want, r.Addr.String())
+			<-time.After(time.Millisecond)
+		}
+		stop := run(t, p.courier())
+		sleep(time.Minute)
+		stop()
+		var got []string
+		for _, r := range p.far.Reports() {
+			got = append(got, r.IP)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("got %v", got)
+		}
+	})
+}
