@@ -1,0 +1,113 @@
+package web
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// hash is bcrypt of "secret".
+const hash = "$2a$04$P74av9Z5jPAtC8PJJYuvfe4w9QHNnXHLNaiCrgK6wI3V5ymE9GV2u"
+
+func file(t testing.TB, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "web.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// Every fault is told at its setting, with a way out.
+func TestCheck(t *testing.T) {
+	users := file(t, "basic_auth_users: {admin: "+hash+"}\n")
+	limits := file(t, "rate_limit: {interval: 1s, burst: 20}\n")
+	broken := file(t, "basic_auth_users: {admin: plain}\n")
+	for name, c := range map[string]struct {
+		cfg  Config
+		want map[string]string // setting -> part of the problem
+	}{
+		"default":         {Config{}, nil},
+		"loopback":        {Config{Listen: "[::1]:9817"}, nil},
+		"localhost":       {Config{Listen: "localhost:0"}, nil},
+		"any":             {Config{Listen: ":9817"}, map[string]string{"listen": "allow_unauthenticated: true"}},
+		"any v4":          {Config{Listen: "0.0.0.0:9817"}, map[string]string{"listen": "nobody is asked who they are"}},
+		"mapped loopback": {Config{Listen: "[::ffff:127.0.0.1]:9817"}, nil},
+		"lan":             {Config{Listen: "192.0.2.1:9817", ConfigFile: limits}, map[string]string{"listen": "basic_auth_users"}},
+		"lan in writing":  {Config{Listen: "192.0.2.1:9817", AllowUnauthenticated: true}, nil},
+		"lan with users":  {Config{Listen: "192.0.2.1:9817", ConfigFile: users}, nil},
+		"bad file":        {Config{Listen: "192.0.2.1:9817", ConfigFile: broken}, map[string]string{"config_file": "mend it"}},
+		"no file":         {Config{ConfigFile: "/nowhere/web.yaml"}, map[string]string{"config_file": "no such file"}},
+		"no port":         {Config{Listen: "127.0.0.1"}, map[string]string{"listen": "write it like 127.0.0.1:9817"}},
+		"port too large":  {Config{Listen: "127.0.0.1:70000"}, map[string]string{"listen": "is no port"}},
+		"a name":          {Config{Listen: "example.org:9817"}, map[string]string{"listen": "is no IP address"}},
+		"hosts": {Config{Hosts: []string{"monitor.example.org", "192.0.2.1", "https://x.org", "x.org:80", "*.x.org", ""}}, map[string]string{
+			"hosts[2]": "no host name", "hosts[3]": "no host name", "hosts[4]": "no host name", "hosts[5]": "no host name",
+		}},
+		"all at once": {Config{Listen: "x", Hosts: []string{"a b"}}, map[string]string{"listen": "address:port", "hosts[0]": "no host name"}},
+	} {
+		got := map[string]string{}
+		c.cfg.Check(func(path, problem string) {
+			if part, ok := c.want[path]; ok && strings.Contains(problem, part) {
+				problem = part
+			}
+			got[path] = problem
+		})
+		if c.want == nil {
+			c.want = map[string]string{}
+		}
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+// An inherited socket beyond loopback is refused as a configured one is, and so is a client certificate that nobody checks.
+func TestNewRefusesToBeOpen(t *testing.T) {
+	deps := Deps{Store: peopled(0), Gatherer: prometheus.NewRegistry(), Health: fairHealth}
+	unchecked := file(t, "tls_server_config: {cert_file: c, key_file: k, client_auth_type: RequireAnyClientCert}\n")
+	checked := file(t, "tls_server_config: {cert_file: c, key_file: k, client_auth_type: RequireAndVerifyClientCert, client_ca_file: ca}\n")
+	for _, c := range []struct {
+		cfg Config
+		ok  bool
+	}{
+		{Config{}, false},
+		{Config{ConfigFile: unchecked}, false},
+		{Config{ConfigFile: "/nowhere"}, false},
+		{Config{ConfigFile: checked}, true},
+		{Config{AllowUnauthenticated: true}, true},
+	} {
+		listener, err := net.Listen("tcp", "0.0.0.0:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		deps.Listener = listener
+		s, err := New(c.cfg, deps)
+		if (err == nil) != c.ok {
+			t.Errorf("%+v: %v", c.cfg, err)
+		}
+		if s != nil {
+			s.listener.Close()
+		}
+		if conn, err := net.Dial("tcp", listener.Addr().String()); err == nil {
+			conn.Close()
+			t.Errorf("%+v: the socket is left open", c.cfg)
+		}
+	}
+}
+
+func TestNewFails(t *testing.T) {
+	f := peopled(1)
+	f.fail = errBroken
+	if _, err := New(Config{Listen: "127.0.0.1:0"}, Deps{Store: f}); err == nil {
+		t.Error("a store that cannot be read was taken")
+	}
+	if _, err := New(Config{Listen: "192.0.2.1:1", AllowUnauthenticated: true}, Deps{Store: peopled(0)}); err == nil || !strings.Contains(err.Error(), "web.listen") {
+		t.Errorf("an address that is not ours: %v", err)
+	}
+}

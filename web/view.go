@@ -1,0 +1,175 @@
+package web
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"tattled/event"
+	"tattled/store"
+)
+
+// Event is an event as clients get it. Its names are stable. Every text went through visible.
+type Event struct {
+	Seq         uint64    `json:"seq"`
+	Time        time.Time `json:"time"`
+	Received    time.Time `json:"received"`
+	Kind        string    `json:"kind"`
+	Service     string    `json:"service"`
+	Rule        string    `json:"rule"`
+	Categories  []int     `json:"categories,omitempty"`
+	Address     string    `json:"address"`
+	Port        uint16    `json:"port,omitempty"`
+	LocalPort   uint16    `json:"local_port,omitempty"`
+	Proto       string    `json:"proto,omitempty"`
+	Handshake   bool      `json:"handshake,omitempty"`
+	Stray       bool      `json:"stray,omitempty"`
+	User        string    `json:"user,omitempty"`
+	Program     string    `json:"program,omitempty"`
+	PID         string    `json:"pid,omitempty"`
+	Host        string    `json:"host,omitempty"`
+	Source      string    `json:"source,omitempty"`
+	Reporter    string    `json:"reporter,omitempty"`
+	Trust       string    `json:"trust"`
+	Country     string    `json:"country,omitempty"`
+	CountryName string    `json:"country_name,omitempty"`
+	City        string    `json:"city,omitempty"`
+	ASN         uint32    `json:"asn,omitempty"`
+	Org         string    `json:"org,omitempty"`
+	Line        string    `json:"line,omitempty"`
+}
+
+// viewEvent is the one gate through which events leave: nothing of e reaches a client in another way.
+func viewEvent(e *event.Event) Event {
+	return Event{
+		Seq: e.Seq, Time: e.Time.UTC(), Received: e.Received.UTC(),
+		Kind: e.Kind.String(), Service: visible(e.Service), Rule: visible(e.Rule), Categories: e.Categories,
+		Address: e.Addr.String(), Port: e.Port, LocalPort: e.LocalPort, Proto: e.Proto.String(), Handshake: e.Handshake, Stray: e.Stray,
+		User: visible(e.User), Program: visible(e.Program), PID: visible(e.PID), Host: visible(e.Host),
+		Source: visible(e.Source), Reporter: visible(e.Reporter), Trust: e.Trust.String(),
+		Country: visible(e.Place.Country), CountryName: visible(e.Place.CountryName), City: visible(e.Place.City),
+		ASN: e.Place.ASN, Org: visible(e.Place.Org), Line: visible(e.Line),
+	}
+}
+
+func viewEvents(events []event.Event) []Event {
+	views := make([]Event, len(events))
+	for i := range events {
+		views[i] = viewEvent(&events[i])
+	}
+	return views
+}
+
+// Item is a report in the outbox as clients get it. Its names are stable.
+type Item struct {
+	ID          string     `json:"id"`
+	Destination string     `json:"destination"`
+	Policy      string     `json:"policy"`
+	State       string     `json:"state"`
+	Address     string     `json:"address"`
+	Country     string     `json:"country,omitempty"`
+	CountryName string     `json:"country_name,omitempty"`
+	Kind        string     `json:"kind"`
+	Service     string     `json:"service"`
+	Rule        string     `json:"rule"`
+	Categories  []int      `json:"categories,omitempty"`
+	Events      int        `json:"events"`
+	First       time.Time  `json:"first"`
+	Last        time.Time  `json:"last"`
+	Created     time.Time  `json:"created"`
+	Attempts    int        `json:"attempts"`
+	NextAttempt *time.Time `json:"next_attempt,omitempty"`
+	Settled     *time.Time `json:"settled,omitempty"`
+	Detail      string     `json:"detail,omitempty"`
+}
+
+func viewItem(i *store.Item) Item {
+	r := &i.Report
+	view := Item{
+		ID: visible(i.ID), Destination: visible(r.Destination), Policy: visible(r.Policy), State: i.State.String(),
+		Address: r.Addr.String(), Country: visible(r.Place.Country), CountryName: visible(r.Place.CountryName),
+		Kind: r.Kind.String(), Service: visible(r.Service), Rule: visible(r.Rule), Categories: r.Categories,
+		Events: r.Count, First: r.First.UTC(), Last: r.Last.UTC(),
+		Created: i.Created.UTC(), Attempts: i.Attempts, Settled: unlessZero(i.Settled), Detail: visible(i.Detail),
+	}
+	if i.State == store.Pending {
+		view.NextAttempt = unlessZero(i.NextAttempt)
+	}
+	return view
+}
+
+func viewItems(items []store.Item) []Item {
+	views := make([]Item, len(items))
+	for i := range items {
+		views[i] = viewItem(&items[i])
+	}
+	return views
+}
+
+func unlessZero(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
+
+// figure writes a number with commas between thousands.
+func figure[N int | int64 | uint64](n N) string {
+	digits := strconv.FormatInt(int64(n), 10)
+	sign := ""
+	if digits[0] == '-' {
+		sign, digits = "-", digits[1:]
+	}
+	var b strings.Builder
+	b.WriteString(sign)
+	for i, d := range digits {
+		if i > 0 && (len(digits)-i)%3 == 0 {
+			b.WriteByte(',')
+		}
+		b.WriteRune(d)
+	}
+	return b.String()
+}
+
+// clock writes a time as the page shows it; the page says that it is UTC.
+func clock(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("02 Jan 15:04:05")
+}
+
+// date writes a time whose year matters.
+func date(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") }
+
+// span writes a duration roughly, in one unit.
+func span(d time.Duration) string {
+	switch {
+	case d < 0:
+		return "0 s"
+	case d < 10*time.Second:
+		return strconv.FormatFloat(d.Seconds(), 'f', 1, 64) + " s"
+	case d < 2*time.Minute:
+		return strconv.Itoa(int(d.Seconds())) + " s"
+	case d < 2*time.Hour:
+		return strconv.Itoa(int(d.Minutes())) + " min"
+	case d < 48*time.Hour:
+		return strconv.Itoa(int(d.Hours())) + " h"
+	default:
+		return strconv.Itoa(int(d.Hours()/24)) + " d"
+	}
+}
+
+// size writes a number of bytes roughly.
+func size(n int64) string {
+	for _, unit := range []struct {
+		bytes int64
+		name  string
+	}{{1 << 30, "GiB"}, {1 << 20, "MiB"}, {1 << 10, "KiB"}} {
+		if n >= unit.bytes {
+			return strconv.FormatFloat(float64(n)/float64(unit.bytes), 'f', 1, 64) + " " + unit.name
+		}
+	}
+	return strconv.FormatInt(n, 10) + " B"
+}
