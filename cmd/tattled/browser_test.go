@@ -1,0 +1,70 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+)
+
+var screenshot = flag.String("screenshot", "", "write what the browser shows to this PNG `file`")
+
+// An event that comes in by syslog appears in the open page within a second, in a real browser, and the page complains
+// of nothing and asks nobody else for anything.
+func TestLivePage(t *testing.T) {
+	p := start(t, "run", "--config", write(t, t.TempDir(), "tattled.yaml", fmt.Sprintf(`
+sources: {syslog: [{listen: "udp://127.0.0.1:0", reporter: web1}]}
+geoip: {city: %s}
+store: {path: %s/state.db}
+web: {listen: "127.0.0.1:0"}
+`, places(t, map[string]string{"45.148.10.0/24": "BE", "45.148.11.0/24": "NL", "45.148.12.0/22": "US"}), t.TempDir()))).ready()
+	conn, err := net.Dial("udp", p.addr["udp"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	send := func(pid int, message string) {
+		t.Helper()
+		if _, err := fmt.Fprintf(conn, "<38>%s web1 sshd[%d]: %s", time.Now().Format(time.Stamp), pid, message); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 300 {
+		send(1000+i, sshLine(attacker(i*i%900), i))
+	}
+	eventually(t, 20*time.Second, "the events to be stored", func() bool { return p.metric("tattled_store_events") == 300 })
+
+	page := newChromium(t, 1280, 1000)
+	page.open("http://"+p.addr["web"]+"/", `document.documentElement.dataset.live === "open"`)
+	for i, hostile := range []string{
+		"<script>alert(1)</script>", `"><img src=x onerror=alert(1)>`, "javascript:alert(1)", "\u202egnp.exe", "{{7*7}}", "<svg/onload=alert(1)>",
+	} {
+		send(5000+i, fmt.Sprintf("Failed password for invalid user %s from 45.148.10.%d port 4242 ssh2", hostile, 200+i))
+	}
+
+	began := time.Now()
+	send(6000, sshLine("45.148.10.99", 424242))
+	page.until(`[...document.querySelectorAll("#events tbody tr")].some(row => row.textContent.includes("45.148.10.99"))`)
+	took := time.Since(began)
+	t.Logf("the event appeared after %v", took)
+	if took > time.Second {
+		t.Errorf("the event appeared after %v, want it within 1 s", took)
+	}
+	if faults := page.complaints(); len(faults) > 0 {
+		t.Errorf("the page complains:\n%s", strings.Join(faults, "\n"))
+	}
+	for _, url := range page.asked() {
+		if !strings.HasPrefix(url, "http://"+p.addr["web"]+"/") && !strings.HasPrefix(url, "about:") {
+			t.Errorf("the page asks for %s", url)
+		}
+	}
+	if page.eval(`document.querySelectorAll("#events script, #events img, #events svg").length`) != "0" {
+		t.Error("a user name became markup")
+	}
+	if *screenshot != "" {
+		page.screenshot(*screenshot)
+	}
+	p.stop()
+}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// invoke runs the command line in this process.
+func invoke(t *testing.T, stdin string, args ...string) (code int, out, errOut string) {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	code = run(t.Context(), args, strings.NewReader(stdin), &stdout, &stderr)
+	return code, stdout.String(), stderr.String()
+}
+
+// Five different faults are five lines, each with file, line, setting and remedy, and the exit code is 78.
+func TestCheckPrintsAllFaults(t *testing.T) {
+	path := write(t, t.TempDir(), "bad.yaml", `sources:
+  syslog:
+    - {listen: "tcp://127.0.0.1", allow: [10.0.0.1/8]}
+polcy: []
+policy:
+  - {name: brute, when: {kind: [auth-failure]}, threshold: 5, within: ten minutes, do: [report]}
+report:
+  abuseipdb: {url: "http://api.example.org/", window: 5m}
+`)
+	code, out, errOut := invoke(t, "", "check", "--config", path)
+	if code != exitConfig || out != "" {
+		t.Errorf("exit %d, output %q; want %d and nothing on stdout", code, out, exitConfig)
+	}
+	lines := strings.Split(strings.TrimSpace(errOut), "\n")
+	for _, want := range []string{
+		`:3: sources\.syslog\[0\]\.listen: .+`,
+		`:3: sources\.syslog\[0\]\.allow\[0\]: .*did you mean 10\.0\.0\.0/8`,
+		`:4: polcy: .*did you mean "policy"`,
+		`:6: policy\[0\]\.within: .*10m`,
+		`:8: report\.abuseipdb\.url: .*https`,
+		`:8: report\.abuseipdb\.window: .*15m30s`,
+	} {
+		found := false
+		for _, line := range lines {
+			found = found || regexp.MustCompile("^"+regexp.QuoteMeta(path)+want).MatchString(line)
+		}
+		if !found {
+			t.Errorf("no line like %s in\n%s", want, errOut)
+		}
+	}
+	if len(lines) != 6 {
+		t.Errorf("%d lines, want 6:\n%s", len(lines), errOut)
+	}
+}
+
+func TestCheckOnHostileFiles(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"empty": "", "null": "\x00\x00", "not-yaml": "a: [", "list": "- 1\n- 2\n", "two": "sources: {journal: {}}\n---\nsources: {}\n",
+		"bomb":  "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\ntrusted: [*b,*b,*b,*b,*b,*b]\n",
+		"large": strings.Repeat("# comment\n", 1<<20/10+1),
+		"merge": "x: &x {journal: {}}\nsources: {<<: *x}\n",
+		"types": "sources: 3\npolicy: {}\nstore: [1]\nweb: {listen: {}}\ntrusted: {a: b}\n",
+	} {
+		code, _, errOut := invoke(t, "", "check", "--config", write(t, dir, name, text))
+		if code != exitConfig || !strings.Contains(errOut, filepath.Join(dir, name)) {
+			t.Errorf("%s: exit %d, %q; want %d and the file's name", name, code, errOut, exitConfig)
+		}
+	}
+	if code, _, errOut := invoke(t, "", "check", "--config", dir+"/missing"); code != exitConfig || !strings.Contains(errOut, "no such file") {
+		t.Errorf("missing file: exit %d, %q", code, errOut)
+	}
+}
+
+// What the package installs, what the quick start runs and what the README shows must be good.
+func TestShippedConfigurationsAreGood(t *testing.T) {
+	for _, path := range []string{"../../packaging/tattled.yaml", "../../packaging/quickstart.yaml"} {
+		code, out, errOut := invoke(t, "", "check", "--rules", "--config", path)
+		if code != exitOK || !strings.Contains(out, "sshd") || !strings.Contains(out, "netfilter") {
+			t.Errorf("%s: exit %d\n%s%s", path, code, out, errOut)
+		}
+	}
+}
+
+func TestUsage(t *testing.T) {
+	for _, args := range [][]string{{"chek"}, {"check", "--confg", "x"}, {"check", "extra"}, {"match"}, {"--nonsense"}} {
+		if code, _, errOut := invoke(t, "", args...); code != exitUsage || !strings.Contains(errOut, "--help") {
+			t.Errorf("%q: exit %d, %q; want %d", args, code, errOut, exitUsage)
+		}
+	}
+	for _, args := range [][]string{{}, {"--help"}, {"run", "--help"}, {"check", "--help"}, {"match", "--help"}, {"version"}, {"completion", "bash"}} {
+		if code, out, errOut := invoke(t, "", args...); code != exitOK || out == "" || errOut != "" {
+			t.Errorf("%q: exit %d, %d bytes out, %q", args, code, len(out), errOut)
+		}
+	}
+	man := t.TempDir()
+	if code, _, errOut := invoke(t, "", "man", "--dir", man); code != exitOK {
+		t.Errorf("man: exit %d, %s", code, errOut)
+	}
+	if _, err := os.Stat(man + "/tattled-run.8"); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"time"
+	"unicode"
+
+	"tattled/detect"
+	"tattled/receiver"
+)
+
+// found is a finding as --json writes it. Absent fields are left out.
+type found struct {
+	LineNo    int64  `json:"line_no"`
+	Time      string `json:"time,omitempty"`
+	Host      string `json:"host,omitempty"`
+	Program   string `json:"program,omitempty"`
+	PID       string `json:"pid,omitempty"`
+	Service   string `json:"service"`
+	Rule      string `json:"rule"`
+	Kind      string `json:"kind"`
+	IP        string `json:"ip"`
+	Port      uint16 `json:"port,omitempty"`
+	LocalPort uint16 `json:"local_port,omitempty"`
+	Proto     string `json:"proto,omitempty"`
+	User      string `json:"user,omitempty"`
+}
+
+func newFound(s *scan, r *receiver.Record, f *detect.Finding) found {
+	one := found{
+		LineNo: s.lines, Host: string(r.Host), Program: string(r.Program), PID: string(r.PID),
+		Service: f.Rule.Service.Name, Rule: f.Rule.Name, Kind: f.Rule.Kind.String(),
+		IP: f.Addr.String(), Port: f.Port, LocalPort: f.LocalPort, Proto: f.Proto.String(), User: string(f.User),
+	}
+	if !r.Time.IsZero() {
+		one.Time = r.Time.Format(time.RFC3339Nano)
+	}
+	return one
+}
+
+// printJSON escapes control characters beyond what JSON asks for (DEL and the C1 range), so that no terminal obeys them.
+func printJSON(s *scan, r *receiver.Record, f *detect.Finding) error {
+	text, err := json.Marshal(newFound(s, r, f))
+	if err != nil {
+		return err
+	}
+	s.line = s.line[:0]
+	for _, c := range string(text) {
+		if unicode.IsControl(c) || unicode.Is(unicode.Bidi_Control, c) {
+			s.line = fmt.Appendf(s.line, `\u%04x`, c)
+		} else {
+			s.line = append(s.line, string(c)...)
+		}
+	}
+	s.line = append(s.line, '\n')
+	_, err = s.out.Write(s.line)
+	return err
+}
+
+// printText is for people: what a peer chose is quoted.
+func printText(s *scan, r *receiver.Record, f *detect.Finding) error {
+	one := newFound(s, r, f)
+	b := strconv.AppendInt(s.line[:0], one.LineNo, 10)
+	if one.Time != "" {
+		b = append(b, " "+one.Time...)
+	}
+	b = append(b, " "+one.Service+"/"+one.Rule+" "+one.Kind+" "+one.IP...)
+	if one.LocalPort != 0 {
+		b = strconv.AppendUint(append(b, " port "...), uint64(one.LocalPort), 10)
+	}
+	if one.User != "" {
+		b = strconv.AppendQuoteToASCII(append(b, " user "...), one.User)
+	}
+	s.line = append(b, '\n')
+	_, err := s.out.Write(s.line)
+	return err
+}
+
+// maxAddresses bounds how many addresses a summary tells apart, and with it the memory that it takes.
+const maxAddresses = 200_000
+
+// matchTally counts for --summary.
+type matchTally struct {
+	rules     []int64 // by Rule.Index
+	addresses map[netip.Addr]struct{}
+	more      bool // there were more than maxAddresses
+}
+
+func newMatchTally(rules *detect.Rules) *matchTally {
+	return &matchTally{rules: make([]int64, len(rules.All())), addresses: map[netip.Addr]struct{}{}}
+}
+
+func (t *matchTally) count(f *detect.Finding) {
+	t.rules[f.Rule.Index]++
+	if _, known := t.addresses[f.Addr]; known {
+		return
+	}
+	if len(t.addresses) < maxAddresses {
+		t.addresses[f.Addr] = struct{}{}
+	} else {
+		t.more = true
+	}
+}
+
+func (t *matchTally) write(w *bufio.Writer, s *scan) {
+	width := len("addresses")
+	for i, r := range s.rules.All() {
+		if t.rules[i] > 0 {
+			width = max(width, len(r.String()))
+		}
+	}
+	row := func(name, value string) { fmt.Fprintf(w, "%-*s %s\n", width, name, value) }
+	for i, r := range s.rules.All() {
+		if t.rules[i] > 0 {
+			row(r.String(), strconv.FormatInt(t.rules[i], 10))
+		}
+	}
+	addresses := strconv.Itoa(len(t.addresses))
+	if t.more {
+		addresses += " or more"
+	}
+	row("lines", strconv.FormatInt(s.lines, 10))
+	row("matched", strconv.FormatInt(s.matched, 10))
+	row("refused", strconv.FormatInt(s.refused, 10))
+	row("addresses", addresses)
+	row("seconds", fmt.Sprintf("%.3f", time.Since(s.began).Seconds()))
+}

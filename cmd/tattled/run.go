@@ -1,0 +1,39 @@
+package main
+
+import (
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"tattled/daemon"
+)
+
+func runCommand() *cobra.Command {
+	var options daemon.Options
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Run the daemon in the foreground",
+		Long: `Run the daemon in the foreground until SIGTERM or SIGINT. SIGHUP reads the configuration again: rules, policy, trusted
+networks, GeoIP databases and secrets take effect at once, and a bad file changes nothing; what needs a restart is named in the log.
+
+Sockets that systemd passes (tattled.socket) are used for the listeners with the same address; the others are opened here.`,
+		Example: `  tattled run --config /etc/tattled/tattled.yaml`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			options.Version = version
+			options.Log = daemon.NewLogger(cmd.ErrOrStderr())
+			d, err := daemon.New(options)
+			if err != nil {
+				return err
+			}
+			hangup := make(chan os.Signal, 1)
+			signal.Notify(hangup, syscall.SIGHUP)
+			defer signal.Stop(hangup)
+			return d.Run(cmd.Context(), hangup)
+		},
+	}
+	configFlag(cmd, &options.Config)
+	return cmd
+}

@@ -1,0 +1,70 @@
+package daemon
+
+import (
+	"os"
+
+	"tattled/report/abuseipdb"
+	"tattled/setting"
+)
+
+// Checked is what Check found where there is no fault.
+type Checked struct {
+	Rules    int
+	Samples  int
+	Services []CheckedService
+	Warnings []string // what is no fault and yet worth a look
+}
+
+// CheckedService is one service's part of it.
+type CheckedService struct {
+	Name           string
+	Rules, Samples int
+}
+
+// Check reads the configuration at path and the rules that it names, and runs the rules' samples. It opens no socket and
+// no state file. Its error is Faults, with everything that is wrong.
+func Check(path string) (Checked, error) {
+	cfg, err := ReadConfig(path)
+	if err != nil {
+		return Checked{}, err
+	}
+	rules, faults := loadRules(cfg)
+	if len(faults) > 0 {
+		return Checked{}, faults
+	}
+	tally, problems := rules.Run()
+	faults = append(faults, RuleFaults(problems)...)
+	key, err := setting.LookUpSecret(keyCredential, cfg.Report.AbuseIPDB.KeyFile, keyVariable)
+	if err != nil {
+		faults = append(faults, Fault{File: path, Setting: "report.abuseipdb.key_file", Problem: err.Error()})
+	}
+	if len(faults) > 0 {
+		return Checked{}, faults
+	}
+	c := Checked{}
+	for _, s := range tally.Services {
+		c.Services = append(c.Services, CheckedService{s.Service.Name, s.Rules, s.Samples})
+		c.Rules += s.Rules
+		c.Samples += s.Samples
+	}
+	c.Warnings = warnings(cfg, key)
+	return c, nil
+}
+
+func warnings(cfg *Config, key setting.Secret) []string {
+	var all []string
+	if key.IsZero() {
+		all = append(all, "no AbuseIPDB key: tattled will run dry, nothing is sent")
+	} else if odd := abuseipdb.OddKey(key); odd != "" {
+		all = append(all, odd)
+	}
+	for _, db := range []string{cfg.GeoIP.City, cfg.GeoIP.Country, cfg.GeoIP.ASN} {
+		if db == "" {
+			continue
+		}
+		if _, err := os.Stat(db); err != nil {
+			all = append(all, "geoip: "+err.Error()+": places stay unknown until it is there")
+		}
+	}
+	return all
+}

@@ -1,0 +1,257 @@
+package daemon
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"tattled/detect"
+	"tattled/geoip"
+	"tattled/policy"
+	"tattled/receiver/journal"
+	"tattled/receiver/syslog"
+	"tattled/receiver/tail"
+	"tattled/report/abuseipdb"
+	"tattled/report/mail"
+	"tattled/setting"
+	"tattled/store"
+	"tattled/web"
+)
+
+// maxConfig bounds the configuration file, in bytes.
+const maxConfig = 1 << 20
+
+// Config is the configuration file. Each part of tattled owns its section; what a setting means stands at its field there.
+type Config struct {
+	Sources Sources           `yaml:"sources"` // what to read
+	Rules   Rules             `yaml:"rules"`   // what to detect beyond the rules that come with tattled
+	Trusted []setting.Network `yaml:"trusted"` // networks and addresses never reported and never alerted on
+	Policy  []policy.Config   `yaml:"policy"`  // what to do about it; absent: the shipped defaults
+	Report  Report            `yaml:"report"`  // whom to report to
+	Alerts  Alerts            `yaml:"alerts"`  // how to reach the operator
+	GeoIP   geoip.Config      `yaml:"geoip"`   // databases that tell where an address lies
+	Store   store.Config      `yaml:"store"`   // the state file
+	Web     web.Config        `yaml:"web"`     // the live page and the metrics
+
+	// RegularPorts are ports of ours where traffic from strangers is regular: packets to them are shown and never held
+	// against anyone. Default: 80 and 443.
+	RegularPorts []uint16 `yaml:"regular_ports"`
+}
+
+// Sources lists what is read.
+type Sources struct {
+	Journal *journal.Config `yaml:"journal"` // the systemd journal; leave it out not to read it
+	Files   []tail.Config   `yaml:"files"`   // log files, followed
+	Syslog  []syslog.Config `yaml:"syslog"`  // listeners for remote syslog
+}
+
+// Rules chooses the detection rules.
+type Rules struct {
+	Directory string           `yaml:"directory"` // rule files of your own; a missing directory has none
+	Disable   []string         `yaml:"disable"`   // "service" or "service/rule"
+	Netfilter detect.Netfilter `yaml:"netfilter"` // more verdict words of log prefixes
+}
+
+// Report lists the third parties to report to.
+type Report struct {
+	AbuseIPDB abuseipdb.Config `yaml:"abuseipdb"`
+}
+
+// Alerts lists the ways to the operator.
+type Alerts struct {
+	Mail *mail.Config `yaml:"mail"` // leave it out to send no mail
+}
+
+// Fault is one thing that is wrong with a configuration or a rule file.
+type Fault struct {
+	File    string
+	Line    int    // 0 where there is none
+	Setting string // dotted path, "" where there is none
+	Problem string // what is wrong, and what to write instead
+}
+
+func (f Fault) String() string {
+	var b strings.Builder
+	b.WriteString(f.File)
+	if f.Line > 0 {
+		b.WriteString(":" + strconv.Itoa(f.Line))
+	}
+	b.WriteString(": ")
+	if f.Setting != "" {
+		b.WriteString(f.Setting + ": ")
+	}
+	b.WriteString(f.Problem)
+	return b.String()
+}
+
+// Faults is an error that holds every fault of a configuration; there is at least one.
+type Faults []Fault
+
+func (f Faults) Error() string {
+	lines := make([]string, len(f))
+	for i, fault := range f {
+		lines[i] = fault.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// ReadConfig reads and checks the file at path. Its error is Faults where the text is at fault.
+func ReadConfig(path string) (*Config, error) {
+	text, err := readBounded(path)
+	if err != nil {
+		return nil, Faults{{File: path, Problem: err.Error()}}
+	}
+	return parseConfig(path, text)
+}
+
+func readBounded(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, errors.Unwrap(err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
+	if err == nil && len(text) > maxConfig {
+		err = fmt.Errorf("larger than %d bytes", maxConfig)
+	}
+	return text, err
+}
+
+func parseConfig(path string, text []byte) (*Config, error) {
+	var faults Faults
+	d := decoder{lines: map[string]int{}, faulty: map[string]bool{}, budget: maxNodes}
+	d.fault = func(line int, setting, problem string) {
+		faults = append(faults, Fault{path, line, setting, problem})
+	}
+	cfg := &Config{}
+	reader := yaml.NewDecoder(bytes.NewReader(text))
+	var root, second yaml.Node
+	switch err := reader.Decode(&root); {
+	case errors.Is(err, io.EOF): // an empty file: all defaults, and no source, which checkConfig tells
+	case err != nil:
+		return nil, Faults{yamlFault(path, err)}
+	default:
+		d.value(root.Content[0], "", reflect.ValueOf(cfg).Elem())
+		if err := reader.Decode(&second); !errors.Is(err, io.EOF) {
+			d.fault(second.Line, "", `a second document begins here ("---"): only one is read`)
+		}
+	}
+	d.check(cfg)
+	if len(faults) > 0 {
+		slices.SortStableFunc(faults, func(a, b Fault) int { return cmp.Compare(a.Line, b.Line) })
+		return nil, faults
+	}
+	return cfg, nil
+}
+
+var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
+
+func yamlFault(path string, err error) Fault {
+	f := Fault{File: path, Problem: err.Error()}
+	if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {
+		f.Line, _ = strconv.Atoi(m[1])
+		f.Problem = "no YAML: " + m[2]
+	}
+	return f
+}
+
+// checker is a section that knows what its values may be.
+type checker interface{ Check(report setting.Report) }
+
+// check asks every section of cfg, and puts the faults at their lines. A setting that could not be read is not faulted
+// again for being empty.
+func (d *decoder) check(cfg *Config) {
+	report := func(path, problem string) {
+		if !d.faulty[path] {
+			d.fault(d.line(path), path, problem)
+		}
+	}
+	visit(reflect.ValueOf(cfg).Elem(), "", func(path string, c checker) {
+		c.Check(func(setting, problem string) {
+			at := path
+			if setting != "" {
+				at = join(path, setting)
+			}
+			report(at, problem)
+		})
+	})
+	cfg.check(report)
+}
+
+// visit finds every checker below v.
+func visit(v reflect.Value, path string, found func(path string, c checker)) {
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !v.IsNil() {
+			visit(v.Elem(), path, found)
+		}
+		return
+	case reflect.Slice:
+		for i := range v.Len() {
+			visit(v.Index(i), path+"["+strconv.Itoa(i)+"]", found)
+		}
+		return
+	case reflect.Struct:
+	default:
+		return
+	}
+	if c, ok := v.Addr().Interface().(checker); ok {
+		found(path, c)
+		return
+	}
+	for i := range v.NumField() {
+		if name, _ := tagOf(v.Type().Field(i)); name != "" {
+			visit(v.Field(i), join(path, name), found)
+		}
+	}
+}
+
+// line returns where the setting stands, or the nearest setting around it.
+func (d *decoder) line(path string) int {
+	for path != "" {
+		if n, ok := d.lines[path]; ok {
+			return n
+		}
+		path = path[:max(strings.LastIndexAny(path, ".["), 0)]
+	}
+	return 0
+}
+
+// check finds what no single section can see.
+func (c *Config) check(report setting.Report) {
+	s := c.Sources
+	if s.Journal == nil && len(s.Files) == 0 && len(s.Syslog) == 0 {
+		report("sources", "nothing to read: add journal, files or syslog")
+	}
+	listeners := map[string]int{}
+	for i, l := range s.Syslog {
+		if first, twice := listeners[l.Listen]; twice {
+			report(fmt.Sprintf("sources.syslog[%d].listen", i), fmt.Sprintf("%s is sources.syslog[%d] already", l.Listen, first))
+		}
+		listeners[l.Listen] = i
+	}
+	files := map[string]int{}
+	for i, f := range s.Files {
+		if first, twice := files[f.Path]; twice {
+			report(fmt.Sprintf("sources.files[%d].path", i), fmt.Sprintf("%s is sources.files[%d] already", f.Path, first))
+		}
+		files[f.Path] = i
+	}
+	names := map[string]int{}
+	for i, p := range c.Policy {
+		if first, twice := names[p.Name]; twice && p.Name != "" {
+			report(fmt.Sprintf("policy[%d].name", i), fmt.Sprintf("policy[%d] is called %q already", first, p.Name))
+		}
+		names[p.Name] = i
+	}
+}

@@ -1,0 +1,92 @@
+package daemon
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"tattled/event"
+)
+
+func TestConfigOfTheContract(t *testing.T) {
+	cfg, err := parseConfig("t.yaml", []byte(`
+sources:
+  journal: {reporter: web1}
+  files:
+    - {path: /var/log/nginx/access.log, program: nginx, reporter: shop}
+  syslog:
+    - {listen: "udp://127.0.0.1:5514"}
+    - {listen: "tcp://127.0.0.1:5514", allow: [127.0.0.0/8]}
+trusted: [192.0.2.0/24]
+policy:
+  - {name: ssh-bruteforce, when: {kind: [auth-failure], service: [sshd]}, threshold: 5, within: 10m, do: [report]}
+  - {name: accept-unexpected-country, when: {kind: [firewall-accept], country_not: [BE, NL]}, reputation: {max_score: 0, max_age: 90d}, do: [alert]}
+report:
+  abuseipdb: {url: "https://api.abuseipdb.com/api/v2/", key_file: /etc/tattled/abuseipdb.key, window: 24h}
+alerts:
+  mail: {server: "localhost:25", from: tattled@example.org, to: [admin@example.org], mute: 24h}
+geoip: {city: /var/lib/GeoIP/GeoLite2-City.mmdb, asn: /var/lib/GeoIP/GeoLite2-ASN.mmdb}
+store: {path: /var/lib/tattled/state.db}
+web: {listen: "127.0.0.1:9817"}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.Sources.Journal == nil || cfg.Sources.Journal.Reporter != "web1" || len(cfg.Sources.Files) != 1 || len(cfg.Sources.Syslog) != 2 {
+		t.Errorf("sources are %+v", cfg.Sources)
+	}
+	if p := cfg.Policy[0]; p.Threshold != 5 || p.Within.D() != 10*time.Minute || p.When.Kind[0] != event.AuthFailure {
+		t.Errorf("policy is %+v", p)
+	}
+	if r := cfg.Policy[1].Reputation; r.MaxScore == nil || *r.MaxScore != 0 || r.MaxAge.D() != 90*24*time.Hour {
+		t.Errorf("reputation is %+v", r)
+	}
+	if cfg.Trusted[0].String() != "192.0.2.0/24" || cfg.Alerts.Mail.To[0] != "admin@example.org" {
+		t.Errorf("trusted %v, mail %+v", cfg.Trusted, cfg.Alerts.Mail)
+	}
+}
+
+// A section that is named and empty has its defaults.
+func TestEmptySections(t *testing.T) {
+	cfg, err := parseConfig("t.yaml", []byte("sources:\n  journal:\npolicy:\nalerts: {}\nweb:\nstore: {path: /tmp/x.db}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.Sources.Journal == nil || cfg.Policy != nil || cfg.Alerts.Mail != nil {
+		t.Errorf("%+v", cfg)
+	}
+}
+
+func TestConfigFaults(t *testing.T) {
+	for text, want := range map[string]string{
+		"sources: {journal: {}}\nsources: {}\n":            "t.yaml:2: sources: stands twice, first in line 1",
+		"sources: {journal: {reporter: [a]}}\n":            "t.yaml:1: sources.journal.reporter: a text belongs here",
+		"sources:\n  jornal: {}\n":                         `t.yaml:2: sources.jornal: no such setting: did you mean "journal"?`,
+		"sources: {files: {path: /x}}\n":                   `t.yaml:1: sources.files: a list belongs here`,
+		"sources: {journal: {}}\nregular_ports: [70000]\n": `t.yaml:2: regular_ports[0]: "70000" is not a whole number from 0 to 65535`,
+		"sources: {journal: {}}\nregular_ports: [-1]\n":    `t.yaml:2: regular_ports[0]`,
+		"{}\n": "nothing to read",
+		"sources: {journal: {}}\ntrusted: [10.0.0.0/33]\n":                          "t.yaml:2: trusted[0]",
+		"sources: {syslog: [{listen: 'udp://[::1]:1'}, {listen: 'udp://[::1]:1'}]}": "sources.syslog[1].listen: udp://[::1]:1 is sources.syslog[0] already",
+		"x: &x\n  <<: *x\n": "t.yaml:",
+	} {
+		_, err := parseConfig("t.yaml", []byte(text))
+		var faults Faults
+		if !errors.As(err, &faults) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v; want %q in it", text, err, want)
+		}
+	}
+}
+
+func FuzzParseConfig(f *testing.F) {
+	f.Add("sources: {journal: {}}\n")
+	f.Add("a: &a [*a]\n")
+	f.Add("policy: [{name: x, when: {kind: [auth-failure]}, threshold: -1, within: 1d}]\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		cfg, err := parseConfig("f.yaml", []byte(text))
+		if (cfg == nil) == (err == nil) {
+			t.Errorf("configuration %v and error %v", cfg, err)
+		}
+	})
+}

@@ -1,0 +1,347 @@
+// Package daemon is tattled as one object: it reads the configuration, wires receivers, detection, policy, store,
+// couriers and page together, runs them, stops them in the order of the flow, and swaps what can be swapped on SIGHUP. It
+// is the only package that knows all the others. cmd/tattled calls it; docs/ARCHITECTURE.md has the picture.
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/activation"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"tattled/detect"
+	"tattled/event"
+	"tattled/geoip"
+	"tattled/policy"
+	"tattled/receiver"
+	"tattled/receiver/syslog"
+	"tattled/report"
+	"tattled/store"
+	"tattled/web"
+)
+
+// Options is what New needs to know besides the configuration.
+type Options struct {
+	Config  string // path of the configuration file; reread on SIGHUP
+	Version string
+	Log     *slog.Logger
+}
+
+// Daemon is a wired tattled. Its goroutines are:
+//
+//	1 receivers   one or a few for each source: read, detect, place, submit
+//	2 couriers    one for each destination: claim, send, settle
+//	3 committer   one: judges and commits
+//	4 page        HTTP server, SSE clients
+//	5 chores      watchdog, own addresses, GeoIP files, signals
+//
+// They stop in this order: what flows downstream finds somebody who takes it.
+type Daemon struct {
+	options Options
+	log     *slog.Logger
+	config  *Config
+	manager manager
+
+	tally     *tally
+	counters  *policy.Counters
+	pipeline  *pipeline
+	places    *geoip.Databases
+	store     *store.Store
+	committer *store.Committer
+	receivers []receiver.Receiver
+	outlets   []*outlet
+	registry  *prometheus.Registry
+	metrics   *metrics
+	page      *web.Server
+}
+
+// New reads the configuration and opens all that it names: state file, sockets, databases. It starts nothing. Its error is
+// Faults where the configuration is at fault.
+func New(o Options) (*Daemon, error) {
+	cfg, err := ReadConfig(o.Config)
+	if err != nil {
+		return nil, err
+	}
+	rules, faults := loadRules(cfg)
+	if len(faults) > 0 {
+		return nil, faults
+	}
+	d := &Daemon{options: o, log: o.Log, config: cfg, tally: newTally(), counters: &policy.Counters{}, registry: prometheus.NewRegistry()}
+	if err := d.wire(rules); err != nil {
+		d.close()
+		return nil, err
+	}
+	return d, nil
+}
+
+func (d *Daemon) wire(rules *detect.Rules) error {
+	gate := newGate(d.config)
+	cfg := d.config.GeoIP
+	cfg.Logger = d.log
+	d.places = geoip.New(cfg)
+	if err := d.places.Load(); err != nil {
+		d.log.Warn("a GeoIP database cannot be used; its places stay unknown until it can", "error", err)
+	}
+	if err := d.openStore(); err != nil {
+		return err
+	}
+	if err := d.openOutlets(); err != nil {
+		return err
+	}
+	d.metrics = newMetrics()
+	d.committer = store.NewCommitter(d.store, newPolicy(d.config, gate, d.counters), store.CommitterOptions{
+		OnCommit:      d.committed,
+		ObserveCommit: func(took time.Duration) { d.metrics.commits.Observe(took.Seconds()) },
+	})
+	d.openCouriers()
+	d.pipeline = newPipeline(newEngine(rules, gate, d.tally), d.tally, d.places, d.committer)
+	if err := d.openReceivers(); err != nil {
+		return err
+	}
+	var err error
+	d.page, err = web.New(d.config.Web, web.Deps{
+		Store: d.store, Gatherer: d.registry, Health: d.health, Credits: d.places.Credits, Version: d.options.Version, Logger: d.log,
+	})
+	if err != nil {
+		return err
+	}
+	return d.registerMetrics()
+}
+
+func (d *Daemon) openStore() error {
+	backend, notes, err := openBackend(d.config.Store)
+	if err != nil {
+		return err
+	}
+	for _, note := range notes {
+		d.log.Warn(note)
+	}
+	d.store, err = store.New(backend, d.config.Store.Options())
+	if err != nil {
+		backend.Close()
+	}
+	return err
+}
+
+func (d *Daemon) openReceivers() error {
+	env := sourceEnvironment{sockets: syslog.NewPassed(activation.Files(true)...), log: d.log}
+	for _, part := range sourceParts() {
+		opened, err := part.open(&d.config.Sources, &env)
+		d.receivers = append(d.receivers, opened...)
+		if err != nil {
+			return fmt.Errorf("open sources.%s: %w", part.name, err)
+		}
+	}
+	for _, f := range env.sockets.Left() { // it would fill up unread
+		d.log.Warn("systemd passed a socket that no listener in sources.syslog names; it is closed", "name", f.Name(),
+			"remedy", "add its address to sources.syslog, or take it out of tattled.socket")
+		f.Close()
+	}
+	return nil
+}
+
+// committed is told of every group that is durable.
+func (d *Daemon) committed(events []event.Event, _ []event.Report) {
+	d.page.Feed().Publish(events)
+	d.metrics.places(events)
+}
+
+func newGate(cfg *Config) *policy.Gate {
+	return policy.NewGate(policy.GateConfig{
+		Trusted:             cfg.Trusted,
+		ReportUnverifiedTCP: cfg.Report.AbuseIPDB.ReportUnverifiedTCP,
+		RegularPorts:        cfg.RegularPorts,
+	})
+}
+
+func newPolicy(cfg *Config, gate *policy.Gate, counters *policy.Counters) *policy.Policy {
+	rules := cfg.Policy
+	if rules == nil {
+		rules = policy.Defaults()
+	}
+	return policy.New(rules, gate, destinations(cfg), counters)
+}
+
+func newEngine(rules *detect.Rules, gate *policy.Gate, t *tally) *engine {
+	e := &engine{rules: rules, gate: gate}
+	e.matched, e.missed = t.forRules(rules)
+	return e
+}
+
+// loadRules loads the rules that cfg asks for. A directory that is not there has none.
+func loadRules(cfg *Config) (*detect.Rules, Faults) {
+	directory := cfg.Rules.Directory
+	if _, err := os.Stat(directory); errors.Is(err, fs.ErrNotExist) {
+		directory = ""
+	}
+	rules, problems := detect.Load(detect.Options{Directory: directory, Disable: cfg.Rules.Disable, Netfilter: cfg.Rules.Netfilter})
+	return rules, RuleFaults(problems)
+}
+
+// RuleFaults gives the faults of rule files the form of all faults.
+func RuleFaults(problems []detect.Fault) Faults {
+	var faults Faults
+	for _, p := range problems {
+		faults = append(faults, Fault{File: p.File, Line: p.Line, Problem: p.Problem})
+	}
+	return faults
+}
+
+// Run runs until ctx ends and returns nil when all has stopped and nothing that was taken is lost. Each signal on hangup
+// reloads the configuration. An error means that the daemon could not go on: start it again.
+func (d *Daemon) Run(ctx context.Context, hangup <-chan os.Signal) error {
+	defer d.close()
+	if err := d.refreshOwn(); err != nil {
+		return err
+	}
+	var receivers, couriers []func(context.Context) error
+	for _, r := range d.receivers {
+		receivers = append(receivers, func(ctx context.Context) error {
+			if err := r.Run(ctx, d.store, d.pipeline); err != nil {
+				return fmt.Errorf("%s: %w", r.Source(), err)
+			}
+			return nil
+		})
+	}
+	for _, o := range d.outlets {
+		couriers = append(couriers, o.courier.Run)
+	}
+	d.log.Info("ready", d.listeners()...)
+	d.manager.ready(d.status())
+	err := runStages(ctx, []stage{
+		{"receivers", receivers},
+		{"couriers", couriers},
+		{"store", []func(context.Context) error{d.committer.Run}},
+		{"page", []func(context.Context) error{d.page.Run}},
+		{"chores", []func(context.Context) error{
+			func(ctx context.Context) error { return d.manager.watchdog(ctx, d.committer.Beat) },
+			func(ctx context.Context) error { return d.followOwn(ctx) },
+			func(ctx context.Context) error { return d.obey(ctx, hangup) },
+			d.places.Run,
+			func(ctx context.Context) error { <-ctx.Done(); return nil },
+		}},
+	})
+	d.manager.stopping()
+	if err == nil {
+		d.log.Info("stopped")
+	}
+	return err
+}
+
+// listeners names the addresses that were opened, for people and for tests that asked for port 0.
+func (d *Daemon) listeners() []any {
+	attrs := []any{"version", d.options.Version, "web", d.page.Addr().String(), "dry_run", d.dryRun()}
+	for _, r := range d.receivers {
+		if l, ok := r.(interface{ Addr() net.Addr }); ok {
+			attrs = append(attrs, l.Addr().Network(), l.Addr().String())
+		}
+	}
+	return attrs
+}
+
+func (d *Daemon) status() string {
+	if d.dryRun() {
+		return fmt.Sprintf("dry-run (no AbuseIPDB key), %d sources", len(d.receivers))
+	}
+	return fmt.Sprintf("reporting, %d sources", len(d.receivers))
+}
+
+func (d *Daemon) refreshOwn() error {
+	own, err := ownAddresses()
+	if err == nil {
+		d.pipeline.engine.Load().gate.SetOwn(own)
+	}
+	return err
+}
+
+// followOwn keeps the gate's list of own addresses fresh. A failed look leaves the list as it was.
+func (d *Daemon) followOwn(ctx context.Context) error {
+	every(ctx, ownEvery, func() {
+		if err := d.refreshOwn(); err != nil {
+			d.log.Warn("own addresses are not up to date", "error", err)
+		}
+	})
+	return nil
+}
+
+// obey reloads on every signal.
+func (d *Daemon) obey(ctx context.Context, hangup <-chan os.Signal) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-hangup:
+			d.manager.reloading()
+			d.reload()
+			d.manager.ready(d.status())
+		}
+	}
+}
+
+// close lets go of what New opened.
+func (d *Daemon) close() {
+	if d.store != nil {
+		if err := d.store.Close(); err != nil {
+			d.log.Error("the state file was not closed cleanly", "error", err)
+		}
+	}
+}
+
+func (d *Daemon) dryRun() bool {
+	for _, o := range d.outlets {
+		if o.action == policy.Report && o.dryRun() {
+			return true
+		}
+	}
+	return false
+}
+
+// health is what the page and /readyz say.
+func (d *Daemon) health() web.Health {
+	h := web.Health{Live: true, Ready: true, DryRun: d.dryRun()}
+	if d.committer.Full() {
+		h.Ready = false
+		h.Problems = append(h.Problems, "no space left for the state file: nothing is taken until there is")
+	}
+	for _, o := range d.outlets {
+		if problem := o.problem(); problem != "" {
+			h.Problems = append(h.Problems, problem)
+		}
+	}
+	if err := d.places.Err(); err != nil {
+		h.Problems = append(h.Problems, strings.ReplaceAll(err.Error(), "\n", "; "))
+	}
+	for _, r := range d.receivers {
+		h.Sources = append(h.Sources, d.sourceHealth(r))
+	}
+	return h
+}
+
+func (d *Daemon) sourceHealth(r receiver.Receiver) web.Source {
+	m, t := r.Meter(), d.tally.source(r.Source())
+	s := web.Source{
+		Name: r.Source(), Records: m.Records.Load(), Open: m.Open.Load(), Errors: m.Errors.Load(),
+		Lag: time.Duration(t.lag.Load()), LastRecord: t.lastRecord(),
+	}
+	for _, reason := range receiver.Reasons() {
+		s.Dropped += m.Dropped(reason)
+	}
+	return s
+}
+
+// settled is told of everything that a courier did.
+func (d *Daemon) settled(o *outlet) func(store.Item, report.Outcome) {
+	return func(item store.Item, outcome report.Outcome) {
+		r := &item.Report
+		d.log.Info("report", "destination", o.name, "result", outcome.Result.String(), "ip", r.Addr.String(), "policy", r.Policy,
+			"service", r.Service, "count", r.Count, "detail", outcome.Detail)
+	}
+}

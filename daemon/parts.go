@@ -1,0 +1,159 @@
+package daemon
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"tattled/policy"
+	"tattled/receiver"
+	"tattled/receiver/journal"
+	"tattled/receiver/syslog"
+	"tattled/receiver/tail"
+	"tattled/report"
+	"tattled/report/abuseipdb"
+	"tattled/report/mail"
+	"tattled/setting"
+	"tattled/store"
+	"tattled/store/bolt"
+)
+
+// The names under which secrets are looked for: systemd credentials, then the file of the configuration, then the
+// environment.
+const (
+	keyCredential      = "abuseipdb.key"
+	keyVariable        = "ABUSEIPDB_KEY"
+	passwordCredential = "mail.password"
+	passwordVariable   = "TATTLED_MAIL_PASSWORD"
+)
+
+// sourcePart opens one kind of source. A new kind is one line in sourceParts.
+type sourcePart struct {
+	name string // the section below sources
+	open func(s *Sources, env *sourceEnvironment) ([]receiver.Receiver, error)
+}
+
+// sourceEnvironment is what a source may need beside its own section.
+type sourceEnvironment struct {
+	sockets *syslog.Passed // from systemd
+	log     *slog.Logger
+}
+
+func sourceParts() []sourcePart {
+	return []sourcePart{
+		{"journal", openJournal},
+		{"files", openFiles},
+		{"syslog", openSyslog},
+	}
+}
+
+func openJournal(s *Sources, env *sourceEnvironment) ([]receiver.Receiver, error) {
+	if s.Journal == nil {
+		return nil, nil
+	}
+	cfg := *s.Journal
+	cfg.Logger = env.log
+	r, err := journal.New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return []receiver.Receiver{r}, nil
+}
+
+func openFiles(s *Sources, env *sourceEnvironment) ([]receiver.Receiver, error) {
+	var all []receiver.Receiver
+	for _, cfg := range s.Files {
+		cfg.Logger = env.log
+		r, err := tail.New(cfg)
+		if err != nil {
+			return all, err
+		}
+		all = append(all, r)
+	}
+	return all, nil
+}
+
+func openSyslog(s *Sources, env *sourceEnvironment) ([]receiver.Receiver, error) {
+	var all []receiver.Receiver
+	for _, cfg := range s.Syslog {
+		r, err := syslog.New(cfg, env.sockets)
+		if err != nil {
+			return all, err
+		}
+		all = append(all, r)
+	}
+	return all, nil
+}
+
+// senderPart makes the sender of one kind of destination. A new kind is one line in senderParts. open returns nil where
+// the configuration does not ask for it.
+type senderPart struct {
+	name   string
+	action policy.Action
+	open   func(cfg *Config, version string) (report.Sender, error)
+	terms  func(cfg *Config) terms
+}
+
+// terms are how a destination is to be treated.
+type terms struct {
+	window    setting.Duration
+	rate      float64
+	uncertain store.Uncertain
+}
+
+func senderParts() []senderPart {
+	return []senderPart{
+		{"abuseipdb", policy.Report, openAbuseIPDB, func(cfg *Config) terms {
+			c := cfg.Report.AbuseIPDB.WithDefaults()
+			return terms{c.Window, c.Rate, c.Uncertain}
+		}},
+		{"mail", policy.Alert, openMail, func(cfg *Config) terms {
+			c := cfg.Alerts.Mail.WithDefaults()
+			return terms{window: c.Mute, rate: c.Rate}
+		}},
+	}
+}
+
+func openAbuseIPDB(cfg *Config, version string) (report.Sender, error) {
+	c := cfg.Report.AbuseIPDB
+	key, err := setting.LookUpSecret(keyCredential, c.KeyFile, keyVariable)
+	if err != nil {
+		return nil, fmt.Errorf("report.abuseipdb.key_file: %w", err)
+	}
+	return abuseipdb.New(c, key, "tattled/"+version, nil)
+}
+
+func openMail(cfg *Config, _ string) (report.Sender, error) {
+	c := cfg.Alerts.Mail
+	if c == nil {
+		return nil, nil
+	}
+	password, err := setting.LookUpSecret(passwordCredential, c.PasswordFile, passwordVariable)
+	if err != nil {
+		return nil, fmt.Errorf("alerts.mail.password_file: %w", err)
+	}
+	return mail.New(*c, password)
+}
+
+// openBackend opens the state file. The notes tell the operator what was wrong with it and what was done about it.
+func openBackend(cfg store.Config) (store.Backend, []string, error) {
+	cfg.Defaults()
+	b, found, err := bolt.Open(cfg.Path, bolt.Options{MaxSize: int64(cfg.MaxSize) << 20, Now: time.Now()})
+	if err != nil {
+		return nil, nil, err
+	}
+	var notes []string
+	switch {
+	case found.Damage != "" && found.Backup != "":
+		notes = append(notes, fmt.Sprintf("the state file was damaged (%s): it is now %s, and the backup %s took its place", found.Damage, found.Aside, found.Backup))
+	case found.Damage != "":
+		notes = append(notes, fmt.Sprintf("the state file was damaged (%s): it is now %s, and an empty one took its place; addresses that were reported before may be reported again", found.Damage, found.Aside))
+	}
+	if found.Records > 0 {
+		notes = append(notes, fmt.Sprintf("%d records of the state file failed their checksum and were put aside", found.Records))
+	}
+	if found.Meta {
+		notes = append(notes, "one of the state file's two meta pages was damaged: its last transaction may be missing")
+	}
+	return b, notes, nil
+}

@@ -1,0 +1,187 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"tattled/detect"
+	"tattled/event"
+	"tattled/policy"
+	"tattled/receiver"
+	"tattled/setting"
+)
+
+// taken is a submitter that keeps what it gets.
+type taken struct {
+	events []event.Event
+	stream string
+	cursor string
+}
+
+func (s *taken) Submit(_ context.Context, events []event.Event, stream string, cursor receiver.Cursor) error {
+	s.events = append(s.events, events...)
+	s.stream, s.cursor = stream, string(cursor)
+	return nil
+}
+
+func testRules(t testing.TB) *detect.Rules {
+	t.Helper()
+	rules, faults := detect.Load(detect.Options{})
+	if len(faults) > 0 {
+		t.Fatal(faults)
+	}
+	return rules
+}
+
+func testPipeline(t testing.TB, trusted string, out submitter) *pipeline {
+	t.Helper()
+	var n setting.Network
+	if err := n.UnmarshalText([]byte(trusted)); err != nil {
+		t.Fatal(err)
+	}
+	tally := newTally()
+	gate := policy.NewGate(policy.GateConfig{Trusted: []setting.Network{n}})
+	return newPipeline(newEngine(testRules(t), gate, tally), tally, nil, out)
+}
+
+func record(program, message string) receiver.Record {
+	return receiver.Record{Program: []byte(program), PID: []byte("123"), Host: []byte("web1"), Message: []byte(message), Trust: event.TrustReport}
+}
+
+func TestPipeline(t *testing.T) {
+	var out taken
+	p := testPipeline(t, "198.51.100.0/24", &out)
+	now := time.Date(2026, 11, 22, 5, 40, 0, 0, time.UTC)
+	cut := record("sshd", "Invalid user x from 203.0.113.9 port 22")
+	cut.Cut = true
+	ahead := record("sshd", "Invalid user y from 203.0.113.5 port 22")
+	ahead.Time = now.Add(time.Hour)
+	b := &receiver.Batch{
+		Source: "test", Received: now, Stream: "s", Cursor: receiver.Cursor("c1"),
+		Records: []receiver.Record{
+			record("sshd", "Failed password for root from 203.0.113.5 port 40022 ssh2"),
+			record("sshd", "Failed password for root from 198.51.100.7 port 40022 ssh2"), // trusted
+			record("sshd", "Server listening on 0.0.0.0 port 22."),                       // ignored
+			record("cron", "nothing"), // ignored
+			record("sshd", "Failed password for root from attacker.example.org port 40022 ssh2"), // refused
+			cut, ahead,
+		},
+	}
+	if err := p.Handle(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	if len(out.events) != 2 || out.stream != "s" || out.cursor != "c1" {
+		t.Fatalf("%d events, stream %q, cursor %q", len(out.events), out.stream, out.cursor)
+	}
+	e := out.events[0]
+	want := event.Event{
+		Time: now, Received: now, Kind: event.AuthFailure, Service: "sshd", Rule: "failed-password", Categories: e.Categories,
+		Addr: netip.MustParseAddr("203.0.113.5"), Port: 40022, Handshake: true, Session: true, Proto: e.Proto,
+		User: "root", Program: "sshd", PID: "123", Host: "web1", Source: "test", Reporter: "web1", Trust: event.TrustReport,
+		Line: "Failed password for root from 203.0.113.5 port 40022 ssh2",
+	}
+	if fmt.Sprint(e) != fmt.Sprint(want) {
+		t.Errorf("got  %+v\nwant %+v", e, want)
+	}
+	if !out.events[1].Time.Equal(now) {
+		t.Errorf("a record from the future is dated %v, want %v", out.events[1].Time, now)
+	}
+	s := p.tally.source("test")
+	if m, i, r := s.matched.Load(), s.ignored.Load(), s.refused.Load(); m != 3 || i != 2 || r != 2 || p.tally.trusted.Load() != 1 {
+		t.Errorf("matched %d, ignored %d, refused %d, trusted %d; want 3, 2, 2, 1", m, i, r, p.tally.trusted.Load())
+	}
+	if n := p.tally.missedCounts()["sshd"]; n != 1 {
+		t.Errorf("%d lines of sshd matched nothing, want 1", n)
+	}
+}
+
+// The batch's bytes are lent: what the pipeline keeps must be copies.
+func TestPipelineCopies(t *testing.T) {
+	var out taken
+	p := testPipeline(t, "198.51.100.0/24", &out)
+	line := []byte("Failed password for root from 203.0.113.5 port 40022 ssh2")
+	r := receiver.Record{Program: []byte("sshd"), Host: []byte("web1"), PID: []byte("1"), Message: line}
+	if err := p.Handle(t.Context(), &receiver.Batch{Source: "test", Received: time.Now(), Records: []receiver.Record{r}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range [][]byte{line, r.Program, r.Host, r.PID} {
+		for i := range b {
+			b[i] = 'X'
+		}
+	}
+	if e := out.events[0]; e.User != "root" || e.Host != "web1" || e.PID != "1" || strings.Contains(e.Line, "X") {
+		t.Errorf("the event changed with the batch: %+v", e)
+	}
+}
+
+func TestLineIsBoundedOnACharacter(t *testing.T) {
+	for shift := range 5 {
+		line := lineOf([]byte(strings.Repeat("x", shift) + strings.Repeat("ü", event.MaxLine)))
+		if len(line) > event.MaxLine || len(line) < event.MaxLine-3 || !utf8.ValidString(line) {
+			t.Errorf("%d bytes, valid: %v", len(line), utf8.ValidString(line))
+		}
+	}
+	if got := lineOf([]byte(strings.Repeat("\x80", 2*event.MaxLine))); len(got) > event.MaxLine {
+		t.Errorf("%d bytes", len(got))
+	}
+}
+
+// A thousand made-up hosts must not stay in memory.
+func TestNamesAreBounded(t *testing.T) {
+	n := names{}
+	for i := range 10 * maxNames {
+		n.of(fmt.Appendf(nil, "host-%d", i))
+	}
+	if len(n) > maxNames {
+		t.Errorf("%d names are kept, want at most %d", len(n), maxNames)
+	}
+}
+
+// What no rule matches costs no allocation on its way through the pipeline.
+func TestPipelineAllocatesNothingForOrdinaryLines(t *testing.T) {
+	p := testPipeline(t, "198.51.100.0/24", &taken{})
+	b := &receiver.Batch{Source: "test", Received: time.Now()}
+	for range 100 {
+		b.Records = append(b.Records, record("sshd", "pam_unix(sshd:session): session closed for user deploy"), record("cron", "x"))
+	}
+	ctx := t.Context()
+	if n := testing.AllocsPerRun(100, func() {
+		if err := p.Handle(ctx, b); err != nil {
+			t.Fatal(err)
+		}
+	}); n > 0 {
+		t.Errorf("%v allocations for 200 lines, want none", n)
+	}
+}
+
+func BenchmarkPipeline(b *testing.B) {
+	for name, share := range map[string]int{"ordinary": 0, "attacks-1-in-100": 1, "attacks-1-in-2": 50} {
+		b.Run(name, func(b *testing.B) {
+			out := &taken{}
+			p := testPipeline(b, "198.51.100.0/24", out)
+			batch := &receiver.Batch{Source: "bench", Received: time.Now()}
+			for i := range 100 {
+				if i < share {
+					batch.Records = append(batch.Records, record("sshd", fmt.Sprintf("Failed password for invalid user admin from 203.0.113.%d port 40022 ssh2", i)))
+				} else {
+					batch.Records = append(batch.Records, record("systemd", "Started session-4711.scope - Session of User deploy."))
+				}
+			}
+			b.ReportAllocs()
+			lines := 0
+			for b.Loop() {
+				out.events = out.events[:0]
+				if err := p.Handle(b.Context(), batch); err != nil {
+					b.Fatal(err)
+				}
+				lines += len(batch.Records)
+			}
+			b.ReportMetric(float64(lines)/b.Elapsed().Seconds(), "lines/s")
+		})
+	}
+}

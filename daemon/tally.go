@@ -1,0 +1,101 @@
+package daemon
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"tattled/detect"
+	"tattled/receiver"
+)
+
+// tally counts what the pipeline did. It outlives a reload, so that no counter ever falls.
+type tally struct {
+	refused  []atomic.Uint64 // by detect.Refusal
+	overlong atomic.Uint64   // refused because the record was cut
+	trusted  atomic.Uint64   // matched, and dropped because the address is trusted
+
+	mu      sync.Mutex
+	sources map[string]*sourceTally
+	rules   map[ruleName]*atomic.Uint64
+	missed  map[string]*atomic.Uint64
+}
+
+type ruleName struct{ service, rule string }
+
+// sourceTally is one source's side of the books.
+type sourceTally struct {
+	matched, ignored, refused atomic.Uint64
+	lag                       atomic.Int64 // of the last record that had a time, in nanoseconds
+	last                      atomic.Int64 // when the last batch was read, Unix nanoseconds
+}
+
+func newTally() *tally {
+	return &tally{
+		refused: make([]atomic.Uint64, slices.Max(detect.Refusals())+1),
+		sources: map[string]*sourceTally{},
+		rules:   map[ruleName]*atomic.Uint64{},
+		missed:  map[string]*atomic.Uint64{},
+	}
+}
+
+func (t *tally) source(name string) *sourceTally {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return counter(t.sources, name)
+}
+
+// counter returns the value of key, made if it is not there.
+func counter[K comparable, V any](m map[K]*V, key K) *V {
+	if m[key] == nil {
+		m[key] = new(V)
+	}
+	return m[key]
+}
+
+// forRules returns the counters of rules: those of the same name go on, whatever else changed.
+func (t *tally) forRules(rules *detect.Rules) (matched, missed []*atomic.Uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, r := range rules.All() {
+		matched = append(matched, counter(t.rules, ruleName{r.Service.Name, r.Name}))
+	}
+	for _, s := range rules.Services() {
+		missed = append(missed, counter(t.missed, s.Name))
+	}
+	return matched, missed
+}
+
+// ruleCounts returns how often each rule matched.
+func (t *tally) ruleCounts() map[ruleName]uint64 { return counts(t, t.rules) }
+
+// missedCounts returns, by service, how many records of a known program matched nothing.
+func (t *tally) missedCounts() map[string]uint64 { return counts(t, t.missed) }
+
+func counts[K comparable](t *tally, counters map[K]*atomic.Uint64) map[K]uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	all := make(map[K]uint64, len(counters))
+	for key, n := range counters {
+		all[key] = n.Load()
+	}
+	return all
+}
+
+func (s *sourceTally) count(b *receiver.Batch, matched, ignored, refused uint64) {
+	s.matched.Add(matched)
+	s.ignored.Add(ignored)
+	s.refused.Add(refused)
+	s.last.Store(b.Received.UnixNano())
+	if n := len(b.Records); n > 0 && !b.Records[n-1].Time.IsZero() {
+		s.lag.Store(int64(max(b.Received.Sub(b.Records[n-1].Time), 0)))
+	}
+}
+
+func (s *sourceTally) lastRecord() time.Time {
+	if n := s.last.Load(); n != 0 {
+		return time.Unix(0, n)
+	}
+	return time.Time{}
+}

@@ -1,0 +1,192 @@
+// Package detect finds events in log messages: who attacked, by which rule, from which address. Its rules are data (see
+// rules/ and Load), compiled to one matcher. It knows neither where a message came from nor what will be done about it,
+// reads no clock and keeps no state between messages. The pipeline calls Detect for every record; `tattled check` and the
+// tests call Run.
+//
+//	program -> the services that know it -> candidates by fixed text -> one reading of the line -> Finding
+//
+// The rule of rules: no line may ever yield an address that its attacker wrote into a field. A line that can be read in
+// two ways that name different peers is refused, never guessed.
+package detect
+
+import (
+	"bytes"
+	"net/netip"
+
+	"tattled/event"
+)
+
+// Rules is a compiled set of rules. It never changes and is safe for concurrent use.
+type Rules struct {
+	services []*Service
+	rules    []*Rule
+	programs programs
+}
+
+// Service is what one rule file describes: the log of one sort of server.
+type Service struct {
+	Index    int      // in Services
+	Name     string   // unique
+	Programs []string // syslog tags or identifiers, compared exactly
+	// Session says that all lines of one program and PID on one host tell of one connection, so that several lines about
+	// one attempt are one attempt.
+	Session bool
+	File    string // where it was read: "sshd.yaml" for a built-in one, else its path
+
+	before, after []string
+	parser        *netfilter
+	block, accept int32 // the rules of a parser's verdicts
+}
+
+// Rule is one sort of event of a service.
+type Rule struct {
+	Index      int // in All
+	Service    *Service
+	Name       string // unique within its service
+	Kind       event.Kind
+	Handshake  bool  // the peer completed a handshake, so that its address is proven
+	Categories []int // of AbuseIPDB; never written to
+	Line       int   // in the service's file
+
+	match   []text
+	regex   []text
+	samples []sample
+}
+
+// String returns "service/rule".
+func (r *Rule) String() string { return r.Service.Name + "/" + r.Name }
+
+// Finding is what Detect made of a message.
+type Finding struct {
+	Service *Service // set whenever the program is known, also when nothing matched
+	Rule    *Rule    // set when the message matched or was refused
+
+	Addr      netip.Addr // the peer: valid, no zone, never IPv4-mapped
+	Port      uint16     // the peer's, 0 if unknown
+	LocalPort uint16     // ours, 0 if unknown
+	Proto     event.Proto
+	Stray     bool   // a TCP packet that opens no connection
+	User      []byte // lent: a part of the message; nil where the rule has no user
+
+	Refusal Refusal // why a message that a rule describes is not counted
+}
+
+// Verdict is what became of a message.
+type Verdict uint8
+
+// The verdicts.
+const (
+	Ignored Verdict = iota // no rule describes it
+	Matched
+	Refused // a rule describes it, but the peer cannot be told: see Finding.Refusal
+)
+
+func (v Verdict) String() string {
+	switch v {
+	case Matched:
+		return "matched"
+	case Refused:
+		return "refused"
+	default:
+		return "ignored"
+	}
+}
+
+// Refusal is a reason to refuse a message that a rule describes. Its text is a metric's label.
+type Refusal uint8
+
+// The refusals.
+const (
+	NotRefused Refusal = iota
+	Ambiguous          // it can be read in two ways that name different peers, or mean different things
+	BadAddress         // what stands where the address should be is none, and no name either
+	HostName           // a name stands where the address should be; names are never resolved
+	refusals
+)
+
+func (r Refusal) String() string {
+	switch r {
+	case Ambiguous:
+		return "ambiguous"
+	case BadAddress:
+		return "bad-address"
+	case HostName:
+		return "host-name"
+	default:
+		return "none"
+	}
+}
+
+// Refusals lists every reason, in order.
+func Refusals() []Refusal {
+	var all []Refusal
+	for r := NotRefused + 1; r < refusals; r++ {
+		all = append(all, r)
+	}
+	return all
+}
+
+// All returns every rule; the rule at i has Index i. Do not write to it.
+func (r *Rules) All() []*Rule { return r.rules }
+
+// Services returns every service, the built-in ones first; the service at i has Index i. Do not write to it.
+func (r *Rules) Services() []*Service { return r.services }
+
+// Detect judges one message of program. It sets all of f for a message that matched, and Service, Rule and Refusal for
+// any. It takes any bytes, needs time linear in their number and allocates nothing (but twice for a line that a rule
+// written as a regular expression matches). A message that was cut off must not be given to it: where it ends, its peer
+// may have chosen.
+func (r *Rules) Detect(program, message []byte, f *Finding) Verdict {
+	f.Service, f.Rule, f.Refusal = nil, nil, NotRefused
+	p := r.programs.find(program)
+	if p == nil {
+		return Ignored
+	}
+	f.Service = p.service
+	f.Proto, f.Stray = event.ProtoUnknown, false
+	var found reading
+	if len(message) > 0 && message[0] == 'm' {
+		message = once(message)
+	}
+	for _, u := range p.units {
+		if s := u.service; s != nil {
+			s.parser.judge(message, s.block, s.accept, &found, f)
+		} else {
+			u.read(message, &found)
+		}
+	}
+	if !found.found {
+		return Ignored
+	}
+	f.Rule = r.rules[found.rule]
+	f.Service = f.Rule.Service
+	if found.ambiguous {
+		found.refusal = Ambiguous
+	}
+	if f.Refusal = found.refusal; f.Refusal != NotRefused {
+		return Refused
+	}
+	f.Addr, f.Port, f.LocalPort, f.User = found.addr, found.port, found.local, found.user
+	if f.Rule.Handshake {
+		f.Proto = event.TCP
+	}
+	return Matched
+}
+
+// once takes off what rsyslog writes around a message that came several times in a row ($RepeatedMsgReduction on, as
+// Ubuntu ships it): "message repeated 3 times: [ text]". It counts as one.
+func once(m []byte) []byte {
+	const front, middle = "message repeated ", " times: ["
+	if !prefixed(m, front) || m[len(m)-1] != ']' {
+		return m
+	}
+	rest := m[len(front):]
+	digits := 0
+	for digits < len(rest) && rest[digits]-'0' <= 9 {
+		digits++
+	}
+	if digits == 0 || !prefixed(rest[digits:], middle) {
+		return m
+	}
+	return bytes.TrimPrefix(rest[digits+len(middle):len(rest)-1], []byte(" "))
+}

@@ -1,0 +1,40 @@
+package detect
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func load(t testing.TB, o Options) *Rules {
+	t.Helper()
+	r, faults := Load(o)
+	for _, f := range faults {
+		t.Error(f)
+	}
+	if r == nil {
+		t.FailNow()
+	}
+	return r
+}
+
+func TestSamples(t *testing.T) {
+	r := load(t, Options{})
+	tally, faults := r.Run()
+	for _, f := range faults {
+		t.Error(f)
+	}
+	for _, s := range tally.Services {
+		t.Logf("%s: %d rules, %d samples", s.Service.Name, s.Rules, s.Samples)
+	}
+}
+
+// userRules writes a rule file into a directory of its own and returns the directory.
+func userRules(t testing.TB, name, content string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}

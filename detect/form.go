@@ -1,0 +1,150 @@
+package detect
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// text is a scalar of a rule file, with the line that it stands on.
+type text struct {
+	value string
+	line  int // 0: it is not there
+}
+
+// UnmarshalYAML takes a scalar of any type as it is written.
+func (t *text) UnmarshalYAML(n *yaml.Node) error {
+	if n.Kind != yaml.ScalarNode {
+		return &yaml.TypeError{Errors: []string{fmt.Sprintf("line %d: expected a text here", n.Line)}}
+	}
+	t.value, t.line = n.Value, n.Line
+	return nil
+}
+
+// fileForm is a rule file.
+type fileForm struct {
+	// Service names the service. A user's file replaces the built-in service of that name.
+	Service text `yaml:"service"`
+	// Programs are the syslog tags (SYSLOG_IDENTIFIER in the journal) that the service logs under, compared exactly.
+	Programs []text `yaml:"programs"`
+	// Session says that the lines of one program and PID tell of one connection, and one attempt may be several of them.
+	Session bool `yaml:"session"`
+	// Before are texts of which a message may begin with one, and After those of which it may end with one, without a
+	// difference to the rules: "error: ". A pattern that does begin or end with one of them demands it.
+	Before []text `yaml:"before"`
+	After  []text `yaml:"after"`
+	// Parser takes the place of patterns; there is one: netfilter.
+	Parser text       `yaml:"parser"`
+	Rules  []ruleForm `yaml:"rules"`
+}
+
+// ruleForm is a rule. Match and Regex may be given together; the message must match one of all.
+type ruleForm struct {
+	// Name is unique in the file: lower-case letters, digits and hyphens. It is a metric's label.
+	Name text `yaml:"name"`
+	// Kind is one of event.Kinds.
+	Kind text `yaml:"kind"`
+	// Handshake says that the peer completed a TCP handshake, or its equal, before this could be logged.
+	Handshake bool `yaml:"handshake"`
+	// Categories are those of AbuseIPDB, 1 to 23, at least one unless the kind is a success or an accepted packet.
+	Categories []text `yaml:"categories"`
+	// Match are patterns (see rules/README.md), Regex are RE2 expressions with ^, $ and a group (?P<ip>...).
+	Match []text `yaml:"match"`
+	Regex []text `yaml:"regex"`
+	// Samples are real messages and what to find in them. At least one must match.
+	Samples []sampleForm `yaml:"samples"`
+}
+
+// sampleForm is a message without its header. Without IP and Refused it must not match. What is left out is not checked.
+type sampleForm struct {
+	Line      text `yaml:"line"`
+	IP        text `yaml:"ip"`
+	Port      text `yaml:"port"`
+	LocalPort text `yaml:"local_port"`
+	User      text `yaml:"user"`
+	Proto     text `yaml:"proto"`
+	Stray     text `yaml:"stray"`
+	Refused   text `yaml:"refused"` // the reason, instead of IP
+	Program   text `yaml:"program"` // default: the first of the file
+}
+
+// Fault is something wrong with a rule file, a sample or an option.
+type Fault struct {
+	File    string // "" where it is an option
+	Line    int    // 0 where it is the whole file
+	Problem string // what is wrong, and what to write instead
+}
+
+// String returns "file:line: problem", as compilers do.
+func (f Fault) String() string {
+	switch {
+	case f.File == "":
+		return f.Problem
+	case f.Line == 0:
+		return f.File + ": " + f.Problem
+	default:
+		return f.File + ":" + strconv.Itoa(f.Line) + ": " + f.Problem
+	}
+}
+
+// faults collects what is wrong with one file.
+type faults struct {
+	file string
+	all  []Fault
+}
+
+func (f *faults) add(line int, format string, args ...any) {
+	f.all = append(f.all, Fault{File: f.file, Line: line, Problem: fmt.Sprintf(format, args...)})
+}
+
+// unknownKey is how yaml tells of a key that the form does not have.
+var unknownKey = regexp.MustCompile(`^field (.*) not found in type detect\.\w+$`)
+
+// decode reads a rule file. What it cannot read of it is in f; the rest is there.
+func decode(content []byte, f *faults) (form fileForm, ok bool) {
+	d := yaml.NewDecoder(bytes.NewReader(content))
+	d.KnownFields(true)
+	err := d.Decode(&form)
+	var several *yaml.TypeError
+	switch {
+	case errors.Is(err, io.EOF):
+		f.add(0, "the file is empty: a rule file begins with service:")
+		return form, false
+	case errors.As(err, &several):
+		for _, problem := range several.Errors {
+			f.addYAML(problem)
+		}
+		return form, false
+	case err != nil:
+		f.addYAML(strings.TrimPrefix(err.Error(), "yaml: "))
+		return form, false
+	}
+	var more yaml.Node
+	if err := d.Decode(&more); !errors.Is(err, io.EOF) {
+		f.add(more.Line, "there is a second document behind ---: make it a file of its own")
+		return form, false
+	}
+	return form, true
+}
+
+// addYAML adds what yaml says, which begins with "line 12: " where it knows.
+func (f *faults) addYAML(problem string) {
+	line := 0
+	if rest, found := strings.CutPrefix(problem, "line "); found {
+		if number, rest, found := strings.Cut(rest, ": "); found {
+			if n, err := strconv.Atoi(number); err == nil {
+				line, problem = n, rest
+			}
+		}
+	}
+	if key := unknownKey.FindStringSubmatch(problem); key != nil {
+		problem = fmt.Sprintf("no such key: %s", key[1])
+	}
+	f.add(line, "%s", strings.ReplaceAll(problem, "\n", " "))
+}

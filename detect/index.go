@@ -1,0 +1,382 @@
+package detect
+
+import (
+	"slices"
+	"strings"
+)
+
+// unit is the matcher for the messages of a program, as far as the services that know the program agree on the frame.
+//
+//	message -> frame off -> tree of first texts -> groups -> reading
+//	                     -> texts anywhere (only for rules that begin alike, or with a field)
+type unit struct {
+	before, after []fixed
+	framing       [256]uint8 // framesFront, framesBack: what a text of before begins with, one of after ends with
+	root          [256]*node // by the first byte of a message
+	tree          *node
+	loose         []*group // begin with a field, and are few
+	grams         *grams
+	service       *Service // has a parser that takes the place of everything else; else nil
+}
+
+// node is a place in a tree of texts. What lies on the way from the root to it, its own label included, is a beginning of
+// messages; its groups have exactly that as their first text.
+type node struct {
+	label  fixed
+	groups []*group
+	kids   []*node // their labels begin with different bytes
+}
+
+// kid returns the node below n whose label begins with c.
+func (n *node) kid(c byte) int {
+	for i, k := range n.kids {
+		if k.label.text[0] == c {
+			return i
+		}
+	}
+	return -1
+}
+
+const (
+	framesFront uint8 = 1 << iota
+	framesBack
+)
+
+const (
+	crowd    = 16 // more variants than this with one first text are told apart by another text
+	maxLoose = 4
+)
+
+// newUnit builds the matcher for variants.
+func newUnit(before, after []string, variants []variant) *unit {
+	u := &unit{tree: new(node)}
+	byFirst := map[string][]variant{}
+	var firsts []string
+	for _, v := range variants {
+		first := v.first()
+		if byFirst[first] == nil {
+			firsts = append(firsts, first)
+		}
+		byFirst[first] = append(byFirst[first], v)
+	}
+	var scattered []variant
+	for _, first := range firsts {
+		var here []variant
+		all := byFirst[first]
+		for _, v := range all {
+			crowded := len(all) > crowd || first == "" && (len(all) > maxLoose || v.form == formRegex)
+			if crowded && len(v.others(first)) > 0 {
+				scattered = append(scattered, v)
+			} else {
+				here = append(here, v)
+			}
+		}
+		switch groups := makeGroups(here); {
+		case len(groups) == 0:
+		case first == "":
+			u.loose = groups
+		default:
+			u.insert(first, groups)
+		}
+	}
+	for _, text := range before {
+		u.before = append(u.before, newFixed(text))
+		u.framing[text[0]] |= framesFront
+	}
+	for _, text := range after {
+		u.after = append(u.after, newFixed(text))
+		u.framing[text[len(text)-1]] |= framesBack
+	}
+	for _, n := range u.tree.kids {
+		u.root[n.label.text[0]] = n
+	}
+	if len(scattered) > 0 {
+		u.grams = newGrams(scattered)
+	}
+	return u
+}
+
+// first is the text that a matching message must begin with; "" if the variant begins with a field.
+func (v *variant) first() string {
+	if v.form == formRegex {
+		return v.expression.first
+	}
+	return v.segments[0].first.text
+}
+
+// others lists the texts of three bytes and more that a matching message must contain, without first.
+func (v *variant) others(first string) []string {
+	if v.form == formRegex {
+		if v.expression.literal == first {
+			return nil
+		}
+		return []string{v.expression.literal}
+	}
+	var all []string
+	for i := range v.segments {
+		v.segments[i].literals(func(text string) {
+			if len(text) >= minLiteral && text != first {
+				all = append(all, text)
+			}
+		})
+	}
+	return all
+}
+
+// makeGroups puts variants together that end in the same segment with the address.
+func makeGroups(variants []variant) []*group {
+	var groups []*group
+	byCore := map[string]*group{}
+	for _, v := range variants {
+		if v.form != formTail {
+			groups = append(groups, &group{form: v.form, variants: []variant{v}})
+			continue
+		}
+		key := v.segments[v.core].key()
+		g := byCore[key]
+		if g == nil {
+			g = &group{form: formTail, core: &v.segments[v.core]}
+			byCore[key] = g
+			groups = append(groups, g)
+		}
+		g.variants = append(g.variants, v)
+	}
+	return groups
+}
+
+func (u *unit) insert(text string, groups []*group) {
+	at := u.tree
+	for text != "" {
+		k := at.kid(text[0])
+		if k < 0 {
+			at.kids = append(at.kids, &node{label: newFixed(text)})
+			at = at.kids[len(at.kids)-1]
+			break
+		}
+		next := at.kids[k]
+		label := next.label.text
+		common := 0
+		for common < len(label) && common < len(text) && label[common] == text[common] {
+			common++
+		}
+		if common < len(label) { // a new node between the two
+			next.label = newFixed(label[common:])
+			next = &node{label: newFixed(label[:common]), kids: []*node{next}}
+			at.kids[k] = next
+		}
+		at, text = next, text[common:]
+	}
+	at.groups = append(at.groups, groups...)
+}
+
+// read makes what it can of a message.
+func (u *unit) read(message []byte, r *reading) {
+	if len(message) == 0 {
+		return
+	}
+	m := framed{text: message}
+	if u.framing[message[0]]&framesFront != 0 || u.framing[message[len(message)-1]]&framesBack != 0 {
+		u.unframe(&m)
+	}
+	if len(m.text) > 0 {
+		at := 0
+		for n := u.root[m.text[0]]; n != nil && n.label.beginsAt(m.text, at); {
+			for _, g := range n.groups {
+				g.try(&m, true, r)
+			}
+			if at += len(n.label.text); at == len(m.text) {
+				break
+			}
+			k := n.kid(m.text[at])
+			if k < 0 {
+				break
+			}
+			n = n.kids[k]
+		}
+	}
+	for _, g := range u.loose {
+		g.try(&m, false, r)
+	}
+	if u.grams != nil {
+		u.grams.read(&m, r)
+	}
+}
+
+// unframe takes the frame off, a text at either end at most.
+func (u *unit) unframe(m *framed) {
+	for i := range u.before {
+		if f := &u.before[i]; f.beginsAt(m.text, 0) {
+			m.text, m.before = m.text[len(f.text):], i+1
+			break
+		}
+	}
+	for i := range u.after {
+		if f := &u.after[i]; f.endsAt(m.text, len(m.text)) {
+			m.text, m.after = m.text[:len(m.text)-len(f.text)], i+1
+			break
+		}
+	}
+}
+
+// grams finds rules by a text that they must contain, all of them in one pass over the message (after Wu and Manber, "A
+// fast algorithm for multi-pattern searching", 1994). Of each rule's text it takes a window of the same size; three bytes
+// of the message tell how far away the end of the next window can be, so that most bytes are never looked at.
+type grams struct {
+	window int
+	shift  [gramSlots]uint8 // by the hash of three bytes
+	ends   map[uint32][]gram
+	count  int
+}
+
+// gram is a rule whose window ends in three bytes of a certain hash.
+type gram struct {
+	text   string
+	offset int // of what follows the window
+	number int
+	group  *group
+}
+
+const (
+	gramSlots = 1 << 14
+	maxWindow = 32
+	// maxScattered bounds the variants of one program that are found by their window: a bit is kept for each while a
+	// message is read, so that none is tried twice.
+	maxScattered = 1 << 13
+)
+
+func gramSlot(three string) uint32 {
+	return (uint32(three[0]) | uint32(three[1])<<8 | uint32(three[2])<<16) * 0x9e3779b1 >> (32 - 14)
+}
+
+// newGrams takes of each variant's longest text the window that ends in the three bytes which the fewest others have.
+func newGrams(variants []variant) *grams {
+	g := &grams{window: maxWindow, ends: map[uint32][]gram{}}
+	texts := make([]string, len(variants))
+	counts := map[string]int{}
+	for i := range variants {
+		for _, text := range variants[i].others("") {
+			if len(text) > len(texts[i]) {
+				texts[i] = text
+			}
+		}
+		g.window = min(g.window, len(texts[i]))
+		for k := 0; k+minLiteral <= len(texts[i]); k++ {
+			counts[texts[i][k:k+minLiteral]]++
+		}
+	}
+	for i := range g.shift {
+		g.shift[i] = uint8(g.window - minLiteral + 1)
+	}
+	for i, text := range texts {
+		best, fewest := g.window, 0
+		for end := g.window; end <= len(text); end++ {
+			if n := counts[text[end-minLiteral:end]]; fewest == 0 || n < fewest {
+				best, fewest = end, n
+			}
+		}
+		for k := best - g.window; k+minLiteral <= best; k++ {
+			slot := gramSlot(text[k : k+minLiteral])
+			g.shift[slot] = min(g.shift[slot], uint8(best-k-minLiteral))
+		}
+		slot := gramSlot(text[best-minLiteral : best])
+		one := gram{text: text, offset: best, number: g.count, group: makeGroups(variants[i : i+1])[0]}
+		g.ends[slot] = append(g.ends[slot], one)
+		g.count++
+	}
+	return g
+}
+
+func (g *grams) read(m *framed, r *reading) {
+	text := m.text
+	end := g.window
+	for end <= len(text) {
+		skip := g.shift[gramSlotAt(text, end)]
+		if skip == 0 {
+			break
+		}
+		end += int(skip)
+	}
+	if end <= len(text) {
+		g.verify(m, end, r)
+	}
+}
+
+func gramSlotAt(text []byte, end int) uint32 {
+	three := text[end-3 : end : end]
+	return (uint32(three[0]) | uint32(three[1])<<8 | uint32(three[2])<<16) * 0x9e3779b1 >> (32 - 14)
+}
+
+// verify goes on from the first place where a window may end. It has a function of its own because few messages get here
+// and it needs room to note what was tried.
+func (g *grams) verify(m *framed, end int, r *reading) {
+	var tried [maxScattered / 64]uint64
+	text := m.text
+	for end <= len(text) {
+		slot := gramSlotAt(text, end)
+		if skip := g.shift[slot]; skip > 0 {
+			end += int(skip)
+			continue
+		}
+		for i := range g.ends[slot] {
+			c := &g.ends[slot][i]
+			if from := end - c.offset; from < 0 || tried[c.number/64]&(1<<(c.number%64)) != 0 || !prefixed(text[from:], c.text) {
+				continue
+			}
+			tried[c.number/64] |= 1 << (c.number % 64)
+			c.group.try(m, false, r)
+		}
+		end++
+	}
+}
+
+// programs finds what is to be done with a program's messages. It is asked for every record, most of which are of
+// programs that nobody knows, so it looks at three bytes before it compares.
+type programs struct {
+	slots [][]program
+	mask  uint32
+}
+
+type program struct {
+	name    string
+	service *Service // the first that knows the program
+	units   []*unit
+}
+
+func newPrograms(all []program) programs {
+	size := 64
+	for size < 4*len(all) {
+		size *= 2
+	}
+	p := programs{slots: make([][]program, size), mask: uint32(size - 1)}
+	for _, one := range all {
+		h := programHash([]byte(one.name)) & p.mask
+		p.slots[h] = append(p.slots[h], one)
+	}
+	return p
+}
+
+func programHash(name []byte) uint32 {
+	n := len(name)
+	return (uint32(name[0]) | uint32(name[n/2])<<8 | uint32(name[n-1])<<16 | uint32(n)<<24) * 0x9e3779b1 >> 7
+}
+
+func (p *programs) find(name []byte) *program {
+	if len(name) == 0 {
+		return nil
+	}
+	slot := p.slots[programHash(name)&p.mask]
+	for i := range slot {
+		if slot[i].name == string(name) {
+			return &slot[i]
+		}
+	}
+	return nil
+}
+
+// unitKey is equal for services whose patterns may stand in one unit.
+func unitKey(s *Service) string {
+	if s.parser != nil {
+		return "parser " + s.Name
+	}
+	return strings.Join(slices.Concat(s.before, []string{"\x00"}, s.after), "\x01")
+}

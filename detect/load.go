@@ -1,0 +1,271 @@
+package detect
+
+import (
+	"embed"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"tattled/event"
+)
+
+// builtin holds the rules that tattled comes with.
+//
+//go:embed rules/*.yaml
+var builtin embed.FS
+
+// maxFile bounds a rule file in bytes.
+const maxFile = 1 << 20
+
+// Options say which rules to load.
+type Options struct {
+	Directory string    // of the user's rule files (*.yaml), "" for none
+	Disable   []string  // services and rules to leave out, as "service" or "service/rule"
+	Netfilter Netfilter // for the netfilter parser
+}
+
+// Load compiles the built-in rules and those in o.Directory, of which a file for a service that is built in takes its
+// place. It returns every fault that it finds, and Rules only if there is none. It does not run the samples: Run does.
+func Load(o Options) (*Rules, []Fault) {
+	l := loader{options: o}
+	l.addAll(builtin, "rules", "", false)
+	if o.Directory != "" {
+		l.addAll(os.DirFS(o.Directory), ".", o.Directory, true)
+	}
+	l.disable()
+	r := l.compile()
+	if len(l.faults) > 0 {
+		slices.SortStableFunc(l.faults, func(a, b Fault) int {
+			if a.File != b.File {
+				return strings.Compare(a.File, b.File)
+			}
+			return a.Line - b.Line
+		})
+		return nil, l.faults
+	}
+	return r, nil
+}
+
+// loader is a Load under way.
+type loader struct {
+	options  Options
+	services []*Service
+	rules    map[*Service][]*Rule
+	users    map[string]string // service -> the user's file that has it
+	faults   []Fault
+}
+
+// addAll reads every rule file of a directory. A fault names a file by its path under shown.
+func (l *loader) addAll(files fs.FS, dir, shown string, user bool) {
+	entries, err := fs.ReadDir(files, dir)
+	if err != nil {
+		l.faults = append(l.faults, Fault{File: shown, Problem: fmt.Sprintf("cannot read the directory of rules: %v", err)})
+		return
+	}
+	for _, e := range entries {
+		name := e.Name()
+		if strings.HasPrefix(name, ".") || path.Ext(name) != ".yaml" {
+			continue
+		}
+		f := faults{file: filepath.Join(shown, name)}
+		content, err := readFile(files, path.Join(dir, name))
+		if err != nil {
+			f.add(0, "cannot read the file: %v", err)
+		} else if form, ok := decode(content, &f); ok {
+			l.add(&form, user, &f)
+		}
+		l.faults = append(l.faults, f.all...)
+	}
+}
+
+func readFile(files fs.FS, name string) ([]byte, error) {
+	info, err := fs.Stat(files, name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no regular file", name)
+	}
+	if info.Size() > maxFile {
+		return nil, fmt.Errorf("it is larger than %d bytes: split it", maxFile)
+	}
+	return fs.ReadFile(files, name)
+}
+
+// add takes a service from its file.
+func (l *loader) add(form *fileForm, user bool, f *faults) {
+	s := &Service{Name: form.Service.value, Session: form.Session, File: f.file}
+	if !isName(s.Name) {
+		f.add(form.Service.line, "service: %q is no name: write lower-case letters, digits and hyphens", s.Name)
+	}
+	for _, p := range form.Programs {
+		if p.value == "" || slices.Contains(s.Programs, p.value) {
+			f.add(p.line, "programs: %q is empty or there twice", p.value)
+		}
+		s.Programs = append(s.Programs, p.value)
+	}
+	if len(s.Programs) == 0 {
+		f.add(form.Service.line, "programs: there is none: list the syslog tags that the service logs under")
+	}
+	s.before, s.after = frame("before", form.Before, f), frame("after", form.After, f)
+	var rules []*Rule
+	for i := range form.Rules {
+		rules = append(rules, newRule(s, &form.Rules[i], f))
+		for _, other := range rules[:i] {
+			if other.Name == rules[i].Name {
+				f.add(rules[i].Line, "name: %q is the name of the rule in line %d", other.Name, other.Line)
+			}
+		}
+	}
+	if len(rules) == 0 {
+		f.add(form.Service.line, "rules: there is none")
+	}
+	l.parser(form, s, rules, f)
+	l.put(s, rules, user, form.Service.line, f)
+}
+
+// put adds a service, or lets it take the place of the built-in one.
+func (l *loader) put(s *Service, rules []*Rule, user bool, line int, f *faults) {
+	if l.rules == nil {
+		l.rules, l.users = map[*Service][]*Rule{}, map[string]string{}
+	}
+	l.rules[s] = rules
+	at := slices.IndexFunc(l.services, func(other *Service) bool { return other.Name == s.Name })
+	switch {
+	case at < 0:
+		l.services = append(l.services, s)
+	case !user || l.users[s.Name] != "":
+		f.add(line, "service: %s has the service %q already", l.services[at].File, s.Name)
+	default:
+		l.services[at] = s
+	}
+	if user {
+		l.users[s.Name] = s.File
+	}
+}
+
+func frame(key string, list []text, f *faults) []string {
+	var all []string
+	for _, t := range list {
+		if t.value == "" {
+			f.add(t.line, "%s: an empty text", key)
+		}
+		all = append(all, t.value)
+	}
+	return all
+}
+
+// parser sets the service's parser, and checks that its rules fit it.
+func (l *loader) parser(form *fileForm, s *Service, rules []*Rule, f *faults) {
+	switch form.Parser.value {
+	case "":
+		for _, r := range rules {
+			if len(r.match)+len(r.regex) == 0 {
+				f.add(r.Line, "rule %q matches nothing: write match:", r.Name)
+			}
+		}
+		return
+	case "netfilter":
+	default:
+		f.add(form.Parser.line, "parser: there is no parser %q, only netfilter", form.Parser.value)
+		return
+	}
+	if form.Before != nil || form.After != nil {
+		f.add(form.Parser.line, "parser: before and after are for patterns: leave them out")
+	}
+	count := map[event.Kind]int{}
+	for _, r := range rules {
+		count[r.Kind]++
+		if len(r.match)+len(r.regex) > 0 || r.Handshake {
+			f.add(r.Line, "rule %q: a rule of the netfilter parser has no patterns, and no packet proves a handshake", r.Name)
+		}
+	}
+	if len(rules) != 2 || count[event.FirewallBlock] != 1 || count[event.FirewallAccept] != 1 {
+		f.add(form.Parser.line, "parser: netfilter needs two rules, of the kinds firewall-block and firewall-accept")
+	}
+	var problems []string
+	s.parser, problems = newNetfilter(l.options.Netfilter)
+	for _, p := range problems {
+		l.faults = append(l.faults, Fault{Problem: "rules.netfilter: " + p})
+	}
+}
+
+// newRule reads a rule; patterns are compiled later.
+func newRule(s *Service, form *ruleForm, f *faults) *Rule {
+	r := &Rule{
+		Service: s, Name: form.Name.value, Handshake: form.Handshake, Line: form.line(),
+		match: form.Match, regex: form.Regex,
+	}
+	if !isName(r.Name) {
+		f.add(r.Line, "name: %q is no name: write lower-case letters, digits and hyphens", r.Name)
+	}
+	if err := r.Kind.UnmarshalText([]byte(form.Kind.value)); err != nil {
+		f.add(max(form.Kind.line, r.Line), "kind: %v", err)
+	}
+	for _, c := range form.Categories {
+		n, err := strconv.Atoi(c.value)
+		if err != nil || n < 1 || n > 23 || slices.Contains(r.Categories, n) {
+			f.add(c.line, "categories: %q is no category, or there twice: AbuseIPDB has 1 to 23", c.value)
+		}
+		r.Categories = append(r.Categories, n)
+	}
+	if len(r.Categories) == 0 && r.Kind != event.AuthSuccess && r.Kind != event.FirewallAccept {
+		f.add(r.Line, "categories: rule %q has none, so it could never be reported: see https://www.abuseipdb.com/categories", r.Name)
+	}
+	positive := 0
+	for i := range form.Samples {
+		one := newSample(&form.Samples[i], f)
+		if one.addr.IsValid() {
+			positive++
+		}
+		r.samples = append(r.samples, one)
+	}
+	if positive == 0 {
+		f.add(r.Line, "samples: rule %q has none that must match: add a real line and its ip", r.Name)
+	}
+	return r
+}
+
+// line is where the rule is, as well as its parts tell.
+func (r *ruleForm) line() int {
+	for _, t := range append([]text{r.Name, r.Kind}, append(r.Match, r.Regex...)...) {
+		if t.line > 0 {
+			return t.line
+		}
+	}
+	return 0
+}
+
+func isName(s string) bool {
+	if s == "" || len(s) > 64 || s[0] == '-' {
+		return false
+	}
+	return !strings.ContainsFunc(s, func(c rune) bool { return c != '-' && (c < '0' || c > '9') && (c < 'a' || c > 'z') })
+}
+
+// disable leaves out what the options say.
+func (l *loader) disable() {
+	for _, name := range l.options.Disable {
+		service, rule, one := strings.Cut(name, "/")
+		at := slices.IndexFunc(l.services, func(s *Service) bool { return s.Name == service })
+		found := at >= 0
+		switch {
+		case !found:
+		case !one:
+			l.services = slices.Delete(l.services, at, at+1)
+		default:
+			s := l.services[at]
+			before := len(l.rules[s])
+			l.rules[s] = slices.DeleteFunc(l.rules[s], func(r *Rule) bool { return r.Name == rule })
+			found = len(l.rules[s]) < before
+		}
+		if !found {
+			l.faults = append(l.faults, Fault{Problem: fmt.Sprintf("rules.disable: there is no %q, or it is there twice: write service or service/rule", name)})
+		}
+	}
+}

@@ -1,0 +1,240 @@
+package detect
+
+import (
+	"bytes"
+	"net/netip"
+)
+
+// form is how a pattern is matched. It depends on where the address stands among the pattern's wide fields.
+type form uint8
+
+const (
+	formExact form = iota // no wide field: from the front to the end
+	formTail              // wide fields before the address only: the segment with the address ends the message
+	formHead              // wide fields behind the address only: the segment with the address begins the message
+	formInner             // wide fields on both sides: every place where the segment with the address fits
+	formRegex
+)
+
+// variant is one way to write out one pattern, or a regular expression.
+type variant struct {
+	order         int32 // among all patterns of a Rules: where two match, the smaller one names the rule
+	rule          int32
+	before, after int // the texts of the frame that the message must have had, from 1; 0 for whatever it had
+	form          form
+	segments      []segment
+	core          int  // the segment with the address
+	user          int  // the segment before the user; -1 for none
+	rare          byte // of a formInner: a byte that a matching message has and few others do, 0 for none
+	expression    *expression
+}
+
+// group is a set of variants that are judged together: of a formTail, all that end in the same segment, because that
+// segment alone says what the address is; else one.
+type group struct {
+	form     form
+	core     *segment
+	variants []variant
+}
+
+// reading is what was made of a message so far.
+type reading struct {
+	found     bool
+	ambiguous bool
+	refusal   Refusal
+	port      uint16
+	local     uint16
+	order     int32
+	rule      int32
+	addr      netip.Addr
+	user      []byte
+}
+
+// add takes a way to read the message by a pattern.
+func (r *reading) add(m []byte, v *variant, c *caught, user []byte) {
+	if r.found {
+		var other reading
+		other.add(m, v, c, user)
+		r.join(&other)
+		return
+	}
+	var ok bool
+	if r.addr, ok = parseAddr(m[c.ip:c.ipEnd]); !ok {
+		r.refusal = refusalOf(m[c.ip:c.ipEnd])
+	}
+	r.found, r.order, r.rule, r.port, r.local, r.user = true, v.order, v.rule, c.port, c.local, user
+}
+
+// join takes another way to read the message. Two ways that name different peers make it ambiguous, and so do two of
+// which one has something else where the other has an address: which of them the program meant cannot be known.
+func (r *reading) join(other *reading) {
+	switch {
+	case !r.found:
+		*r = *other
+	case other.ambiguous, r.addr != other.addr: // the address of a refused way is the zero one
+		r.ambiguous = true
+	case other.order <= r.order:
+		ambiguous := r.ambiguous
+		*r = *other
+		r.ambiguous = ambiguous
+	}
+}
+
+// framed is a message whose frame was taken off.
+type framed struct {
+	text          []byte
+	before, after int
+}
+
+func (v *variant) fits(m *framed) bool {
+	return (v.before == 0 || v.before == m.before) && (v.after == 0 || v.after == m.after)
+}
+
+// try reads the message by the group's patterns. known says that their first fixed text was compared already.
+func (g *group) try(m *framed, known bool, r *reading) {
+	switch v := &g.variants[0]; g.form {
+	case formTail:
+		g.tryTail(m, known, r)
+	case formExact:
+		if v.fits(m) {
+			v.tryExact(m.text, known, r)
+		}
+	case formHead:
+		if v.fits(m) {
+			v.tryHead(m.text, known, r)
+		}
+	case formInner:
+		if v.fits(m) {
+			v.tryInner(m.text, known, r)
+		}
+	case formRegex:
+		if v.fits(m) {
+			v.expression.try(m.text, v, r)
+		}
+	}
+}
+
+// tryExact begins where a mismatch is found sooner: a pattern that ends in the address at the end.
+func (v *variant) tryExact(m []byte, known bool, r *reading) {
+	var c caught
+	s := &v.segments[0]
+	if last := &s.steps[len(s.steps)-1]; last.field == fieldIP && last.text.text == "" {
+		if at, ok := s.backward(m, len(m), &c); !ok || at != 0 {
+			return
+		}
+	} else if end, ok := s.forward(m, 0, known, &c); !ok || end != len(m) {
+		return
+	}
+	r.add(m, v, &c, nil)
+}
+
+func (g *group) tryTail(m *framed, known bool, r *reading) {
+	var found caught
+	start, ok := g.core.backward(m.text, len(m.text), &found)
+	if !ok {
+		return
+	}
+	for i := range g.variants {
+		v := &g.variants[i]
+		if !v.fits(m) {
+			continue
+		}
+		c := found
+		end, ok := v.segments[0].forward(m.text, 0, known, &c)
+		if !ok || end > start {
+			continue
+		}
+		user, end, ok := v.between(m.text, 0, v.core, end, start, &c)
+		if !ok {
+			continue
+		}
+		if v.user == v.core-1 {
+			user = m.text[end:start]
+		}
+		r.add(m.text, v, &c, user)
+		return // the others could only say the same address
+	}
+}
+
+// between matches the segments between first and last, each as early as it goes, in m[end:start]. It returns where the
+// last of them ends, and the user if one of their gaps holds it.
+func (v *variant) between(m []byte, first, last, end, start int, c *caught) (user []byte, to int, ok bool) {
+	for k := first + 1; k < last; k++ {
+		at, to, ok := v.segments[k].find(m, end, start, c)
+		if !ok {
+			return nil, 0, false
+		}
+		if v.user == k-1 {
+			user = m[end:at]
+		}
+		end = to
+	}
+	return user, end, true
+}
+
+func (v *variant) tryHead(m []byte, known bool, r *reading) {
+	var c caught
+	end, ok := v.segments[0].forward(m, 0, known, &c)
+	if !ok {
+		return
+	}
+	last := len(v.segments) - 1
+	start, ok := v.segments[last].backward(m, len(m), &c)
+	if !ok || start < end {
+		return
+	}
+	user, end, ok := v.between(m, 0, last, end, start, &c)
+	if !ok {
+		return
+	}
+	if v.user == last-1 {
+		user = m[end:start]
+	}
+	r.add(m, v, &c, user)
+}
+
+// tryInner looks at every place where the segment with the address fits. What stands left of it is matched as early as it
+// goes and what stands right of it as late as it goes, so that no place is missed.
+func (v *variant) tryInner(m []byte, known bool, r *reading) {
+	if v.rare != 0 && bytes.IndexByte(m, v.rare) < 0 {
+		return
+	}
+	var c caught
+	end, ok := v.segments[0].forward(m, 0, known, &c)
+	if !ok {
+		return
+	}
+	last := len(v.segments) - 1
+	start, ok := v.segments[last].backward(m, len(m), &c)
+	if !ok || start < end {
+		return
+	}
+	user, end, ok := v.between(m, 0, v.core, end, start, &c)
+	if !ok {
+		return
+	}
+	for k := last - 1; k > v.core; k-- {
+		at, to, ok := v.segments[k].findLast(m, end, start, &c)
+		if !ok {
+			return
+		}
+		if v.user == k {
+			user = m[to:start]
+		}
+		start = at
+	}
+	for from := end; !r.ambiguous; {
+		at, to, ok := v.segments[v.core].find(m, from, start, &c)
+		if !ok {
+			return
+		}
+		switch v.user {
+		case v.core - 1:
+			user = m[end:at]
+		case v.core:
+			user = m[to:start]
+		}
+		r.add(m, v, &c, user)
+		from = at + 1
+	}
+}

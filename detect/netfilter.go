@@ -1,0 +1,304 @@
+package detect
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+
+	"tattled/event"
+)
+
+// Netfilter is the configuration of the parser for lines of the kernel's packet filter (rules.netfilter).
+type Netfilter struct {
+	// Block lists words of log prefixes that mean a refused packet, besides the known ones (block, drop, deny, reject, ban
+	// and their past forms). A word is letters and digits, upper or lower case: "D" for UniFi's "[WAN_LOCAL-4000-D]".
+	// Default: none.
+	Block []string `yaml:"block"`
+	// Accept lists words of log prefixes that mean an allowed packet, besides the known ones (accept, allow and their past
+	// forms). Default: none.
+	Accept []string `yaml:"accept"`
+}
+
+// netfilter reads the lines that the kernel writes for a packet (net/netfilter/nf_log_syslog.c), which are the same for
+// iptables' LOG, nftables' log, UFW and firewalld, and for ulogd's LOGEMU: the operator's prefix, then KEY=value in an
+// order that never changes:
+//
+//	prefix IN=eth0 OUT= MAC=.. SRC=.. DST=.. LEN=.. .. PROTO=TCP SPT=.. DPT=.. WINDOW=.. RES=0x00 SYN URGP=0
+//
+// Addresses are read from where the kernel puts them and nowhere else: what the prefix says, and the packet that an ICMP
+// error quotes in brackets, never matter.
+type netfilter struct {
+	words [wordSlots][]verdictWord
+}
+
+type verdictWord struct {
+	text    string // lower case
+	meaning meaning
+}
+
+// meaning is a set of what the words of a prefix mean.
+type meaning uint8
+
+const (
+	meansBlock meaning = 1 << iota
+	meansAccept
+	meansAudit // looked at, not judged
+)
+
+// wordsOf are the words known without configuration.
+func wordsOf(m meaning) []string {
+	switch m {
+	case meansBlock:
+		return []string{"block", "blocked", "drop", "dropped", "deny", "denied", "reject", "rejected", "ban", "banned"}
+	case meansAccept:
+		return []string{"accept", "accepted", "allow", "allowed"}
+	default:
+		return []string{"audit"}
+	}
+}
+
+// packet is what a line says. Its program said it of a packet that came in, and not of one that went out or through.
+type packet struct {
+	meaning meaning
+	source  []byte
+	proto   event.Proto
+	port    uint16
+	local   uint16
+	stray   bool
+}
+
+const (
+	maxPrefix    = 256 // bytes before IN=: nftables allows 127, a stamp may stand before it
+	maxInterface = 15  // bytes, IFNAMSIZ less one
+	wordSlots    = 128
+)
+
+func newNetfilter(c Netfilter) (*netfilter, []string) {
+	n := new(netfilter)
+	known := map[string]meaning{}
+	var problems []string
+	add := func(word string, m meaning) {
+		low := strings.ToLower(word)
+		switch {
+		case low == "" || strings.ContainsFunc(low, func(r rune) bool { return r > 127 || lower[r] == 0 }):
+			problems = append(problems, fmt.Sprintf("%q is no word: write letters and digits only", word))
+		case known[low] == m:
+		case known[low] != 0:
+			problems = append(problems, fmt.Sprintf("%q means something else already: take it out of one of the lists", word))
+		default:
+			known[low] = m
+			h := uint32(0)
+			for i := range len(low) {
+				h = wordHash(h, low[i])
+			}
+			n.words[h%wordSlots] = append(n.words[h%wordSlots], verdictWord{low, m})
+		}
+	}
+	for _, m := range []meaning{meansBlock, meansAccept, meansAudit} {
+		for _, word := range wordsOf(m) {
+			add(word, m)
+		}
+	}
+	for _, word := range c.Block {
+		add(word, meansBlock)
+	}
+	for _, word := range c.Accept {
+		add(word, meansAccept)
+	}
+	return n, problems
+}
+
+// lower is a word's byte in lower case, 0 for a byte that ends words.
+var lower = func() (t [256]byte) {
+	for c := range 256 {
+		if low := byte(c) | 0x20; 'a' <= low && low <= 'z' && c < 0x80 || '0' <= c && c <= '9' {
+			t[c] = low
+		}
+	}
+	return t
+}()
+
+func wordHash(h uint32, low byte) uint32 { return h*31 + uint32(low) }
+
+// read reads a line; ok is false for one that tells of no packet that came in. It counts positions by hand, as most of
+// what is between the spaces is a few bytes long.
+func (n *netfilter) read(m []byte, p *packet) (ok bool) {
+	prefix, i := header(m)
+	if i < 0 || i >= len(m) || m[i] != ' ' {
+		return false // no packet, or one that went out, or through
+	}
+	for i++; !prefixed(m[i:], "SRC="); i++ { // the link layer: MAC=, PHYSIN=, VPROTO=..
+		space := bytes.IndexByte(m[i:], ' ')
+		if space < 0 || prefixed(m[i:], "DST=") || prefixed(m[i:], "PROTO=") || m[i] == '[' {
+			return false
+		}
+		i += space
+	}
+	i += len("SRC=")
+	from := i
+	for i < len(m) && m[i] != ' ' {
+		i++
+	}
+	if !prefixed(m[i:], " DST=") {
+		return false
+	}
+	p.source = m[from:i]
+	if p.meaning = n.meaning(m[:prefix]); p.meaning == 0 {
+		return false
+	}
+	return p.transport(m[i+len(" DST="):])
+}
+
+// header finds "IN=name OUT=" near the front and returns where it begins and ends. The end is negative if there is none,
+// or if the name is empty: the packet did not come in.
+func header(m []byte) (at, end int) {
+	front := m[:min(len(m), maxPrefix+len("IN="))]
+	for i := 0; ; i++ {
+		equals := bytes.IndexByte(front[i:], '=')
+		if equals < 0 {
+			return 0, -1
+		}
+		i += equals
+		if i < 2 || front[i-1] != 'N' || front[i-2] != 'I' {
+			continue
+		}
+		end := i + 1
+		for end < len(m) && end <= i+maxInterface && m[end] != ' ' {
+			end++
+		}
+		if prefixed(m[end:], " OUT=") {
+			if end == i+1 {
+				return 0, -1
+			}
+			return i - 2, end + len(" OUT=")
+		}
+	}
+}
+
+// meaning returns what the words of a prefix mean, together.
+func (n *netfilter) meaning(prefix []byte) (m meaning) {
+	for i := 0; i < len(prefix); i++ {
+		h, from := uint32(0), i
+		for i < len(prefix) && lower[prefix[i]] != 0 {
+			h = wordHash(h, lower[prefix[i]])
+			i++
+		}
+		if i == from {
+			continue
+		}
+		for _, w := range n.words[h%wordSlots] {
+			if equalFold(prefix[from:i], w.text) {
+				m |= w.meaning
+			}
+		}
+	}
+	return m
+}
+
+func equalFold(word []byte, low string) bool {
+	if len(word) != len(low) {
+		return false
+	}
+	for i, c := range word {
+		if lower[c] != low[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// transport reads from the destination on. It fails on a line that was cut off before it names the protocol.
+func (p *packet) transport(m []byte) bool {
+	i := bytes.Index(m, []byte("PROTO="))
+	if i <= 0 || m[i-1] != ' ' || bytes.IndexByte(m[:i], '[') >= 0 {
+		return false
+	}
+	m = m[i+len("PROTO="):]
+	var rest []byte
+	switch {
+	case prefixed(m, "TCP "):
+		p.proto, p.stray, rest = event.TCP, true, m[len("TCP "):]
+	case prefixed(m, "UDP "):
+		p.proto, rest = event.UDP, m[len("UDP "):]
+	case prefixed(m, "ICMP"): // and ICMPv6
+		p.proto = event.ICMP
+		return true
+	default:
+		p.proto = event.ProtoOther
+		return true
+	}
+	// A fragment has no ports, and a cut packet has "INCOMPLETE [8 bytes]" instead.
+	if !prefixed(rest, "SPT=") {
+		return true
+	}
+	rest, ok := takePort(rest, &p.port)
+	if !ok || !prefixed(rest, "DPT=") {
+		return true
+	}
+	if rest, ok = takePort(rest, &p.local); ok && p.proto == event.TCP {
+		p.stray = !opens(rest)
+	}
+	return true
+}
+
+// takePort takes "SPT=12345 ", or the like, from the front.
+func takePort(m []byte, to *uint16) (rest []byte, ok bool) {
+	const first = len("SPT=")
+	port, i := 0, first
+	for ; i < len(m) && m[i]-'0' <= 9 && port <= 65535; i++ {
+		port = port*10 + int(m[i]-'0')
+	}
+	if i == first || i == len(m) || m[i] != ' ' || port > 65535 {
+		return nil, false
+	}
+	*to = uint16(port)
+	return m[i+1:], true
+}
+
+// opens reports whether the TCP flags open a connection: SYN without ACK. They are words of their own, before URGP=.
+func opens(m []byte) bool {
+	syn := false
+	for i := 0; i < len(m); i++ {
+		switch rest := m[i:]; rest[0] {
+		case 'S':
+			syn = syn || prefixed(rest, "SYN ")
+		case 'A':
+			if prefixed(rest, "ACK ") {
+				return false
+			}
+		case 'U':
+			if prefixed(rest, "URGP=") {
+				return syn
+			}
+		}
+		for i < len(m) && m[i] != ' ' {
+			i++
+		}
+	}
+	return false
+}
+
+// judge turns a line into a reading by the rule for its verdict.
+func (n *netfilter) judge(m []byte, block, accept int32, r *reading, f *Finding) {
+	var p packet
+	if !n.read(m, &p) || p.meaning&meansAudit != 0 {
+		return
+	}
+	c := reading{found: true, rule: block, port: p.port, local: p.local}
+	switch p.meaning {
+	case meansBlock:
+	case meansAccept:
+		c.rule = accept
+	default:
+		c.ambiguous = true
+	}
+	var valid bool
+	if c.addr, valid = parseAddr(p.source); !valid {
+		c.refusal = BadAddress
+	}
+	if c.rule < 0 {
+		return // the operator disabled it
+	}
+	r.join(&c)
+	f.Proto, f.Stray = p.proto, p.stray
+}

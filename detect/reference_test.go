@@ -1,0 +1,264 @@
+package detect
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// The reference is matching as the manual tells it: try everything, keep every way to read the line. It shares with the
+// matcher only how patterns are written out.
+
+// referenceRule is one variant of one pattern.
+type referenceRule struct {
+	rule          *Rule
+	before, after string // demanded
+	items         []item
+}
+
+// reference is all that is known of one program's messages.
+type reference struct {
+	rules         []referenceRule
+	before, after []string
+}
+
+func newReference(t testing.TB, r *Rules, s *Service) reference {
+	t.Helper()
+	ref := reference{before: s.before, after: s.after}
+	for _, rule := range r.rules {
+		if rule.Service != s {
+			continue
+		}
+		for _, p := range rule.match {
+			ways, err := expand(p.value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, items := range ways {
+				one := referenceRule{rule: rule, items: items}
+				var v variant
+				one.items = v.takeFrame(items, s)
+				if v.before > 0 {
+					one.before = s.before[v.before-1]
+				}
+				if v.after > 0 {
+					one.after = s.after[v.after-1]
+				}
+				ref.rules = append(ref.rules, one)
+			}
+		}
+	}
+	return ref
+}
+
+// peers returns everything that the message may name as its peer, in all ways to read it by all patterns.
+func (ref *reference) peers(message string) map[string]bool {
+	all := map[string]bool{}
+	text, before, after := message, "", ""
+	for _, b := range ref.before {
+		if strings.HasPrefix(text, b) {
+			text, before = text[len(b):], b
+			break
+		}
+	}
+	for _, a := range ref.after {
+		if strings.HasSuffix(text, a) {
+			text, after = text[:len(text)-len(a)], a
+			break
+		}
+	}
+	for _, r := range ref.rules {
+		if (r.before == "" || r.before == before) && (r.after == "" || r.after == after) {
+			enumerate(r.items, text, "", func(peer string) { all[peer] = true })
+		}
+	}
+	return all
+}
+
+// enumerate calls found with the address field of every way to read text by items.
+func enumerate(items []item, text, peer string, found func(peer string)) {
+	if len(items) == 0 {
+		if text == "" {
+			found(peer)
+		}
+		return
+	}
+	it, rest := items[0], items[1:]
+	if it.field == literal {
+		if after, ok := strings.CutPrefix(text, it.text); ok {
+			enumerate(rest, after, peer, found)
+		}
+		return
+	}
+	for n := 0; n <= len(text); n++ {
+		if n > 0 && !it.field.wide() && classes[text[n-1]]&it.field.class() == 0 {
+			break
+		}
+		value := text[:n]
+		switch {
+		case !it.field.wide() && (n > it.field.longest() || n == 0 && it.field != fieldMaybe):
+			continue
+		case it.field == fieldPort || it.field == fieldLocalPort:
+			if _, ok := parsePort([]byte(value)); !ok {
+				continue
+			}
+		case it.field == fieldIP:
+			peer = value
+		}
+		enumerate(rest, text[n:], peer, found)
+	}
+}
+
+// want is what Detect must say of these peers.
+func want(peers map[string]bool) (Verdict, netip.Addr, bool) {
+	named := map[netip.Addr]bool{}
+	for p := range peers {
+		addr, err := netip.ParseAddr(p)
+		if err != nil || addr.Zone() != "" {
+			addr = netip.Addr{}
+		}
+		named[addr.Unmap()] = true
+	}
+	switch {
+	case len(named) == 0:
+		return Ignored, netip.Addr{}, false
+	case len(named) > 1:
+		return Refused, netip.Addr{}, true
+	}
+	for addr := range named {
+		if addr.IsValid() {
+			return Matched, addr, false
+		}
+	}
+	return Refused, netip.Addr{}, false
+}
+
+// agree fails the test if Detect and the reference judge a message differently.
+func agree(t testing.TB, r *Rules, ref *reference, program, message string) {
+	t.Helper()
+	var f Finding
+	verdict := r.Detect([]byte(program), []byte(message), &f)
+	expected, addr, ambiguous := want(ref.peers(message))
+	if verdict != expected || verdict == Matched && f.Addr != addr || verdict == Refused && (f.Refusal == Ambiguous) != ambiguous {
+		t.Fatalf("%q\nis %s\nshould be %v, %v, ambiguous %v", message, describe(verdict, &f), expected, addr, ambiguous)
+	}
+}
+
+// oddPatterns are of all shapes that the matcher tells apart, and of some that a writer might think up.
+var oddPatterns = []string{
+	"abc <ip>", "<ip> abc", "<any>abc<user> x <ip>", "<ip>: abc<any>", "abc[<ip>]:<port>", "<user> abc <ip> <any> abc",
+	"<any> abc <ip> by <user>", "abc <any> a <word> <ip> <any> b <user> c", "<word> abc <ip>", "abc {x <ip>|<ip> y}{ z|}",
+	"abc <any> <ip> <word> <any>!", "abc=<user>, rip=<ip>, lip=<host>", "abc<any>ip <ip> <int>a<any>a", "abc.<ip>,.<any>.",
+	"aaa<any>aa <ip> aa<any>aaa", "abc <word?> <ip>", "abc <user> <ip>:", "<user>: abc <ip> [<port>]", "abc \\<<user>@<ip>\\>",
+	"aabb<any>b <ip> a<any>aab<any>b", "abc<any> rhost=<ip> <any>=<user>", "abc <any>, <ip>, <local_port>, <any>",
+	"abc <ip> <user> y", "<ip> abc<any>abc", "abc <int> <ip>", "abc<any>c <ip> <int>",
+}
+
+// oddRules is a rule file of the odd patterns.
+func oddRules(from, to int) string {
+	var b strings.Builder
+	b.WriteString("service: odd\nprograms: [odd]\nbefore: ['e: ']\nafter: [' !', '.']\nrules:\n")
+	for i, p := range oddPatterns[from:to] {
+		fmt.Fprintf(&b, "  - {name: r%d, kind: probe, categories: [15], match: ['%s'], samples: [{line: x, ip: 192.0.2.1}]}\n", i, p)
+	}
+	return b.String()
+}
+
+// fill writes a message by a pattern, with text for the wide fields.
+func fill(items []item, peer string, word, text func() string) string {
+	var b strings.Builder
+	for _, it := range items {
+		switch {
+		case it.field == literal:
+			b.WriteString(it.text)
+		case it.field == fieldIP:
+			b.WriteString(peer)
+		case it.field.wide():
+			b.WriteString(text())
+		case it.field == fieldHost:
+			b.WriteString("host.example.org")
+		case it.field == fieldWord || it.field == fieldMaybe:
+			b.WriteString(word())
+		default:
+			b.WriteString("4022")
+		}
+	}
+	return b.String()
+}
+
+// TestReference compares the matcher with the reference, for each odd pattern alone and for all together.
+func TestReference(t *testing.T) {
+	g := rand.New(rand.NewPCG(3, 3))
+	pieces := []string{"abc", "aa", "b", " ", "  ", "192.0.2.1", "192.0.2.2", "2001:db8::1", "::", ":", "[", "]", ".", "x", "host", "=", "rip=", "rhost=", "ip ", ", ", "<", "@", ">", "e: ", " !", "22", "a", "by", "y", "z", "c", "!", "1.2.3", "123456789012345678901", "65536"}
+	random := func() string {
+		var b strings.Builder
+		for range g.IntN(8) {
+			b.WriteString(pieces[g.IntN(len(pieces))])
+		}
+		return b.String()
+	}
+	sets := [][2]int{{0, len(oddPatterns)}}
+	for i := range oddPatterns {
+		sets = append(sets, [2]int{i, i + 1})
+	}
+	for _, set := range sets {
+		r := load(t, Options{Directory: userRules(t, "odd.yaml", oddRules(set[0], set[1]))})
+		s := r.services[slices.IndexFunc(r.services, func(s *Service) bool { return s.Name == "odd" })]
+		ref := newReference(t, r, s)
+		for _, digits := range []int{20, 21} { // the bound of a number, from both sides
+			agree(t, r, &ref, "odd", "abc "+strings.Repeat("9", digits)+" 192.0.2.1")
+			agree(t, r, &ref, "odd", "abcc 192.0.2.1 "+strings.Repeat("9", digits))
+		}
+		for range 20_000 {
+			message := random()
+			if g.IntN(4) > 0 {
+				rule := ref.rules[g.IntN(len(ref.rules))]
+				message = fill(rule.items, pieces[5+g.IntN(3)], func() string { return "w" }, random)
+			}
+			if g.IntN(4) == 0 {
+				message = "e: " + message
+			}
+			if n := len(message); n > 0 && g.IntN(4) == 0 { // parts that overlap
+				from := g.IntN(n)
+				message = message[:from] + message[from+g.IntN(min(n-from, 6)):]
+			}
+			agree(t, r, &ref, "odd", message)
+		}
+	}
+}
+
+// sshdReference is the reference of the rules that matter most.
+func sshdReference(t testing.TB, r *Rules) reference {
+	return newReference(t, r, r.services[slices.IndexFunc(r.services, func(s *Service) bool { return s.Name == "sshd" })])
+}
+
+// TestEveryPatternIsNeeded says that each pattern of a built-in rule reads a sample of that rule: none is there in vain,
+// and none without an example.
+func TestEveryPatternIsNeeded(t *testing.T) {
+	r := load(t, Options{})
+	for _, s := range r.services {
+		ref := newReference(t, r, s)
+		for _, rule := range r.rules {
+			if rule.Service != s {
+				continue
+			}
+			for _, p := range rule.match {
+				ways, _ := expand(p.value)
+				one := reference{before: ref.before, after: ref.after}
+				for _, items := range ways {
+					var v variant
+					items = v.takeFrame(items, s)
+					one.rules = append(one.rules, referenceRule{items: items})
+				}
+				if !slices.ContainsFunc(rule.samples, func(s sample) bool {
+					return s.addr.IsValid() && len(one.peers(string(once([]byte(s.form.Line.value))))) > 0
+				}) {
+					t.Errorf("%s:%d: no sample for %s", s.File, p.line, p.value)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,274 @@
+package detect
+
+import (
+	"bytes"
+	"encoding/binary"
+	"strings"
+)
+
+// fixed is fixed text. Its first and last eight bytes are kept as numbers: most texts are no longer, and comparing numbers
+// costs a fraction of a call that compares bytes.
+type fixed struct {
+	text          string
+	front, frontM uint64 // the text's first bytes as they are read from memory, and a mask where it is shorter
+	back, backM   uint64 // the same of its last bytes
+}
+
+func newFixed(text string) fixed {
+	f := fixed{text: text}
+	n := min(len(text), 8)
+	var b [8]byte
+	copy(b[:], text)
+	f.front = binary.LittleEndian.Uint64(b[:])
+	f.frontM = uint64(1)<<(8*n) - 1 // a shift by 64 gives 0, and one less than that is all bits
+	clear(b[:])
+	copy(b[8-n:], text[len(text)-n:])
+	f.back = binary.LittleEndian.Uint64(b[:])
+	f.backM = f.frontM << (64 - 8*n)
+	return f
+}
+
+// beginsAt reports whether the text stands at m[i:].
+func (f *fixed) beginsAt(m []byte, i int) bool {
+	if i+8 <= len(m) {
+		if (binary.LittleEndian.Uint64(m[i:])^f.front)&f.frontM != 0 {
+			return false
+		}
+		if len(f.text) <= 8 {
+			return true
+		}
+	}
+	return prefixed(m[i:], f.text)
+}
+
+// endsAt reports whether the text stands at the end of m[:end].
+func (f *fixed) endsAt(m []byte, end int) bool {
+	if end >= 8 {
+		if (binary.LittleEndian.Uint64(m[end-8:])^f.back)&f.backM != 0 {
+			return false
+		}
+		if len(f.text) <= 8 {
+			return true
+		}
+	}
+	return suffixed(m[:end], f.text)
+}
+
+// segment is a part of a pattern without wide fields: fixed text, then narrow fields with fixed text behind each. Given
+// where it begins, or where it ends, there is at most one way to match it; checkItems sees to that.
+type segment struct {
+	first fixed
+	steps []step
+
+	needle, lastNeedle []byte // its first and its last fixed text, to search for
+}
+
+type step struct {
+	field field
+	class uint8
+	least int // bytes
+	limit int // bytes
+	// ahead and behind are how many bytes of the fixed text after and before the field could themselves be part of such a
+	// field: a run of them is longer than the field by so much.
+	ahead, behind int
+	text          fixed // behind the field
+}
+
+// caught is what a segment's fields held, as offsets into the message.
+type caught struct {
+	ip, ipEnd   int
+	port, local uint16
+}
+
+// split cuts a pattern at its wide fields. user is the number of the segment before the <user> field, -1 without one.
+func split(items []item) (segments []segment, user int) {
+	var s segment
+	user = -1
+	for i, it := range items {
+		switch {
+		case it.field.wide():
+			if it.field == fieldUser {
+				user = len(segments)
+			}
+			segments = append(segments, s)
+			s = segment{}
+		case it.field != literal:
+			st := step{field: it.field, class: it.field.class(), least: 1, limit: it.field.longest()}
+			if it.field == fieldMaybe {
+				st.least = 0
+			}
+			if i > 0 {
+				st.behind = classSuffix(items[i-1].text, st.class)
+			}
+			if i+1 < len(items) {
+				st.text = newFixed(items[i+1].text)
+				st.ahead = classPrefix(items[i+1].text, st.class)
+			}
+			s.steps = append(s.steps, st)
+		case len(s.steps) == 0:
+			s.first = newFixed(it.text)
+		}
+	}
+	segments = append(segments, s)
+	for i := range segments {
+		s := &segments[i]
+		s.needle = []byte(s.first.text)
+		s.lastNeedle = s.needle
+		if n := len(s.steps); n > 0 {
+			s.lastNeedle = []byte(s.steps[n-1].text.text)
+		}
+	}
+	return segments, user
+}
+
+// literals calls fn for each fixed text of the segment.
+func (s *segment) literals(fn func(text string)) {
+	fn(s.first.text)
+	for _, st := range s.steps {
+		fn(st.text.text)
+	}
+}
+
+func (s *segment) hasIP() bool {
+	for _, st := range s.steps {
+		if st.field == fieldIP {
+			return true
+		}
+	}
+	return false
+}
+
+// forward matches the segment at the beginning of m[at:], whose first text the caller may have compared (known), and
+// returns where it ends.
+func (s *segment) forward(m []byte, at int, known bool, c *caught) (end int, ok bool) {
+	if !known && !s.first.beginsAt(m, at) {
+		return 0, false
+	}
+	at += len(s.first.text)
+	for i := range s.steps {
+		st := &s.steps[i]
+		run, class := m[at:min(len(m), at+st.limit+st.ahead+1)], st.class
+		j := 0
+		for j < len(run) && classes[run[j]]&class != 0 {
+			j++
+		}
+		j += at - st.ahead
+		if n := j - at; n < st.least || n > st.limit || !st.catch(m, at, j, c) || !st.text.beginsAt(m, j) {
+			return 0, false
+		}
+		at = j + len(st.text.text)
+	}
+	return at, true
+}
+
+// backward matches the segment at the end of m[:end] and returns where it begins.
+func (s *segment) backward(m []byte, end int, c *caught) (at int, ok bool) {
+	for i := len(s.steps) - 1; i >= 0; i-- {
+		st := &s.steps[i]
+		if !st.text.endsAt(m, end) {
+			return 0, false
+		}
+		end -= len(st.text.text)
+		stop := max(0, end-st.limit-st.behind-1)
+		run, class := m[stop:end], st.class
+		j := len(run)
+		for j > 0 && classes[run[j-1]]&class != 0 {
+			j--
+		}
+		j += stop + st.behind
+		if n := end - j; n < st.least || n > st.limit || !st.catch(m, j, end, c) {
+			return 0, false
+		}
+		end = j
+	}
+	if !s.first.endsAt(m, end) {
+		return 0, false
+	}
+	return end - len(s.first.text), true
+}
+
+// catch notes what the field holds, m[from:to], and reports whether it may hold that.
+func (st *step) catch(m []byte, from, to int, c *caught) bool {
+	switch st.field {
+	case fieldIP:
+		c.ip, c.ipEnd = from, to
+	case fieldPort, fieldLocalPort:
+		port, ok := parsePort(m[from:to])
+		if !ok {
+			return false
+		}
+		if st.field == fieldPort {
+			c.port = port
+		} else {
+			c.local = port
+		}
+	}
+	return true
+}
+
+// find returns the first place at or behind from where the segment matches and ends by to.
+func (s *segment) find(m []byte, from, to int, c *caught) (at, end int, ok bool) {
+	for from+len(s.needle) <= to {
+		i := bytes.Index(m[from:to], s.needle)
+		if i < 0 {
+			return 0, 0, false
+		}
+		at = from + i
+		if end, ok := s.forward(m[:to], at, true, c); ok {
+			return at, end, true
+		}
+		from = at + 1
+	}
+	return 0, 0, false
+}
+
+// findLast returns the last place where the segment matches, begins at or behind from and ends by to.
+func (s *segment) findLast(m []byte, from, to int, c *caught) (at, end int, ok bool) {
+	for from+len(s.lastNeedle) <= to {
+		i := bytes.LastIndex(m[from:to], s.lastNeedle)
+		if i < 0 {
+			return 0, 0, false
+		}
+		end = from + i + len(s.lastNeedle)
+		if at, ok := s.backward(m, end, c); ok && at >= from {
+			return at, end, true
+		}
+		to = end - 1
+	}
+	return 0, 0, false
+}
+
+func parsePort(b []byte) (uint16, bool) {
+	if len(b) == 0 || len(b) > 5 {
+		return 0, false
+	}
+	n := 0
+	for _, c := range b {
+		d := c - '0'
+		if d > 9 {
+			return 0, false
+		}
+		n = n*10 + int(d)
+	}
+	return uint16(n), n <= 65535
+}
+
+func prefixed(m []byte, text string) bool {
+	return len(m) >= len(text) && string(m[:len(text)]) == text
+}
+
+func suffixed(m []byte, text string) bool {
+	return len(m) >= len(text) && string(m[len(m)-len(text):]) == text
+}
+
+// key is equal for equal segments.
+func (s *segment) key() string {
+	var b strings.Builder
+	b.WriteString(s.first.text)
+	for _, st := range s.steps {
+		b.WriteByte(0)
+		b.WriteByte('0' + byte(st.field))
+		b.WriteString(st.text.text)
+	}
+	return b.String()
+}

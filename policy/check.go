@@ -1,0 +1,175 @@
+package policy
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"tattled/event"
+	"tattled/setting"
+)
+
+// CheckAll reports every fault of a list of policies: those of each, with paths like "[2].threshold", and those of the
+// list as a whole.
+func CheckAll(rules []Config, report setting.Report) {
+	if len(rules) > MaxRules {
+		report("", fmt.Sprintf("there are %d policies: at most %d are possible", len(rules), MaxRules))
+	}
+	seen := map[string]int{}
+	sum := 0
+	for i := range rules {
+		at := fmt.Sprintf("[%d]", i)
+		rules[i].Check(func(path, problem string) {
+			if path != "" {
+				path = "." + path
+			}
+			report(at+path, problem)
+		})
+		if first, twice := seen[rules[i].Name]; twice && rules[i].Name != "" {
+			report(at+".name", fmt.Sprintf("%q names policy [%d] already: give each its own name", rules[i].Name, first))
+		} else {
+			seen[rules[i].Name] = i
+		}
+		sum += max(rules[i].Threshold, 1)
+	}
+	if sum > maxSum {
+		report("", fmt.Sprintf("the thresholds of all policies add up to %d: at most %d is possible, because so much is remembered of each address", sum, maxSum))
+	}
+}
+
+// Check reports every fault of one policy.
+func (c *Config) Check(report setting.Report) {
+	c.checkName(report)
+	c.When.check(report)
+	checkKinds("after", c.After, report)
+	if c.Threshold < 0 || c.Threshold > MaxThreshold {
+		report("threshold", fmt.Sprintf("%d is out of range: write 1 to %d", c.Threshold, MaxThreshold))
+	}
+	within := c.Within.D()
+	switch {
+	case within < 0 || within > maxWithin:
+		report("within", fmt.Sprintf("%s is out of range: write at most 30d", c.Within))
+	case within == 0 && (c.Threshold > 1 || len(c.After) > 0):
+		report("within", "it is missing: say in what time the events must lie, such as within: 10m")
+	case within > 0 && within < time.Second:
+		report("within", fmt.Sprintf("%s is too short: many logs have whole seconds only, write at least 1s", c.Within))
+	}
+	if c.Distinct != "" && c.Distinct != distinctPorts && c.Distinct != distinctUsers {
+		report("distinct", fmt.Sprintf("%q can not be counted: write ports or users, or leave it out", c.Distinct))
+	}
+	c.checkDo(report)
+	if c.Reputation != nil {
+		c.Reputation.check(report)
+	}
+}
+
+func (c *Config) checkName(report setting.Report) {
+	switch {
+	case c.Name == "":
+		report("name", "it is missing: give the policy a name, it is what reports and metrics show")
+	case len(c.Name) > maxName:
+		report("name", fmt.Sprintf("it has %d bytes: write at most %d", len(c.Name), maxName))
+	case strings.Trim(c.Name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") != "":
+		report("name", fmt.Sprintf("%q has other characters than letters, digits, \"-\", \"_\" and \".\"", c.Name))
+	}
+}
+
+func (c *Config) checkDo(report setting.Report) {
+	if len(c.Do) == 0 {
+		report("do", "it is missing: write one or more of report, alert and count")
+	}
+	for i, do := range c.Do {
+		switch do {
+		case doReport:
+			if c.Reputation != nil {
+				report(fmt.Sprintf("do[%d]", i), "a policy with a reputation can not report: AbuseIPDB forbids reports that rest on its own scores. Use alert, or drop the reputation")
+			}
+		case doAlert, doCount:
+		default:
+			report(fmt.Sprintf("do[%d]", i), fmt.Sprintf("%q is nothing that can be done: write report, alert or count", do))
+		}
+	}
+}
+
+func (w *When) check(report setting.Report) {
+	checkKinds("when.kind", w.Kind, report)
+	for _, list := range []struct {
+		path  string
+		names []string
+	}{{"service", w.Service}, {"service_not", w.ServiceNot}, {"rule", w.Rule}, {"rule_not", w.RuleNot}, {"source", w.Source}, {"user", w.User}, {"user_not", w.UserNot}} {
+		for i, name := range list.names {
+			if name == "" {
+				report(fmt.Sprintf("when.%s[%d]", list.path, i), "it is empty, and would match nothing: drop it")
+			}
+		}
+	}
+	if len(w.Country) > 0 && len(w.CountryNot) > 0 {
+		report("when.country_not", "it can not be combined with country: keep the one that is shorter")
+	}
+	checkCountries("when.country", w.Country, report)
+	checkCountries("when.country_not", w.CountryNot, report)
+	if len(w.ASN) > 0 && len(w.ASNNot) > 0 {
+		report("when.asn_not", "it can not be combined with asn: keep the one that is shorter")
+	}
+	for i, p := range w.Ports {
+		if p.First == 0 || p.Last < p.First {
+			report(fmt.Sprintf("when.ports[%d]", i), "it is no port: write a number like 22 or a range like 8000-8100")
+		}
+	}
+}
+
+func checkKinds(path string, kinds []event.Kind, report setting.Report) {
+	for i, k := range kinds {
+		if _, err := k.MarshalText(); err != nil {
+			report(fmt.Sprintf("%s[%d]", path, i), fmt.Sprintf("it is no kind of event: write one of %v", event.Kinds()))
+		}
+	}
+}
+
+func checkCountries(path string, codes []string, report setting.Report) {
+	for i, code := range codes {
+		if isCountry(code) {
+			continue
+		}
+		problem := fmt.Sprintf("%q is no country: write its ISO 3166-1 code, such as BE, or \"??\" for an unknown one", code)
+		if upper := strings.ToUpper(code); isCountry(upper) {
+			problem = fmt.Sprintf("%q must be written in capitals: %s", code, upper)
+		} else if code == "UK" {
+			problem = "\"UK\" is no country's code: the United Kingdom is GB"
+		}
+		report(fmt.Sprintf("%s[%d]", path, i), problem)
+	}
+}
+
+func (r *Reputation) check(report setting.Report) {
+	lowest, highest := r.bounds()
+	for _, s := range []struct {
+		path  string
+		score int
+	}{{"reputation.min_score", lowest}, {"reputation.max_score", highest}} {
+		if s.score < 0 || s.score > 100 {
+			report(s.path, fmt.Sprintf("%d is no score: write 0 to 100", s.score))
+		}
+	}
+	if lowest > highest {
+		report("reputation.min_score", fmt.Sprintf("%d is above max_score %d: no score lies between", lowest, highest))
+	}
+	if r.MinScore == nil && r.MaxScore == nil {
+		report("reputation", "it has neither min_score nor max_score, and so is no condition: add one, or drop it")
+	}
+	if age := r.MaxAge.D(); age != 0 && (age < 24*time.Hour || age > 365*24*time.Hour) {
+		report("reputation.max_age", fmt.Sprintf("%s is out of range: write 1d to 365d", r.MaxAge))
+	}
+}
+
+// bounds returns the lowest and the highest score that fulfil the condition.
+func (r *Reputation) bounds() (lowest, highest int) {
+	highest = 100
+	if r.MinScore != nil {
+		lowest = *r.MinScore
+	}
+	if r.MaxScore != nil {
+		highest = *r.MaxScore
+	}
+	return lowest, highest
+}

@@ -1,0 +1,63 @@
+package policy
+
+import (
+	"time"
+
+	"tattled/event"
+	"tattled/setting"
+)
+
+// Defaults returns the policies that hold where the configuration has no policy section.
+//
+// The thresholds are those at which people who mistype are still safe: 5 failed logins in 10 minutes are a guess at a
+// password (fail2ban's sshd jail and SSHGuard draw the line there as well), and so are 12 in a day, which catches those who
+// know the first limit and go below it. Mail clients repeat a stale password every few minutes, so other services are held
+// against an address only at 10 in 10 minutes. One who tries five accounts in an hour is guessing accounts. A client that
+// offers each key of its agent in turn (sshd/offered) is no prober, however many keys there are.
+func Defaults() []Config {
+	within := func(d time.Duration) setting.Duration { return setting.Duration(d) }
+	const day = 24 * time.Hour
+	return []Config{
+		{
+			Name: "ssh-bruteforce", When: When{Kind: []event.Kind{event.AuthFailure}, Service: []string{"sshd"}},
+			Threshold: 5, Within: within(10 * time.Minute), Do: []string{doReport},
+		},
+		{
+			Name: "ssh-slow-bruteforce", When: When{Kind: []event.Kind{event.AuthFailure}, Service: []string{"sshd"}},
+			Threshold: 12, Within: within(day), Do: []string{doReport},
+		},
+		{
+			Name: "ssh-user-enumeration", When: When{Kind: []event.Kind{event.AuthFailure}, Service: []string{"sshd"}},
+			Threshold: 5, Within: within(time.Hour), Distinct: distinctUsers, Do: []string{doReport},
+		},
+		{
+			Name: "probes", When: When{Kind: []event.Kind{event.Probe}, RuleNot: []string{"offered"}},
+			Threshold: 10, Within: within(time.Hour), Do: []string{doReport},
+		},
+		{
+			Name: "login-bruteforce", When: When{Kind: []event.Kind{event.AuthFailure}, ServiceNot: []string{"sshd"}}, // mail, FTP and others
+			Threshold: 10, Within: within(10 * time.Minute), Do: []string{doReport},
+		},
+		{
+			Name: "login-slow-bruteforce", When: When{Kind: []event.Kind{event.AuthFailure}, ServiceNot: []string{"sshd"}},
+			Threshold: 50, Within: within(day), Do: []string{doReport},
+		},
+		{
+			Name: "mail-abuse", When: When{Kind: []event.Kind{event.MailAbuse}},
+			Threshold: 5, Within: within(time.Hour), Do: []string{doReport},
+		},
+		{
+			Name: "web-probing", When: When{Kind: []event.Kind{event.WebAttack}},
+			Threshold: 3, Within: within(10 * time.Minute), Do: []string{doReport},
+		},
+		{
+			// Nothing proves who sent a blocked packet: the gate refuses the report unless report_unverified_tcp is set.
+			Name: "port-scan", When: When{Kind: []event.Kind{event.FirewallBlock}},
+			Threshold: 5, Within: within(10 * time.Minute), Distinct: distinctPorts, Do: []string{doReport},
+		},
+		{
+			Name: "success-after-failures", When: When{Kind: []event.Kind{event.AuthSuccess}}, After: []event.Kind{event.AuthFailure},
+			Threshold: 5, Within: within(time.Hour), Do: []string{doAlert},
+		},
+	}
+}

@@ -1,0 +1,218 @@
+package policy
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/gaissmai/bart"
+
+	"tattled/event"
+	"tattled/setting"
+)
+
+// What AbuseIPDB's reporting policy and good sense bound in time.
+const (
+	// MaxAge is how old an event may be to be reported: AbuseIPDB refuses more than 60 days.
+	MaxAge = 59 * 24 * time.Hour
+	// maxAhead is how far a record's clock may be ahead of ours.
+	maxAhead = 10 * time.Minute
+	// MinWindow is the shortest window between two reports about one address: AbuseIPDB refuses a second one within 15
+	// minutes of its own clock.
+	MinWindow = 15*time.Minute + 30*time.Second
+)
+
+// Refusal is why an event must not lead to a report to a third party. Its text form is a metric's label.
+type Refusal uint8
+
+// The refusals, in the order in which they are looked for; None lets the event pass.
+const (
+	None          Refusal = iota
+	Invalid               // the event has no usable address
+	Trusted               // the operator trusts the network
+	Own                   // it is an address of this machine
+	Loopback              // 127.0.0.0/8, ::1
+	Private               // it belongs to no public network
+	LinkLocal             // 169.254.0.0/16, fe80::/10
+	Multicast             // many, not one
+	Documentation         // an example from a manual
+	Special               // in IANA's special-purpose registries for another reason, or no global unicast at all
+	Untrusted             // the record came by a way on which anybody could have forged it
+	UDP                   // the peer's address can be forged
+	ICMP                  // the peer's address can be forged
+	Unproven              // nothing proves that the peer holds the address: no completed handshake
+	TooOld                // more than MaxAge ago
+	Future                // dated after it was read
+	refusalEnd
+)
+
+// Refusals lists every reason, without None.
+func Refusals() []Refusal {
+	var all []Refusal
+	for r := Invalid; r < refusalEnd; r++ {
+		all = append(all, r)
+	}
+	return all
+}
+
+func (r Refusal) String() string {
+	switch r {
+	case None:
+		return ""
+	case Invalid:
+		return "invalid"
+	case Trusted:
+		return "trusted"
+	case Own:
+		return "own"
+	case Loopback:
+		return "loopback"
+	case Private:
+		return "private"
+	case LinkLocal:
+		return "link-local"
+	case Multicast:
+		return "multicast"
+	case Documentation:
+		return "documentation"
+	case Special:
+		return "special"
+	case Untrusted:
+		return "untrusted"
+	case UDP:
+		return "udp"
+	case ICMP:
+		return "icmp"
+	case Unproven:
+		return "unproven"
+	case TooOld:
+		return "too-old"
+	case Future:
+		return "future"
+	default:
+		return fmt.Sprintf("refusal(%d)", uint8(r))
+	}
+}
+
+// Because says the reason to a person, as the end of the sentence "it is not reported, because ...".
+func (r Refusal) Because() string {
+	switch r {
+	case Invalid:
+		return "there is no usable address"
+	case Trusted:
+		return "the address lies in a trusted network"
+	case Own:
+		return "it is an address of this machine"
+	case Loopback, Private, LinkLocal, Multicast, Documentation, Special:
+		return "the address is no public one (" + r.String() + ")"
+	case Untrusted:
+		return "anybody could have forged the record on its way here (trust: report for the source would accept that)"
+	case UDP, ICMP:
+		return "a sender address is easily forged with " + r.String()
+	case Unproven:
+		return "no completed handshake proves the address (report_unverified_tcp would accept that)"
+	case TooOld:
+		return "it is older than 59 days"
+	case Future:
+		return "it is dated in the future"
+	default:
+		return ""
+	}
+}
+
+// GateConfig is what the gate goes by besides what is fixed in it.
+type GateConfig struct {
+	// Trusted networks are never reported and never alerted on.
+	Trusted []setting.Network
+	// ReportUnverifiedTCP lets TCP packets without a proven handshake (firewall blocks) be reported. AbuseIPDB's reporting
+	// policy forbids it.
+	ReportUnverifiedTCP bool
+	// RegularPorts are ports of ours to which traffic is expected: firewall records about them (TCP and UDP) count against
+	// nobody. nil stands for 80 and 443.
+	RegularPorts []uint16
+}
+
+// Gate decides what may be reported to third parties. It may be used by several goroutines at once.
+type Gate struct {
+	trusted    bart.Lite
+	own        atomic.Pointer[bart.Lite]
+	registry   *registry
+	regular    []uint16
+	unverified bool
+}
+
+// NewGate makes a gate. It knows no own address before SetOwn.
+func NewGate(c GateConfig) *Gate {
+	g := &Gate{registry: newRegistry(), regular: slices.Clone(c.RegularPorts), unverified: c.ReportUnverifiedTCP}
+	if c.RegularPorts == nil {
+		g.regular = []uint16{80, 443}
+	}
+	for _, n := range c.Trusted {
+		g.trusted.Insert(n.Prefix())
+	}
+	g.own.Store(new(bart.Lite))
+	return g
+}
+
+// SetOwn replaces the addresses of this machine. Zones are dropped.
+func (g *Gate) SetOwn(own []netip.Addr) {
+	set := new(bart.Lite)
+	for _, addr := range own {
+		if addr = addr.Unmap().WithZone(""); addr.IsValid() {
+			set.Insert(netip.PrefixFrom(addr, addr.BitLen()))
+		}
+	}
+	g.own.Store(set)
+}
+
+// Trusts reports whether addr lies in a trusted network.
+func (g *Gate) Trusts(addr netip.Addr) bool {
+	addr = addr.Unmap()
+	return addr.IsValid() && g.trusted.Contains(addr)
+}
+
+// Refuse says why e must not lead to a report; None if it may.
+func (g *Gate) Refuse(e *event.Event) Refusal {
+	if r := g.refuseAddr(e.Addr); r != None {
+		return r
+	}
+	switch {
+	case e.Trust != event.TrustReport:
+		return Untrusted
+	case e.Proto == event.UDP:
+		return UDP
+	case e.Proto == event.ICMP:
+		return ICMP
+	case !e.Handshake && (e.Proto != event.TCP || !g.unverified):
+		return Unproven
+	case e.Received.Sub(e.Time) > MaxAge:
+		return TooOld
+	case e.Time.Sub(e.Received) > maxAhead:
+		return Future
+	}
+	return None
+}
+
+// refuseAddr is the part of Refuse that looks at the address alone.
+func (g *Gate) refuseAddr(addr netip.Addr) Refusal {
+	switch {
+	case !addr.IsValid() || addr.Zone() != "" || addr.Is4In6():
+		return Invalid
+	case g.trusted.Contains(addr):
+		return Trusted
+	case g.own.Load().Contains(addr):
+		return Own
+	}
+	return g.registry.refuse(addr)
+}
+
+// Ordinary reports whether e is a firewall record that counts against nobody: regular traffic, or a packet that opens no
+// connection.
+func (g *Gate) Ordinary(e *event.Event) bool {
+	if e.Kind != event.FirewallBlock && e.Kind != event.FirewallAccept {
+		return false
+	}
+	return e.Stray || slices.Contains(g.regular, e.LocalPort)
+}

@@ -1,0 +1,164 @@
+package policy
+
+import (
+	"fmt"
+	"hash/fnv"
+	"slices"
+	"time"
+
+	"tattled/event"
+)
+
+// What may stand in Config.Do and Config.Distinct.
+const (
+	doReport      = "report"
+	doAlert       = "alert"
+	doCount       = "count"
+	distinctPorts = "ports"
+	distinctUsers = "users"
+)
+
+// rule is a Config in the form in which it is asked.
+type rule struct {
+	name string
+	id   uint32 // of its tracks in a State: changes with what is counted, not with how much is too much
+
+	kinds, after kinds
+	when         When
+	threshold    int
+	within       int64 // milliseconds
+	gap          int64 // a run of events ends with a pause of this, milliseconds
+	distinct     string
+	reputation   *event.Reputation
+
+	report, alert, count bool
+}
+
+// kinds is a set of kinds.
+type kinds uint32
+
+func setOf(list []event.Kind) kinds {
+	var set kinds
+	for _, k := range list {
+		set |= 1 << k
+	}
+	return set
+}
+
+func (s kinds) has(k event.Kind) bool { return k < 32 && s&(1<<k) != 0 }
+
+func compile(c *Config) rule {
+	r := rule{
+		name: c.Name, kinds: setOf(c.When.Kind), after: setOf(c.After), when: c.When, distinct: c.Distinct,
+		threshold: min(max(c.Threshold, 1), MaxThreshold), within: c.Within.D().Milliseconds(),
+		report: slices.Contains(c.Do, doReport) && c.Reputation == nil,
+		alert:  slices.Contains(c.Do, doAlert), count: slices.Contains(c.Do, doCount),
+	}
+	r.gap = max(r.within, time.Hour.Milliseconds())
+	if c.Reputation != nil {
+		lowest, highest := c.Reputation.bounds()
+		r.reputation = &event.Reputation{MinScore: lowest, MaxScore: highest, MaxAge: c.Reputation.MaxAge.D()}
+		if r.reputation.MaxAge == 0 {
+			r.reputation.MaxAge = 90 * 24 * time.Hour
+		}
+	}
+	h := fnv.New32a()
+	fmt.Fprintf(h, "%q %q %v %v", c.Name, c.Distinct, c.After, c.When)
+	r.id = h.Sum32()
+	return r
+}
+
+// tells reports whether reaching the rule leads to a telling of d.
+func (r *rule) tells(d *destination) bool {
+	return d.action == Report && r.report || d.action == Alert && r.alert
+}
+
+// keeps returns how many moments a track of the rule keeps. Twice the threshold lets an old log that is read late reach
+// the threshold by itself beside what happens meanwhile.
+func (r *rule) keeps() int {
+	if r.threshold == 1 && r.after == 0 {
+		return 0
+	}
+	return 2 * r.threshold
+}
+
+// roles says what e is to the rule: something to count, something that may reach it, or both.
+func (r *rule) roles(e *event.Event) (counts, triggers bool) {
+	if r.after == 0 {
+		is := r.mismatch(e) == ""
+		return is, is
+	}
+	counts = r.after.has(e.Kind) && r.foreign(e) == ""
+	return counts, r.mismatch(e) == ""
+}
+
+// mismatch returns the name of the first condition of When that e does not fulfil, "" if it fulfils all.
+func (r *rule) mismatch(e *event.Event) string {
+	w := &r.when
+	switch {
+	case r.kinds != 0 && !r.kinds.has(e.Kind):
+		return "kind"
+	case len(w.Rule) > 0 && !slices.Contains(w.Rule, e.Rule):
+		return "rule"
+	case slices.Contains(w.RuleNot, e.Rule):
+		return "rule_not"
+	case len(w.Ports) > 0 && !slices.ContainsFunc(w.Ports, func(p Ports) bool { return p.Contains(e.LocalPort) }):
+		return "ports"
+	case len(w.User) > 0 && !slices.Contains(w.User, e.User):
+		return "user"
+	case len(w.UserNot) > 0 && slices.Contains(w.UserNot, e.User):
+		return "user_not"
+	}
+	return r.foreign(e)
+}
+
+// foreign is the part of mismatch that holds for the events of After as well.
+func (r *rule) foreign(e *event.Event) string {
+	w := &r.when
+	switch {
+	case len(w.Service) > 0 && !slices.Contains(w.Service, e.Service):
+		return "service"
+	case slices.Contains(w.ServiceNot, e.Service):
+		return "service_not"
+	case len(w.Source) > 0 && !slices.Contains(w.Source, e.Source):
+		return "source"
+	case len(w.Country) > 0 && !slices.Contains(w.Country, country(e)):
+		return "country"
+	case len(w.CountryNot) > 0 && slices.Contains(w.CountryNot, country(e)):
+		return "country_not"
+	case len(w.ASN) > 0 && !slices.Contains(w.ASN, e.Place.ASN):
+		return "asn"
+	case len(w.ASNNot) > 0 && slices.Contains(w.ASNNot, e.Place.ASN):
+		return "asn_not"
+	}
+	return ""
+}
+
+func country(e *event.Event) string {
+	if e.Place.Country == "" {
+		return Unknown
+	}
+	return e.Place.Country
+}
+
+// Explanation is what one policy makes of one event by itself.
+type Explanation struct {
+	Policy   string
+	Mismatch string // the condition that does not hold, as named in the configuration; "" if all hold
+	Counts   bool   // the event counts towards the threshold
+}
+
+// Explain says what each policy makes of e, without a state. An event that is Ordinary to the gate, or trusted, counts
+// nowhere.
+func (p *Policy) Explain(e *event.Event) []Explanation {
+	idle := p.gate.Ordinary(e) || p.gate.Trusts(e.Addr)
+	var all []Explanation
+	for i := range p.rules {
+		r := &p.rules[i]
+		x := Explanation{Policy: r.name, Mismatch: r.mismatch(e)}
+		counts, _ := r.roles(e)
+		x.Counts = counts && !idle
+		all = append(all, x)
+	}
+	return all
+}

@@ -1,0 +1,131 @@
+package journal
+
+// Field is a field of a journal entry that is made use of, see systemd.journal-fields(7).
+type Field uint8
+
+// The fields. journald itself writes those that begin with an underscore, and no client can; the others say what the
+// client wants.
+const (
+	Message Field = iota
+	Identifier
+	SyslogPID
+	Transport
+	UID
+	PID
+	Comm
+	Exe
+	SystemdUnit
+	Hostname
+	SourceTime // when it was sent, in microseconds since 1970
+	EntryTime  // when journald took it, in microseconds since 1970
+	fieldCount
+
+	cursorField // a position: of the entry that it comes with, and of all before it
+	gapField    // entries before this one were lost
+	unknown
+)
+
+// What the helper writes beside the entries' own fields. No entry can have a field that begins with two underscores.
+const (
+	// CursorField is a position. All entries up to it are whole and in order, so a batch may end here. It may come in a record
+	// of its own.
+	CursorField = "__CURSOR"
+	// GapField says that entries were lost before the next one. Its value is of no account.
+	GapField = "__TATTLED_GAP"
+)
+
+// MaxMessage is how much of a message is read, in bytes.
+const MaxMessage = 32 << 10
+
+// maxValue is how much of any other field is read, in bytes.
+const maxValue = 4 << 10
+
+func (f Field) String() string {
+	switch f {
+	case Message:
+		return "MESSAGE"
+	case Identifier:
+		return "SYSLOG_IDENTIFIER"
+	case SyslogPID:
+		return "SYSLOG_PID"
+	case Transport:
+		return "_TRANSPORT"
+	case UID:
+		return "_UID"
+	case PID:
+		return "_PID"
+	case Comm:
+		return "_COMM"
+	case Exe:
+		return "_EXE"
+	case SystemdUnit:
+		return "_SYSTEMD_UNIT"
+	case Hostname:
+		return "_HOSTNAME"
+	case SourceTime:
+		return "_SOURCE_REALTIME_TIMESTAMP"
+	case EntryTime:
+		return "__REALTIME_TIMESTAMP"
+	case cursorField:
+		return CursorField
+	case gapField:
+		return GapField
+	default:
+		return "unknown"
+	}
+}
+
+// Fields lists all fields of an entry, in order.
+func Fields() []Field {
+	var all []Field
+	for f := range fieldCount {
+		all = append(all, f)
+	}
+	return all
+}
+
+// fieldNamed tells which field a name is.
+func fieldNamed(name []byte) Field {
+	switch string(name) {
+	case "MESSAGE":
+		return Message
+	case "SYSLOG_IDENTIFIER":
+		return Identifier
+	case "SYSLOG_PID":
+		return SyslogPID
+	case "_TRANSPORT":
+		return Transport
+	case "_UID":
+		return UID
+	case "_PID":
+		return PID
+	case "_COMM":
+		return Comm
+	case "_EXE":
+		return Exe
+	case "_SYSTEMD_UNIT":
+		return SystemdUnit
+	case "_HOSTNAME":
+		return Hostname
+	case "_SOURCE_REALTIME_TIMESTAMP":
+		return SourceTime
+	case "__REALTIME_TIMESTAMP":
+		return EntryTime
+	case CursorField:
+		return cursorField
+	case GapField:
+		return gapField
+	default:
+		return unknown
+	}
+}
+
+// isFieldName reports whether name can be a field's: journald takes up to 64 of these bytes.
+func isFieldName(name []byte) bool {
+	for _, b := range name {
+		if !('A' <= b && b <= 'Z') && !isDigit(b) && b != '_' {
+			return false
+		}
+	}
+	return 0 < len(name) && len(name) <= 64
+}

@@ -1,0 +1,110 @@
+package syslog
+
+import (
+	"bytes"
+	"context"
+	"time"
+
+	"tattled/event"
+	"tattled/receiver"
+	"tattled/receiver/wire"
+)
+
+// maxBatch bounds the records of a batch. Lines may be two bytes long, so that the bytes do not bound them.
+const maxBatch = 1024
+
+// batcher gathers records and their count, and hands them on. One goroutine uses it at a time.
+type batcher struct {
+	r      *Receiver
+	parser *wire.Parser
+	batch  receiver.Batch
+
+	records, bytes, cut, gaps uint64
+	empty, bad, notAllowed    uint64
+}
+
+func newBatcher(r *Receiver) *batcher {
+	return &batcher{
+		r:      r,
+		parser: wire.NewParser(r.loc),
+		batch:  receiver.Batch{Source: r.cfg.Listen, Reporter: r.cfg.Reporter},
+	}
+}
+
+// begin starts a batch of what was read now.
+func (b *batcher) begin(now time.Time) { b.batch.Received = now }
+
+// full says that flush must come before the next add.
+func (b *batcher) full() bool { return len(b.batch.Records) >= maxBatch }
+
+// add takes a frame, which must keep until flush.
+func (b *batcher) add(frame []byte, cut bool, trust event.Trust) {
+	b.records++
+	if wire.Blank(frame) {
+		b.empty++
+		return
+	}
+	if cut {
+		b.cut++
+	}
+	n := len(b.batch.Records)
+	if n == cap(b.batch.Records) {
+		b.batch.Records = append(b.batch.Records, receiver.Record{})
+	}
+	b.batch.Records = b.batch.Records[:n+1]
+	record := &b.batch.Records[n]
+	record.Trust, record.Cut = trust, cut
+	if b.parser.Parse(frame, b.batch.Received, record) == wire.None {
+		b.r.second.ask(frame, record)
+	}
+}
+
+// datagram takes a datagram, which is one frame, or several lines.
+func (b *batcher) datagram(ctx context.Context, h receiver.Handler, data []byte, trust event.Trust) error {
+	data = wire.Trim(data)
+	for {
+		line, rest, more := data, []byte(nil), false
+		if i := bytes.IndexByte(data, '\n'); i >= 0 {
+			line, rest, more = wire.Trim(data[:i]), data[i+1:], true
+		}
+		cut := len(line) > b.r.cfg.MaxLine
+		if cut {
+			line = line[:b.r.cfg.MaxLine]
+		}
+		b.add(line, cut, trust)
+		if b.full() {
+			if err := b.flush(ctx, h); err != nil {
+				return err
+			}
+		}
+		if !more {
+			return nil
+		}
+		data = rest
+	}
+}
+
+// flush counts what was gathered and hands it on.
+func (b *batcher) flush(ctx context.Context, h receiver.Handler) error {
+	b.count()
+	if len(b.batch.Records) == 0 {
+		return nil
+	}
+	err := h.Handle(ctx, &b.batch)
+	b.batch.Records = b.batch.Records[:0]
+	return err
+}
+
+func (b *batcher) count() {
+	m := &b.r.meter
+	m.Records.Add(b.records)
+	m.Bytes.Add(b.bytes)
+	if b.cut|b.gaps|b.empty|b.bad|b.notAllowed != 0 {
+		m.Cut.Add(b.cut)
+		m.Gaps.Add(b.gaps)
+		m.Drop(receiver.Empty, b.empty)
+		m.Drop(receiver.BadFrame, b.bad)
+		m.Drop(receiver.NotAllowed, b.notAllowed)
+	}
+	b.records, b.bytes, b.cut, b.gaps, b.empty, b.bad, b.notAllowed = 0, 0, 0, 0, 0, 0, 0
+}

@@ -1,0 +1,214 @@
+package syslog
+
+import (
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"tattled/event"
+	"tattled/setting"
+)
+
+// Config is one listener: one entry under `sources.syslog`.
+type Config struct {
+	// Listen is where to listen: "udp://ADDRESS:PORT", "tcp://ADDRESS:PORT", or "unix:///PATH" for a datagram socket like
+	// /dev/log. The address is a number, never a name; without one ("udp://:514") it is every address of this machine, IPv4
+	// and IPv6. If systemd passed a socket with the same address (tattled.socket), that one is used. Required. A change needs
+	// a restart.
+	Listen string `yaml:"listen"`
+
+	// Reporter is the operator's label for what comes in here. It is shown on the page, in alerts and in metrics, and never
+	// sent to AbuseIPDB. Default: the host that each record names.
+	Reporter string `yaml:"reporter"`
+
+	// Allow lists the networks and addresses that may send. From elsewhere datagrams are dropped and connections closed,
+	// both counted as not-allowed. Default: everyone may. Not for unix sockets.
+	Allow []setting.Network `yaml:"allow"`
+
+	// Trust says what may follow from what comes in here. By default records from this machine (loopback, unix socket), and
+	// records by TCP from an address in allow, may lead to a report; all others are counted, shown and alerted on, because
+	// the sender of a datagram is easily forged. "report" lets everything that comes in here lead to reports, "count"
+	// nothing.
+	Trust string `yaml:"trust"`
+
+	// Timezone is the zone of timestamps that name none, like those of RFC 3164: "Europe/Brussels", "UTC". Default: the zone
+	// of this machine.
+	Timezone string `yaml:"timezone"`
+
+	// MaxLine is the longest record in bytes, 512 to 65536. A longer one is cut there, counted, and matches no rule. Default:
+	// 8192.
+	MaxLine int `yaml:"max_line"`
+
+	// MaxConnections bounds the TCP connections open at once, 1 to 65536. When it is reached, a new one takes the place of
+	// the oldest that has not sent a whole record yet; if all have, it is closed. Default: 1024.
+	MaxConnections int `yaml:"max_connections"`
+
+	// MaxPerPeer bounds the TCP connections of one IPv4 address or one IPv6 /64, 1 to max_connections. Default: 64.
+	MaxPerPeer int `yaml:"max_per_peer"`
+
+	// IdleTimeout is after how much silence between two records a TCP connection is closed, 10s to 30d. A record that was
+	// begun must be whole within a minute, or within this time if it is shorter. Default: 24h.
+	IdleTimeout setting.Duration `yaml:"idle_timeout"`
+
+	// ReceiveBuffer is how many bytes of datagrams the kernel is asked to keep for us, 65536 to 268435456. It gives no more
+	// than net.core.rmem_max; a socket from systemd may have more (ReceiveBuffer= in tattled.socket), and keeps it. Default:
+	// 4194304.
+	ReceiveBuffer int `yaml:"receive_buffer"`
+
+	// Mode is the file mode of a unix socket, in octal. Who may write to the socket can have an address reported. Default:
+	// "0660".
+	Mode string `yaml:"mode"`
+}
+
+// The defaults and the bounds of Config.
+const (
+	defaultMaxLine        = 8 << 10
+	defaultMaxConnections = 1024
+	defaultMaxPerPeer     = 64
+	defaultIdleTimeout    = 24 * time.Hour
+	defaultReceiveBuffer  = 4 << 20
+	defaultMode           = 0o660
+
+	maxUnixPath = 107 // bytes in sockaddr_un, less the NUL
+)
+
+// withDefaults returns c with what was left out filled in.
+func (c Config) withDefaults() Config {
+	if c.MaxLine == 0 {
+		c.MaxLine = defaultMaxLine
+	}
+	if c.MaxConnections == 0 {
+		c.MaxConnections = defaultMaxConnections
+	}
+	if c.MaxPerPeer == 0 {
+		c.MaxPerPeer = min(defaultMaxPerPeer, c.MaxConnections)
+	}
+	if c.IdleTimeout == 0 {
+		c.IdleTimeout = setting.Duration(defaultIdleTimeout)
+	}
+	if c.ReceiveBuffer == 0 {
+		c.ReceiveBuffer = defaultReceiveBuffer
+	}
+	return c
+}
+
+// Check reports every fault of c.
+func (c *Config) Check(report setting.Report) {
+	at, err := parseListen(c.Listen)
+	if err != nil {
+		report("listen", err.Error())
+	}
+	if at.network == "unix" && len(c.Allow) > 0 {
+		report("allow", "a unix socket has no peer addresses: leave allow out, and see mode")
+	}
+	if _, err := c.mode(); err != nil {
+		report("mode", err.Error())
+	}
+	if c.Mode != "" && err == nil && at.network != "unix" {
+		report("mode", "is for unix sockets only: leave it out")
+	}
+	switch c.Trust {
+	case "", "count", "report":
+	default:
+		report("trust", fmt.Sprintf("%q: write count or report, or leave it out", c.Trust))
+	}
+	if _, err := c.location(); err != nil {
+		report("timezone", err.Error())
+	}
+	d := c.withDefaults()
+	between := func(path string, value, low, high int) {
+		if value < low || value > high {
+			report(path, fmt.Sprintf("%d is out of bounds: %d to %d", value, low, high))
+		}
+	}
+	between("max_line", d.MaxLine, 512, 64<<10)
+	between("max_connections", d.MaxConnections, 1, 65536)
+	between("max_per_peer", d.MaxPerPeer, 1, max(1, d.MaxConnections))
+	between("receive_buffer", d.ReceiveBuffer, 64<<10, 256<<20)
+	if idle := d.IdleTimeout.D(); idle < 10*time.Second || idle > 30*24*time.Hour {
+		report("idle_timeout", fmt.Sprintf("%s is out of bounds: 10s to 30d", d.IdleTimeout))
+	}
+}
+
+func (c *Config) mode() (fs.FileMode, error) {
+	if c.Mode == "" {
+		return defaultMode, nil
+	}
+	mode, err := strconv.ParseUint(c.Mode, 8, 16)
+	if err != nil || mode > 0o777 {
+		return 0, fmt.Errorf("%q is no file mode: write it like 0660", c.Mode)
+	}
+	return fs.FileMode(mode), nil
+}
+
+func (c *Config) location() (*time.Location, error) {
+	if c.Timezone == "" {
+		return time.Local, nil
+	}
+	loc, err := time.LoadLocation(c.Timezone)
+	if err != nil {
+		return nil, fmt.Errorf("%q is no time zone: write a name like Europe/Brussels (is the package tzdata installed?)", c.Timezone)
+	}
+	return loc, nil
+}
+
+// place is where to listen.
+type place struct {
+	network string // "udp", "tcp", "unix"
+	addr    netip.AddrPort
+	path    string // of a unix socket
+}
+
+func parseListen(listen string) (place, error) {
+	scheme, rest, found := strings.Cut(listen, "://")
+	if !found {
+		return place{}, fmt.Errorf("%q: write udp://ADDRESS:PORT, tcp://ADDRESS:PORT or unix:///PATH", listen)
+	}
+	switch scheme {
+	case "unix":
+		switch {
+		case !filepath.IsAbs(rest) || filepath.Clean(rest) != rest:
+			return place{}, fmt.Errorf("%q: write the whole path of the socket, as in unix:///run/tattled/log", listen)
+		case len(rest) > maxUnixPath:
+			return place{}, fmt.Errorf("%q: a socket's path has at most %d bytes", listen, maxUnixPath)
+		}
+		return place{network: scheme, path: rest}, nil
+	case "udp", "tcp":
+		host, port, found := strings.Cut(rest, ":")
+		if found && host == "" && !strings.Contains(port, ":") {
+			rest = "[::]:" + port
+		}
+		addr, err := netip.ParseAddrPort(rest)
+		if err != nil {
+			return place{}, fmt.Errorf("%q: write an address and a port, as in %s://127.0.0.1:5514 or %s://[::1]:5514; names are not looked up", listen, scheme, scheme)
+		}
+		return place{network: scheme, addr: addr}, nil
+	case "tls", "relp":
+		return place{}, fmt.Errorf("%q: %s is not supported yet: use tcp:// behind a tunnel or on a network you trust", listen, scheme)
+	default:
+		return place{}, fmt.Errorf("%q: %s is none of udp, tcp and unix", listen, scheme)
+	}
+}
+
+// allows reports whether peer may send at all.
+func (c *Config) allows(peer netip.Addr) bool {
+	return len(c.Allow) == 0 || setting.Contains(c.Allow, peer)
+}
+
+// trust says what may follow from records of peer, which may send. The zero peer stands for the unix socket.
+func (c *Config) trust(network string, peer netip.Addr) event.Trust {
+	switch {
+	case c.Trust == "count":
+		return event.TrustCount
+	case c.Trust == "report", network == "unix", peer.IsLoopback():
+		return event.TrustReport
+	case network == "tcp" && len(c.Allow) > 0:
+		return event.TrustReport
+	default:
+		return event.TrustCount
+	}
+}

@@ -1,0 +1,125 @@
+package syslog
+
+import (
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"tattled/event"
+	"tattled/setting"
+)
+
+func network(t *testing.T, text string) setting.Network {
+	t.Helper()
+	var n setting.Network
+	if err := n.UnmarshalText([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// Every fault is told, all at once, at the setting that has it.
+func TestCheck(t *testing.T) {
+	local := []setting.Network{network(t, "127.0.0.0/8")}
+	for name, c := range map[string]struct {
+		cfg    Config
+		faults []string
+	}{
+		"udp":            {Config{Listen: "udp://127.0.0.1:5514"}, nil},
+		"all addresses":  {Config{Listen: "udp://:514"}, nil},
+		"IPv6":           {Config{Listen: "tcp://[::1]:5514", Allow: local, Trust: "report", Timezone: "Europe/Brussels"}, nil},
+		"unix":           {Config{Listen: "unix:///run/tattled/log", Mode: "0666"}, nil},
+		"nothing":        {Config{}, []string{"listen"}},
+		"no scheme":      {Config{Listen: "127.0.0.1:514"}, []string{"listen"}},
+		"name":           {Config{Listen: "udp://localhost:514"}, []string{"listen"}},
+		"no port":        {Config{Listen: "udp://127.0.0.1"}, []string{"listen"}},
+		"IPv6, no bars":  {Config{Listen: "udp://::1:514"}, []string{"listen"}},
+		"port too large": {Config{Listen: "udp://127.0.0.1:65536"}, []string{"listen"}},
+		"tls":            {Config{Listen: "tls://127.0.0.1:6514"}, []string{"listen"}},
+		"relp":           {Config{Listen: "relp://127.0.0.1:2514"}, []string{"listen"}},
+		"http":           {Config{Listen: "http://127.0.0.1:80"}, []string{"listen"}},
+		"relative path":  {Config{Listen: "unix://run/log"}, []string{"listen"}},
+		"crooked path":   {Config{Listen: "unix:///run/../log"}, []string{"listen"}},
+		"allow on unix":  {Config{Listen: "unix:///run/log", Allow: local}, []string{"allow"}},
+		"mode":           {Config{Listen: "unix:///run/log", Mode: "rw"}, []string{"mode"}},
+		"mode on udp":    {Config{Listen: "udp://127.0.0.1:514", Mode: "0660"}, []string{"mode"}},
+		"all at once": {
+			Config{Listen: "x", Trust: "yes", Timezone: "Atlantis", MaxLine: 5, MaxConnections: -1, MaxPerPeer: 2, IdleTimeout: setting.Duration(time.Second), ReceiveBuffer: 1},
+			[]string{"idle_timeout", "listen", "max_connections", "max_line", "max_per_peer", "receive_buffer", "timezone", "trust"},
+		},
+		"more a peer than in all": {Config{Listen: "tcp://127.0.0.1:514", MaxConnections: 10, MaxPerPeer: 11}, []string{"max_per_peer"}},
+		"few connections":         {Config{Listen: "tcp://127.0.0.1:514", MaxConnections: 10}, nil},
+	} {
+		var faults []string
+		c.cfg.Check(func(path, problem string) {
+			faults = append(faults, path)
+			if problem == "" {
+				t.Errorf("%s: %s without a word", name, path)
+			}
+		})
+		slices.Sort(faults)
+		if !slices.Equal(faults, c.faults) {
+			t.Errorf("%s: faults at %q, want %q", name, faults, c.faults)
+		}
+		if _, err := New(c.cfg, nil); len(c.faults) > 0 && err == nil {
+			t.Errorf("%s: New takes it", name)
+		}
+	}
+}
+
+// What may lead to a report is decided by the way in, never by what a record says.
+func TestTrust(t *testing.T) {
+	const count, report = event.TrustCount, event.TrustReport
+	lan := []setting.Network{network(t, "192.0.2.0/24")}
+	for _, c := range []struct {
+		network, peer, trust string
+		allow                []setting.Network
+		want                 event.Trust
+	}{
+		{"udp", "127.0.0.1", "", nil, report},
+		{"udp", "::1", "", nil, report},
+		{"tcp", "127.3.2.1", "", nil, report},
+		{"udp", "192.0.2.7", "", lan, count},
+		{"udp", "192.0.2.7", "", nil, count},
+		{"tcp", "192.0.2.7", "", lan, report},
+		{"tcp", "192.0.2.7", "", nil, count},
+		{"udp", "192.0.2.7", "report", nil, report},
+		{"tcp", "192.0.2.7", "report", nil, report},
+		{"tcp", "192.0.2.7", "count", lan, count},
+		{"udp", "127.0.0.1", "count", nil, count},
+		{"unix", "", "", nil, report},
+		{"unix", "", "count", nil, count},
+	} {
+		var peer netip.Addr
+		if c.peer != "" {
+			peer = netip.MustParseAddr(c.peer)
+		}
+		cfg := Config{Trust: c.trust, Allow: c.allow}
+		if got := cfg.trust(c.network, peer); got != c.want {
+			t.Errorf("%+v: %v", c, got)
+		}
+	}
+}
+
+func TestPeerKey(t *testing.T) {
+	for in, want := range map[string]string{
+		"192.0.2.7": "192.0.2.7", "2001:db8:1:2:3:4:5:6": "2001:db8:1:2::", "fe80::1%eth0": "fe80::",
+	} {
+		if got := peerKey(netip.MustParseAddr(in)).String(); got != want {
+			t.Errorf("%s: %s, want %s", in, got, want)
+		}
+	}
+}
+
+func TestLosses(t *testing.T) {
+	own, passed := losses{known: true}, losses{}
+	for _, c := range []struct {
+		total       uint32
+		own, passed uint64
+	}{{5, 5, 0}, {5, 0, 0}, {7, 2, 2}, {^uint32(0), uint64(^uint32(0) - 7), uint64(^uint32(0) - 7)}, {3, 4, 4}} {
+		if a, b := own.add(c.total), passed.add(c.total); a != c.own || b != c.passed {
+			t.Errorf("at %d: %d and %d, want %d and %d", c.total, a, b, c.own, c.passed)
+		}
+	}
+}

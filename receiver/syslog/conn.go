@@ -1,0 +1,363 @@
+package syslog
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"tattled/event"
+	"tattled/receiver"
+	"tattled/receiver/wire"
+)
+
+// frameTimeout is how long a record may take from its first byte to its last.
+const frameTimeout = time.Minute
+
+// conn is one TCP connection. It takes no bytes out of the kernel before their record was handed on: it looks at them
+// (MSG_PEEK), hands on the whole records in them, and then lets the kernel discard those. So an idle connection, or one
+// with half a record, holds no memory of ours, and what was not handed on is still there for whoever has the connection.
+//
+// The exception is half a record that fills the kernel's buffer: its few bytes can be the end of a packet of 64 KiB, which
+// is charged whole, and the kernel would let the peer send no more. Those bytes are taken into carry. If the connection is
+// kept for the next process, they are noted beside it first.
+type conn struct {
+	server *server
+	tcp    *net.TCPConn
+	raw    syscall.RawConn
+	key    netip.Addr // for max_per_peer
+	trust  event.Trust
+	framer wire.Framer
+
+	newcomer *list.Element // in server.newcomers, until a whole record came; guarded by server.mu
+	proven   bool          // a whole record came
+	over     bool          // it ended for a reason of the peer's or of ours; without, it goes on in the next process
+
+	kept  string    // the name under which it is kept, empty if it is not
+	how   framing   // as the name says
+	memo  *os.File  // kept under the same name: carry, for the next process; nil if there never was any
+	tried time.Time // when it was last asked for being kept
+
+	carry []byte    // the beginning of a record, taken out of the kernel
+	seen  int       // bytes of the record that is not whole, carry included
+	since time.Time // when that record was begun; zero if there is none
+
+	// What peek found.
+	rd    *reader
+	have  int // bytes in rd.buf, carry included
+	eof   bool
+	errno unix.Errno
+	poll  [1]unix.PollFd // here, or it would be allocated
+}
+
+// newConn makes the conn of a new connection, or of the one that k has.
+func newConn(s *server, tcp *net.TCPConn, peer netip.Addr, k *keptConn) (*conn, error) {
+	c := &conn{
+		server: s, tcp: tcp, key: peerKey(peer),
+		trust:  s.cfg.trust("tcp", peer),
+		framer: wire.Framer{Max: s.cfg.MaxLine},
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return c, err
+	}
+	c.raw = raw
+	if k != nil {
+		err = c.resume(k)
+	}
+	return c, err
+}
+
+// end lets go of the connection: for good if it is over, else only here.
+func (c *conn) end() {
+	if c.over {
+		c.release()
+	}
+	if c.memo != nil {
+		c.memo.Close()
+	}
+	c.tcp.Close()
+}
+
+// serve reads until the peer closes, breaks a limit, or ctx ends. It returns only errors of the handler.
+func (c *conn) serve(ctx context.Context) error {
+	look := func(fd uintptr) bool { return c.look(ctx, fd) }
+	for {
+		more, err := c.turn(ctx, look)
+		if !more || err != nil {
+			return err
+		}
+	}
+}
+
+// turn waits for bytes and hands on the records in them. more says that the connection may go on.
+func (c *conn) turn(ctx context.Context, look func(uintptr) bool) (more bool, err error) {
+	limit := c.server.cfg.IdleTimeout.D()
+	deadline := time.Now().Add(limit)
+	if !c.since.IsZero() {
+		deadline = c.since.Add(min(frameTimeout, limit))
+	}
+	c.tcp.SetReadDeadline(deadline)
+	if ctx.Err() != nil { // checked behind SetReadDeadline, which may have undone that of wakeAll
+		return false, c.stop(ctx)
+	}
+	waited := c.raw.Read(look)
+	defer c.giveBack()
+	switch {
+	case ctx.Err() != nil:
+		c.giveBack()
+		return false, c.stop(ctx)
+	case waited != nil: // the deadline, or evicted
+		c.abandon(waited)
+		return false, nil
+	case c.errno != 0:
+		c.abandon(c.errno)
+		return false, nil
+	}
+	if err := c.take(ctx); err != nil {
+		return false, err
+	}
+	c.over = c.eof
+	return !c.eof, nil
+}
+
+// look is what raw.Read calls when there may be something to read: it peeks, and reports whether there is anything new.
+func (c *conn) look(ctx context.Context, fd uintptr) bool {
+	if c.rd == nil {
+		if c.rd = c.server.borrow(ctx); c.rd == nil {
+			return true
+		}
+	}
+	c.peek(fd)
+	if c.errno == unix.EAGAIN || c.errno == 0 && !c.eof && c.have == c.seen {
+		if c.errno == 0 && c.seen > len(c.carry) && crowded(fd) {
+			c.pull(fd)
+		}
+		c.errno = 0
+		c.giveBack()
+		return false
+	}
+	return true
+}
+
+// peek looks at what the kernel has, behind what we carry.
+func (c *conn) peek(fd uintptr) {
+	carried := copy(c.rd.buf, c.carry)
+	c.have, c.eof = carried, false
+	n, errno := recv(fd, c.rd.buf[carried:], unix.MSG_PEEK)
+	if c.errno = errno; errno != 0 {
+		return
+	}
+	c.have += n
+	switch {
+	case n == 0:
+		c.eof = true
+	case c.have == c.seen: // nothing new, unless it is the end, which a peek does not show behind bytes
+		c.poll[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLRDHUP}
+		if ready, err := unix.Poll(c.poll[:], 0); err != nil || ready == 0 {
+			return
+		}
+		// Bytes may have come between the two calls. Behind the end none can.
+		if n, c.errno = recv(fd, c.rd.buf[carried:], unix.MSG_PEEK); c.errno == 0 {
+			c.have = carried + n
+			c.eof = c.have == c.seen
+		}
+	}
+}
+
+// pull takes the beginning of a record out of the kernel.
+func (c *conn) pull(fd uintptr) {
+	begun := c.rd.buf[:c.seen] // as peek left it
+	if c.kept != "" && !c.note(begun) {
+		c.unkeep()
+	}
+	more := begun[len(c.carry):]
+	n, errno := recv(fd, more, unix.MSG_TRUNC)
+	if errno != 0 {
+		n = 0
+	}
+	c.carry = append(c.carry, more[:n]...)
+	if n < len(more) { // not so far seen; the note would be wrong
+		c.unkeep()
+	}
+}
+
+// crowded reports whether what is unread takes more than a quarter of the kernel's buffer for the connection.
+func crowded(fd uintptr) bool {
+	var mem [9]uint32 // SK_MEMINFO_VARS; the first two are SK_MEMINFO_RMEM_ALLOC and SK_MEMINFO_RCVBUF
+	size := uint32(unsafe.Sizeof(mem))
+	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.SOL_SOCKET, unix.SO_MEMINFO, uintptr(unsafe.Pointer(&mem)), uintptr(unsafe.Pointer(&size)), 0)
+	return errno != 0 || mem[0] > mem[1]/4
+}
+
+// take hands on the whole records in what was peeked, and discards them.
+func (c *conn) take(ctx context.Context) error {
+	b, buf, done := c.rd.batcher, c.rd.buf[:c.have], 0
+	b.begin(time.Now())
+	proven := false
+	for at := 0; ; {
+		frame, n, state := c.framer.Next(buf[at:], c.eof)
+		at += n
+		switch state {
+		case wire.Frame, wire.Cut:
+			proven = true
+			b.add(frame, state == wire.Cut, c.trust)
+		case wire.Bad:
+			b.records++
+			b.bad++
+		}
+		if state == wire.More || b.full() {
+			b.bytes += uint64(at - done)
+			if err := b.flush(ctx, c.server.handler); err != nil {
+				return err
+			}
+			if err := c.discard(at - done); err != nil {
+				c.server.meter.Errors.Add(1)
+				c.eof = true
+				return nil
+			}
+			done = at
+		}
+		if state == wire.More {
+			break
+		}
+	}
+	if proven && !c.proven {
+		c.proven = true
+		c.server.proven(c)
+	}
+	c.secure(b.batch.Received)
+	// What is left in the kernel is the beginning of a record.
+	switch c.seen = c.have - done; {
+	case c.seen == 0:
+		c.since = time.Time{}
+	case c.since.IsZero() || done > 0:
+		c.since = b.batch.Received
+	}
+	return nil
+}
+
+// discard lets the kernel forget n bytes that were handed on. Their note goes last: a process that dies in between leaves
+// a record that makes no sense, never one that begins in the middle of another.
+func (c *conn) discard(n int) error {
+	if n == 0 {
+		return nil
+	}
+	c.vouch()
+	if carried := min(n, len(c.carry)); carried > 0 {
+		n -= carried
+		c.carry = c.carry[carried:]
+		if len(c.carry) == 0 {
+			c.carry = nil
+		}
+		defer func() {
+			if c.kept != "" && !c.note(c.carry) {
+				c.unkeep()
+			}
+		}()
+	}
+	for n > 0 {
+		var got int
+		var errno unix.Errno
+		err := c.raw.Control(func(fd uintptr) { got, errno = recv(fd, c.rd.buf[:min(n, len(c.rd.buf))], unix.MSG_TRUNC) })
+		switch {
+		case err != nil:
+			return err
+		case errno != 0:
+			return errno
+		case got == 0:
+			return io.ErrUnexpectedEOF
+		}
+		n -= got
+	}
+	return nil
+}
+
+// stop ends the connection because ctx has ended. The peer does not notice if it is kept.
+func (c *conn) stop(ctx context.Context) error {
+	if err := c.last(ctx); err != nil {
+		return err // what was not taken stays in the kernel
+	}
+	c.over = c.over || c.eof
+	if !c.over {
+		c.part()
+	}
+	return nil
+}
+
+// last hands on what is there when ctx has ended, without waiting.
+func (c *conn) last(ctx context.Context) error {
+	c.eof = false
+	if c.server.failed.Load() {
+		return nil
+	}
+	select {
+	case c.rd = <-c.server.readers:
+	default:
+		return nil // all readers wait in Handle, and so would this
+	}
+	if c.rd == nil {
+		c.rd = newReader(c.server.Receiver)
+	}
+	defer c.giveBack()
+	if err := c.raw.Control(c.peek); err != nil {
+		return nil // evicted
+	}
+	switch c.errno {
+	case 0:
+		return c.take(ctx)
+	case unix.EAGAIN:
+	default:
+		c.abandon(c.errno)
+	}
+	return nil
+}
+
+// abandon ends the connection for a fault of it.
+func (c *conn) abandon(why error) {
+	c.over = true
+	if !errors.Is(why, os.ErrDeadlineExceeded) && !errors.Is(why, net.ErrClosed) {
+		c.server.meter.Errors.Add(1)
+	}
+	c.lose()
+}
+
+// lose counts the record that was begun and will not become whole.
+func (c *conn) lose() {
+	if c.seen > 0 {
+		c.server.meter.Records.Add(1)
+		c.server.meter.Bytes.Add(uint64(c.seen))
+		c.server.meter.Drop(receiver.BadFrame, 1)
+	}
+}
+
+// giveBack returns the reader for others.
+func (c *conn) giveBack() {
+	if c.rd != nil {
+		c.server.readers <- c.rd
+		c.rd = nil
+	}
+}
+
+// recv is recv(2) without waiting. unix.Recvfrom would allocate the address of a peer that a stream does not have.
+func recv(fd uintptr, buf []byte, flags int) (int, unix.Errno) {
+	for {
+		n, _, errno := unix.Syscall6(unix.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(unsafe.SliceData(buf))), uintptr(len(buf)), uintptr(flags|unix.MSG_DONTWAIT), 0, 0)
+		switch errno {
+		case unix.EINTR:
+			continue
+		case 0:
+			return int(n), 0
+		default:
+			return 0, errno
+		}
+	}
+}

@@ -1,0 +1,209 @@
+package syslog
+
+import (
+	"context"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"tattled/receiver"
+)
+
+// shelf is a keeper that copies descriptors, as systemd does.
+type shelf struct {
+	t    testing.TB
+	full bool // it takes nothing
+
+	mu    sync.Mutex
+	files map[string][]int
+	total int // how often something was kept
+}
+
+func newShelf(t testing.TB) *shelf {
+	s := &shelf{t: t, files: map[string][]int{}}
+	t.Cleanup(func() {
+		for name := range s.files {
+			s.Forget(name)
+		}
+	})
+	return s
+}
+
+func (s *shelf) Keep(name string, fd uintptr) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.full {
+		return false
+	}
+	copied, err := unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		s.t.Errorf("Keep: %v", err)
+		return false
+	}
+	if len(name) > 255 || strings.ContainsAny(name, ":\n") {
+		s.t.Errorf("Keep: name %q", name)
+	}
+	s.files[name] = append(s.files[name], copied)
+	s.total++
+	return true
+}
+
+func (s *shelf) Forget(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, fd := range s.files[name] {
+		unix.Close(fd)
+	}
+	delete(s.files, name)
+}
+
+// setFull says whether anything more is taken.
+func (s *shelf) setFull(full bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.full = full
+}
+
+// names are those of what is kept.
+func (s *shelf) names() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []string
+	for name := range s.files {
+		all = append(all, name)
+	}
+	return all
+}
+
+// pass is what the next process gets: a copy of each descriptor, and the listener.
+func (s *shelf) pass(listener *os.File) *Passed {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	files := []*os.File{listener}
+	for name, all := range s.files {
+		for _, fd := range all {
+			files = append(files, dup(s.t, fd, name))
+		}
+	}
+	p := NewPassed(files...)
+	p.Keeper = s
+	return p
+}
+
+func dup(t testing.TB, fd int, name string) *os.File {
+	copied, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return os.NewFile(uintptr(copied), name)
+}
+
+// unit is a service with a socket unit: its listener stays, its processes come and go.
+type unit struct {
+	*shelf
+	cfg      Config
+	listener *os.File
+}
+
+func newUnit(t testing.TB, cfg Config) *unit {
+	l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	f, err := l.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	cfg.Listen = "tcp://" + l.Addr().String()
+	return &unit{shelf: newShelf(t), cfg: cfg, listener: f}
+}
+
+// open makes the next process's receiver.
+func (u *unit) open() *Receiver {
+	u.t.Helper()
+	raw, err := u.listener.SyscallConn()
+	if err != nil {
+		u.t.Fatal(err)
+	}
+	var listener *os.File
+	if err := raw.Control(func(fd uintptr) { listener = dup(u.t, int(fd), "syslog") }); err != nil {
+		u.t.Fatal(err)
+	}
+	passed := u.pass(listener)
+	r, err := New(u.cfg, passed)
+	if err != nil {
+		u.t.Fatal(err)
+	}
+	if left := passed.Left(); len(left) != 0 || !r.passed {
+		u.t.Fatalf("left: %v", left)
+	}
+	if n := passed.Disown(); n != 0 {
+		u.t.Errorf("%d connections disowned", n)
+	}
+	return r
+}
+
+// start runs the next process. stop ends it; it may be called twice.
+func (u *unit) start(w *watch) (r *Receiver, stop func()) {
+	u.t.Helper()
+	r = u.open()
+	before := w.count() // run's books are those of one receiver
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- r.Run(ctx, nil, w) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			u.t.Errorf("Run: %v", err)
+		}
+		m, total := r.Meter(), uint64(w.count()-before)
+		for _, reason := range receiver.Reasons() {
+			total += m.Dropped(reason)
+		}
+		if m.Records.Load() != total || m.Open.Load() != 0 {
+			u.t.Errorf("books: %d records received, %d accounted for; %d open", m.Records.Load(), total, m.Open.Load())
+		}
+	})
+	u.t.Cleanup(stop)
+	return r, stop
+}
+
+func (w *watch) count() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.records)
+}
+
+func (w *watch) messages() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var all []string
+	for _, r := range w.records {
+		all = append(all, r.message)
+	}
+	return all
+}
+
+// note is what lies beside a connection.
+func (s *shelf) note() []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, files := range s.files {
+		if len(files) == 2 {
+			f := dup(s.t, files[1], name)
+			defer f.Close()
+			begun, err := readNote(f, readSize)
+			if err != nil {
+				s.t.Error(err)
+			}
+			return begun
+		}
+	}
+	return nil
+}

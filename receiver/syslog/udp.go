@@ -1,0 +1,107 @@
+package syslog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"tattled/receiver"
+)
+
+// longAgo is a deadline that wakes whoever waits for a socket.
+func longAgo() time.Time { return time.Unix(1, 0) }
+
+// runUDP reads datagrams: as many as there are, at most maxDatagrams, are one batch. One goroutine does it all, so that a
+// sender's datagrams stay in order.
+func (r *Receiver) runUDP(ctx context.Context, h receiver.Handler) error {
+	defer r.udp.Close()
+	defer context.AfterFunc(ctx, func() { r.udp.SetReadDeadline(longAgo()) })()
+	raw, err := r.udp.SyscallConn()
+	if err != nil {
+		return err
+	}
+	r.meter.Open.Add(1)
+	defer r.meter.Open.Add(-1)
+
+	d, b, pause := newDatagrams(), newBatcher(r), backoff{}
+	lost := losses{known: !r.passed}
+	var errno unix.Errno
+	read := func(fd uintptr) bool { // made once, or each call would allocate it
+		errno = d.receive(fd)
+		return errno != unix.EAGAIN
+	}
+	for ctx.Err() == nil {
+		err := raw.Read(read)
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			continue
+		case err != nil:
+			return fmt.Errorf("read datagrams on %s: %w", r.cfg.Listen, err)
+		case errno != 0: // no memory, an interface that went away
+			r.meter.Errors.Add(1)
+			pause.wait(ctx)
+			continue
+		}
+		pause = backoff{}
+		if err := r.handleDatagrams(ctx, h, d, b, &lost); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Receiver) handleDatagrams(ctx context.Context, h receiver.Handler, d *datagrams, b *batcher, lost *losses) error {
+	b.begin(time.Now())
+	for i := range d.n {
+		data, peer := d.data(i), d.peer(i)
+		b.bytes += uint64(len(data))
+		if total, ok := d.overflow(i); ok {
+			b.gaps += lost.add(total)
+		}
+		if !r.cfg.allows(peer) {
+			b.records++
+			b.notAllowed++
+			continue
+		}
+		if err := b.datagram(ctx, h, data, r.cfg.trust("udp", peer)); err != nil {
+			return err
+		}
+	}
+	return b.flush(ctx, h)
+}
+
+// losses follows the kernel's count of lost datagrams, which wraps. Of a socket that systemd passed, what was lost before
+// the first count is not known to be ours.
+type losses struct {
+	total uint32
+	known bool
+}
+
+func (l *losses) add(total uint32) uint64 {
+	more := total - l.total
+	if !l.known {
+		more = 0
+	}
+	l.total, l.known = total, true
+	return uint64(more)
+}
+
+// backoff waits longer each time: 5 ms to 1 s.
+type backoff struct{ next time.Duration }
+
+func (b *backoff) wait(ctx context.Context) {
+	b.next = min(max(2*b.next, 5*time.Millisecond), time.Second)
+	timer := time.NewTimer(b.next)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

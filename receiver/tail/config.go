@@ -1,0 +1,102 @@
+package tail
+
+import (
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"tattled/event"
+	"tattled/setting"
+)
+
+// The bounds of Config.MaxLine, in bytes.
+const (
+	DefaultMaxLine = 16 << 10
+	leastMaxLine   = 512
+	mostMaxLine    = 1 << 20
+)
+
+// MaxFiles is how many files one pattern may match. What lies beyond is not read, and that is logged and counted.
+const MaxFiles = 1000
+
+// Config is one entry of sources.files.
+type Config struct {
+	// Path is the log file, absolute. It may be a pattern (*, ?, [a-z]) for up to 1,000 files, which is looked at again each
+	// second. Write the pattern so that it matches the files that are written to and not what rotation makes of them
+	// ("*.log", not "*.log*"). The file need not exist yet. Compressed files are never read.
+	Path string `yaml:"path"`
+
+	// Program is the program whose log this is, for a log without a syslog header, such as an access log: the whole line is
+	// then the message. Default: none, and each line has a header.
+	Program string `yaml:"program"`
+
+	// Reporter is the label of this log on the page, in alerts and in metrics. Default: the host that each record names.
+	Reporter string `yaml:"reporter"`
+
+	// Trust says what may follow from a line: "report", or "count" for a file that others can write to, whose lines then
+	// are counted and shown but lead to no report. Default: report.
+	Trust string `yaml:"trust"`
+
+	// Timezone is the zone of timestamps that name none, such as "Europe/Brussels". Default: this machine's.
+	Timezone string `yaml:"timezone"`
+
+	// MaxLine is the longest line, in bytes. A longer one is cut there and can match no rule. From 512 to 1048576; default 16384.
+	MaxLine int `yaml:"max_line"`
+
+	// Start says where reading begins in a file that is there when tattled first sees it: "end", or "beginning". A file that
+	// comes later is always read from its beginning. Default: end.
+	Start string `yaml:"start"`
+
+	// Logger is told of files that cannot be read. Default: none.
+	Logger *slog.Logger `yaml:"-"`
+}
+
+// Check reports every fault of c.
+func (c *Config) Check(report setting.Report) {
+	switch {
+	case c.Path == "":
+		report("path", "is missing: write the log file's path, such as /var/log/auth.log")
+	case !filepath.IsAbs(c.Path):
+		report("path", fmt.Sprintf("%q is not absolute: write it with the folders that it lies in", c.Path))
+	case strings.ContainsRune(c.Path, 0):
+		report("path", "has a NUL byte")
+	default:
+		if _, err := filepath.Match(c.Path, ""); err != nil {
+			report("path", fmt.Sprintf("%q is no pattern that can match: close its bracket, or write \\[ for the character itself", c.Path))
+		}
+	}
+	if strings.ContainsFunc(c.Program, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+		report("program", fmt.Sprintf("%q has a space or a control character: write the name as a syslog tag, such as nginx", c.Program))
+	}
+	if c.Trust != "" && c.Trust != event.TrustReport.String() && c.Trust != event.TrustCount.String() {
+		report("trust", fmt.Sprintf("%q is neither report nor count", c.Trust))
+	}
+	if _, err := c.location(); err != nil {
+		report("timezone", fmt.Sprintf("%q is no time zone of this system: write it like Europe/Brussels or UTC, or install tzdata", c.Timezone))
+	}
+	if c.MaxLine != 0 && (c.MaxLine < leastMaxLine || c.MaxLine > mostMaxLine) {
+		report("max_line", fmt.Sprintf("%d is out of bounds: from %d to %d bytes", c.MaxLine, leastMaxLine, mostMaxLine))
+	}
+	if c.Start != "" && c.Start != "end" && c.Start != "beginning" {
+		report("start", fmt.Sprintf("%q is neither end nor beginning", c.Start))
+	}
+}
+
+func (c *Config) location() (*time.Location, error) {
+	if c.Timezone == "" {
+		return time.Local, nil
+	}
+	return time.LoadLocation(c.Timezone)
+}
+
+func (c *Config) trust() event.Trust {
+	if c.Trust == event.TrustCount.String() {
+		return event.TrustCount
+	}
+	return event.TrustReport
+}
+
+// isPattern reports whether the path has a character that is special to filepath.Match.
+func (c *Config) isPattern() bool { return strings.ContainsAny(c.Path, `*?[\`) }

@@ -1,0 +1,152 @@
+package store
+
+import (
+	"encoding/binary"
+	"math"
+	"math/bits"
+	"net/netip"
+	"time"
+
+	"tattled/event"
+	"tattled/policy"
+)
+
+// addressForm is the first byte of an encoded address.
+const addressForm = 1
+
+// maxSeqs is how many of its newest events an address remembers.
+const maxSeqs = 16
+
+// maxKinds bounds the kinds of events that an address counts.
+const maxKinds = 32
+
+// address is what a record in Addresses and in Recent holds. Its head is enough to tell what it is worth; the rest
+// follows.
+type address struct {
+	last  int64  // the last event by its own time, but not after it was read; milliseconds
+	total uint64 // events
+	told  int64  // when anything was last told of it, milliseconds; 0 if nothing was
+
+	first   int64 // milliseconds
+	counts  [maxKinds]uint64
+	country string
+	asn     uint32
+	seqs    []uint64 // ascending
+	state   policy.State
+}
+
+// key16 is the key of an address: of its /64, in 16 bytes, IPv4 as IPv4-mapped.
+func key16(addr netip.Addr) [16]byte { return policy.Key(addr).As16() }
+
+// note takes e into the summary. Of the place only what is small is kept.
+func (a *address) note(e *event.Event) {
+	at := min(e.Time.UnixMilli(), e.Received.UnixMilli())
+	if a.total == 0 || at < a.first {
+		a.first = at
+	}
+	if a.total == 0 || at > a.last {
+		a.last = at
+	}
+	a.total++
+	if e.Kind < maxKinds {
+		a.counts[e.Kind]++
+	}
+	a.country, a.asn = cut(e.Place.Country, 2), e.Place.ASN
+	if len(a.seqs) == maxSeqs {
+		copy(a.seqs, a.seqs[1:])
+		a.seqs = a.seqs[:maxSeqs-1]
+	}
+	a.seqs = append(a.seqs, e.Seq)
+}
+
+func (a *address) append(b []byte) []byte {
+	b = append(b, addressForm)
+	b = binary.AppendVarint(b, a.last)
+	b = binary.AppendUvarint(b, a.total)
+	b = binary.AppendUvarint(b, uint64(a.told))
+	b = binary.AppendVarint(b, a.last-a.first)
+	var set uint32
+	for k, n := range a.counts {
+		if n > 0 {
+			set |= 1 << k
+		}
+	}
+	b = binary.AppendUvarint(b, uint64(set))
+	for _, n := range a.counts {
+		if n > 0 {
+			b = binary.AppendUvarint(b, n)
+		}
+	}
+	b = appendText(b, a.country, 2)
+	b = binary.AppendUvarint(b, uint64(a.asn))
+	b = append(b, byte(len(a.seqs)))
+	var last uint64
+	for _, seq := range a.seqs {
+		b = binary.AppendUvarint(b, seq-last)
+		last = seq
+	}
+	b, _ = a.state.AppendBinary(b)
+	return b
+}
+
+// head reads the beginning of an encoded address: what retention goes by.
+func (a *address) head(d *decoder) {
+	if d.byte() != addressForm {
+		d.bad = true
+	}
+	a.last, a.total, a.told = d.varint(), d.uvarint(), int64(d.number(math.MaxInt64))
+}
+
+// decode replaces a by what append wrote. It takes any bytes and keeps none of them.
+func (a *address) decode(b []byte) bool {
+	d := decoder{b: b}
+	a.head(&d)
+	a.first = a.last - d.varint()
+	set := uint32(d.number(math.MaxUint32))
+	a.counts = [maxKinds]uint64{}
+	for ; set != 0; set &= set - 1 {
+		a.counts[bits.TrailingZeros32(set)] = d.uvarint()
+	}
+	if code := d.bytes(d.count(2)); string(code) != a.country {
+		a.country = string(code)
+	}
+	a.asn = uint32(d.number(math.MaxUint32))
+	a.seqs = a.seqs[:0]
+	var last uint64
+	for range d.count(maxSeqs) {
+		last += d.uvarint()
+		a.seqs = append(a.seqs, last)
+	}
+	return !d.bad && a.state.UnmarshalBinary(d.b) == nil
+}
+
+// worth is a moment, in milliseconds, up to which an address deserves its place: the older, the sooner it makes way.
+// Each doubling of its events is worth six hours; one that was told of outlives every one that was not, because without
+// its windows it would be told of twice.
+func (a *address) worth() int64 {
+	const hour = int64(time.Hour / time.Millisecond)
+	w := a.last + int64(bits.Len64(a.total))*6*hour
+	if a.told > 0 {
+		w = max(w, a.told) + 1000*hour
+	}
+	return w
+}
+
+// summary is the address as others see it.
+func (a *address) summary(addr netip.Addr) Address {
+	key := policy.Key(addr)
+	s := Address{
+		Network: netip.PrefixFrom(key, key.BitLen()), First: time.UnixMilli(a.first).UTC(), Last: time.UnixMilli(a.last).UTC(),
+		Counts: map[event.Kind]uint64{}, Place: event.Place{Country: a.country, ASN: a.asn},
+		Windows: a.state.Windows(), Events: a.seqs,
+	}
+	if key.Is6() {
+		s.Network = netip.PrefixFrom(key, 64)
+	}
+	for k, n := range a.counts {
+		if n > 0 {
+			s.Counts[event.Kind(k)] = n
+		}
+	}
+	return s
+}

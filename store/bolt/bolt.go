@@ -1,0 +1,202 @@
+// Package bolt is the store.Backend that keeps a file, by bbolt: one bucket for each table, two fdatasyncs for each
+// transaction.
+//
+// bbolt trusts its file. A file that was cut kills the process when bbolt opens it, in a goroutine of its own; flipped bits
+// go unseen. So Open reads the file itself first, page by page and record by record, and gives it to bbolt only when all of
+// it is sound. A damaged file is moved aside, and the newest good backup or an empty file takes its place.
+package bolt
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+
+	"tattled/store"
+)
+
+// Backend keeps a file.
+type Backend struct {
+	db      *bbolt.DB
+	buckets [][]byte // by table
+	max     int64
+	lock    *os.File
+	values  arena // of the one transaction that writes
+}
+
+var _ store.Backend = (*Backend)(nil)
+
+// Update implements store.Backend.
+func (b *Backend) Update(fn func(store.Tx) error) (err error) {
+	defer guard(&err)()
+	var ours error
+	err = b.db.Update(func(btx *bbolt.Tx) error {
+		b.values.reset()
+		ours = fn(&tx{backend: b, tx: btx})
+		return ours
+	})
+	if err == nil || ours != nil {
+		return err
+	}
+	if noSpace(err) {
+		return fmt.Errorf("%w: %w", store.ErrFull, err)
+	}
+	return fmt.Errorf("commit: %w", err)
+}
+
+// View implements store.Backend.
+func (b *Backend) View(fn func(store.ReadTx) error) (err error) {
+	defer guard(&err)()
+	return b.db.View(func(btx *bbolt.Tx) error { return fn(&tx{backend: b, tx: btx}) })
+}
+
+// guard turns a fault in the mapped file (a disk that fails, a page that is not what it was) into an error. The function
+// that it returns is to be deferred.
+func guard(err *error) func() {
+	before := debug.SetPanicOnFault(true)
+	return func() {
+		debug.SetPanicOnFault(before)
+		if p := recover(); p != nil {
+			*err = fmt.Errorf("%w: %v\n%s", store.ErrDamaged, p, debug.Stack())
+		}
+	}
+}
+
+// noSpace reports whether err says that there is no space and came before anything of the transaction could count: while
+// the file grew or its pages were written, not while they were synced.
+func noSpace(err error) bool {
+	if errors.Is(err, berrors.ErrMaxSizeReached) {
+		return true
+	}
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Op == "write" && isNoSpace(path.Err)
+	}
+	text := err.Error() // bbolt does not wrap it
+	if !strings.HasPrefix(text, "file resize error: ") {
+		return false
+	}
+	for _, e := range spaceErrors {
+		if strings.Contains(text, e.Error()) {
+			return true
+		}
+	}
+	return false
+}
+
+// spaceErrors are what a write may say of the disk, the quota and the limit on a file's size.
+var spaceErrors = []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG}
+
+func isNoSpace(err error) bool {
+	for _, e := range spaceErrors {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// Usage implements store.Backend.
+func (b *Backend) Usage() store.Usage {
+	u := store.Usage{Max: b.max}
+	_ = b.db.View(func(btx *bbolt.Tx) error { // a closed file uses nothing
+		u.Size = btx.Size()
+		return nil
+	})
+	stats := b.db.Stats()
+	free := int64(stats.FreePageN+stats.PendingPageN) * int64(b.db.Info().PageSize)
+	u.Used = max(u.Size-free, 0)
+	return u
+}
+
+// Close implements store.Backend.
+func (b *Backend) Close() error {
+	err := b.db.Close()
+	if unlock := b.lock.Close(); err == nil {
+		err = unlock
+	}
+	return err
+}
+
+// tx is a transaction of either sort.
+type tx struct {
+	backend *Backend
+	tx      *bbolt.Tx
+	buckets [32]*bbolt.Bucket
+}
+
+func (t *tx) bucket(table store.Table) *bbolt.Bucket {
+	b := t.buckets[table]
+	if b == nil {
+		if b = t.tx.Bucket(t.backend.buckets[table]); b == nil {
+			panic("no bucket " + table.String()) // every file has all of them; guard makes it an error
+		}
+		if b.FillPercent = bbolt.DefaultFillPercent; table.Ascending() {
+			b.FillPercent = 0.95
+		}
+		t.buckets[table] = b
+	}
+	return b
+}
+
+func (t *tx) Get(table store.Table, key []byte) []byte { return t.bucket(table).Get(key) }
+
+func (t *tx) Scan(table store.Table, from, to []byte, reverse bool, fn func(k, v []byte) bool) {
+	c := t.bucket(table).Cursor()
+	if !reverse {
+		k, v := c.Seek(from)
+		for ; k != nil && (to == nil || string(k) < string(to)) && fn(k, v); k, v = c.Next() {
+		}
+		return
+	}
+	var k, v []byte
+	if to == nil {
+		k, v = c.Last()
+	} else if k, _ = c.Seek(to); k == nil {
+		k, v = c.Last()
+	} else {
+		k, v = c.Prev()
+	}
+	for ; k != nil && string(k) >= string(from) && fn(k, v); k, v = c.Prev() {
+	}
+}
+
+func (t *tx) Put(table store.Table, key, value []byte) error {
+	if len(value) == 0 {
+		return errors.New("a value is never empty")
+	}
+	return t.bucket(table).Put(key, t.backend.values.keep(value))
+}
+
+func (t *tx) Delete(table store.Table, key []byte) error { return t.bucket(table).Delete(key) }
+
+// arena keeps the values of a transaction, which bbolt wants unchanged until it ends, in few large pieces.
+type arena struct {
+	full [][]byte
+	open []byte
+}
+
+// arenaPiece is the size of a piece in bytes.
+const arenaPiece = 256 << 10
+
+func (a *arena) keep(value []byte) []byte {
+	if len(a.open)+len(value) > cap(a.open) {
+		a.full = append(a.full, a.open)
+		a.open = make([]byte, 0, max(arenaPiece, len(value)))
+	}
+	from := len(a.open)
+	a.open = append(a.open, value...)
+	return a.open[from:len(a.open):len(a.open)]
+}
+
+// reset forgets all values. One piece stays for what comes next.
+func (a *arena) reset() {
+	clear(a.full)
+	a.full, a.open = a.full[:0], a.open[:0]
+}

@@ -1,0 +1,245 @@
+package store
+
+import (
+	"encoding/binary"
+	"math"
+	"net/netip"
+	"time"
+
+	"tattled/event"
+)
+
+// The first byte of an encoded event, item and report says in what form the rest is.
+const (
+	eventForm = 1
+	itemForm  = 1
+)
+
+// Bounds of texts in bytes; longer ones are cut when they are stored.
+const (
+	maxText       = 255
+	maxCategories = 30 // AbuseIPDB knows 23
+	maxPorts      = 16
+	maxID         = 64
+)
+
+const (
+	flagHandshake = 1 << iota
+	flagStray
+	flagSession
+)
+
+// appendEvent writes e without its Seq, which is the record's key.
+func appendEvent(b []byte, e *event.Event) []byte {
+	b = append(b, eventForm)
+	b = appendTime(b, e.Time)
+	b = appendTime(b, e.Received)
+	b = append(b, byte(e.Kind), byte(e.Proto), byte(e.Trust), flagsOf(e))
+	b = appendAddr(b, e.Addr)
+	b = binary.BigEndian.AppendUint16(b, e.Port)
+	b = binary.BigEndian.AppendUint16(b, e.LocalPort)
+	b = appendCategories(b, e.Categories)
+	for _, s := range []string{e.Service, e.Rule, e.User, e.Program, e.PID, e.Host, e.Source, e.Reporter} {
+		b = appendText(b, s, maxText)
+	}
+	b = appendPlace(b, &e.Place)
+	return appendText(b, e.Line, event.MaxLine)
+}
+
+func flagsOf(e *event.Event) byte {
+	var f byte
+	if e.Handshake {
+		f |= flagHandshake
+	}
+	if e.Stray {
+		f |= flagStray
+	}
+	if e.Session {
+		f |= flagSession
+	}
+	return f
+}
+
+// decodeEvent reads what appendEvent wrote; it takes any bytes and keeps none of them.
+func decodeEvent(b []byte) (event.Event, bool) {
+	d := decoder{b: b}
+	if d.byte() != eventForm {
+		return event.Event{}, false
+	}
+	e := event.Event{Time: d.time(), Received: d.time()}
+	e.Kind, e.Proto, e.Trust = event.Kind(d.byte()), event.Proto(d.byte()), event.Trust(d.byte())
+	f := d.byte()
+	e.Handshake, e.Stray, e.Session = f&flagHandshake != 0, f&flagStray != 0, f&flagSession != 0
+	e.Addr = d.addr()
+	e.Port = binary.BigEndian.Uint16(d.bytes(2))
+	e.LocalPort = binary.BigEndian.Uint16(d.bytes(2))
+	e.Categories = d.categories()
+	for _, s := range []*string{&e.Service, &e.Rule, &e.User, &e.Program, &e.PID, &e.Host, &e.Source, &e.Reporter} {
+		*s = d.text(maxText)
+	}
+	e.Place = d.place()
+	e.Line = d.text(event.MaxLine)
+	if !d.done() {
+		return event.Event{}, false
+	}
+	return e, true
+}
+
+func appendAddr(b []byte, a netip.Addr) []byte {
+	raw := a.WithZone("").AsSlice()
+	b = append(b, byte(len(raw)))
+	return append(b, raw...)
+}
+
+func (d *decoder) addr() netip.Addr {
+	n := int(d.byte())
+	if n == 0 {
+		return netip.Addr{}
+	}
+	a, ok := netip.AddrFromSlice(d.bytes(n))
+	if !ok {
+		d.bad = true
+	}
+	return a
+}
+
+func appendCategories(b []byte, categories []int) []byte {
+	categories = categories[:min(len(categories), maxCategories)]
+	b = append(b, byte(len(categories)))
+	for _, c := range categories {
+		b = append(b, byte(c))
+	}
+	return b
+}
+
+func (d *decoder) categories() []int {
+	n := d.count(maxCategories)
+	if n == 0 {
+		return nil
+	}
+	all := make([]int, n)
+	for i := range all {
+		all[i] = int(d.byte())
+	}
+	return all
+}
+
+func appendPlace(b []byte, p *event.Place) []byte {
+	b = appendText(b, p.Country, maxText)
+	b = appendText(b, p.CountryName, maxText)
+	b = appendText(b, p.City, maxText)
+	b = appendText(b, p.Org, maxText)
+	b = binary.AppendUvarint(b, uint64(p.ASN))
+	if p.Lat == 0 && p.Lon == 0 {
+		return append(b, 0)
+	}
+	b = append(b, 1)
+	b = binary.BigEndian.AppendUint32(b, math.Float32bits(p.Lat))
+	return binary.BigEndian.AppendUint32(b, math.Float32bits(p.Lon))
+}
+
+func (d *decoder) place() event.Place {
+	var p event.Place
+	for _, s := range []*string{&p.Country, &p.CountryName, &p.City, &p.Org} {
+		*s = d.text(maxText)
+	}
+	p.ASN = uint32(d.number(math.MaxUint32))
+	if d.byte() == 1 {
+		p.Lat = math.Float32frombits(binary.BigEndian.Uint32(d.bytes(4)))
+		p.Lon = math.Float32frombits(binary.BigEndian.Uint32(d.bytes(4)))
+	}
+	return p
+}
+
+// appendItem writes all of an item.
+func appendItem(b []byte, i *Item) []byte {
+	b = append(b, itemForm, byte(i.State))
+	b = binary.AppendUvarint(b, uint64(i.Attempts))
+	for _, t := range []time.Time{i.Created, i.NextAttempt, i.Claimed, i.Settled} {
+		b = appendTime(b, t)
+	}
+	b = appendText(b, i.Detail, MaxDetail)
+	return appendReport(b, &i.Report)
+}
+
+func decodeItem(b []byte) (Item, bool) {
+	d := decoder{b: b}
+	if d.byte() != itemForm {
+		return Item{}, false
+	}
+	i := Item{State: State(d.byte()), Attempts: int(d.number(math.MaxInt32))}
+	for _, t := range []*time.Time{&i.Created, &i.NextAttempt, &i.Claimed, &i.Settled} {
+		*t = d.time()
+	}
+	i.Detail = d.text(MaxDetail)
+	i.Report = d.report()
+	i.ID = i.Report.ID
+	if !d.done() || i.State == 0 || i.State >= stateEnd || i.ID == "" {
+		return Item{}, false
+	}
+	return i, true
+}
+
+func appendReport(b []byte, r *event.Report) []byte {
+	b = appendText(b, r.ID, maxID)
+	for _, s := range []string{r.Destination, r.Policy, r.Service, r.Rule, r.User, r.Host, r.Reporter} {
+		b = appendText(b, s, maxText)
+	}
+	for _, t := range []time.Time{r.Judged, r.First, r.Last} {
+		b = appendTime(b, t)
+	}
+	b = appendAddr(b, r.Addr)
+	b = append(b, byte(r.Kind), byte(r.Proto))
+	b = appendCategories(b, r.Categories)
+	b = binary.AppendUvarint(b, uint64(max(r.Count, 0)))
+	b = binary.AppendUvarint(b, uint64(max(r.Users, 0)))
+	ports := r.Ports[:min(len(r.Ports), maxPorts)]
+	b = append(b, byte(len(ports)))
+	for _, p := range ports {
+		b = binary.BigEndian.AppendUint16(b, p)
+	}
+	b = appendPlace(b, &r.Place)
+	if r.Reputation == nil {
+		b = append(b, 0)
+	} else {
+		b = append(b, 1, byte(r.Reputation.MinScore), byte(r.Reputation.MaxScore))
+		b = binary.AppendUvarint(b, uint64(r.Reputation.MaxAge/time.Second))
+	}
+	score := byte(noScore)
+	if r.Score != nil {
+		score = byte(min(max(*r.Score, 0), noScore-1))
+	}
+	b = append(b, score)
+	return appendText(b, r.Line, event.MaxLine)
+}
+
+// noScore stands for a score that is not known.
+const noScore = 255
+
+func (d *decoder) report() event.Report {
+	r := event.Report{ID: d.text(maxID)}
+	for _, s := range []*string{&r.Destination, &r.Policy, &r.Service, &r.Rule, &r.User, &r.Host, &r.Reporter} {
+		*s = d.text(maxText)
+	}
+	for _, t := range []*time.Time{&r.Judged, &r.First, &r.Last} {
+		*t = d.time()
+	}
+	r.Addr = d.addr()
+	r.Kind, r.Proto = event.Kind(d.byte()), event.Proto(d.byte())
+	r.Categories = d.categories()
+	r.Count = int(d.number(math.MaxInt32))
+	r.Users = int(d.number(math.MaxInt32))
+	for range d.count(maxPorts) {
+		r.Ports = append(r.Ports, binary.BigEndian.Uint16(d.bytes(2)))
+	}
+	r.Place = d.place()
+	if d.byte() == 1 {
+		r.Reputation = &event.Reputation{MinScore: int(d.byte()), MaxScore: int(d.byte())}
+		r.Reputation.MaxAge = time.Duration(d.number(math.MaxInt32)) * time.Second
+	}
+	if score := int(d.byte()); score != noScore {
+		r.Score = &score
+	}
+	r.Line = d.text(event.MaxLine)
+	return r
+}

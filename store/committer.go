@@ -1,0 +1,394 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"tattled/event"
+	"tattled/policy"
+	"tattled/receiver"
+)
+
+const (
+	lazily     = time.Second     // cursors that moved without an event are committed after this
+	retryAfter = time.Second     // with no space left, the group is tried again after this
+	beatEvery  = 2 * time.Second // an idle committer proves that it lives
+	maxDo      = 1024            // requests in one group
+	maxCursors = 20000           // streams in one group
+)
+
+// CommitterOptions is how a Committer works. The zero value is good.
+type CommitterOptions struct {
+	// Linger is how long the first event of a group waits for others; by default 20 ms.
+	Linger time.Duration
+	// MaxGroup is how many events a group takes before Submit blocks; by default 2048.
+	MaxGroup int
+	// OnCommit, if not nil, is told of each group that is durable: its events with their Seq, and the reports that went into
+	// the outbox. It runs in the committer: it must not block, nor keep the slices or write to them.
+	OnCommit func(events []event.Event, due []event.Report)
+	// ObserveCommit, if not nil, is told how long each transaction took.
+	ObserveCommit func(time.Duration)
+}
+
+// Committer gathers what happens and makes it durable in groups. There is one for a Store. Its methods may be called by
+// several goroutines at once.
+type Committer struct {
+	store   *Store
+	options CommitterOptions
+	policy  atomic.Pointer[policy.Policy]
+	full    atomic.Bool
+	beat    atomic.Uint64
+	wake    chan struct{} // the open group has something new to wait for
+
+	mu       sync.Mutex
+	open     *group        // takes what comes
+	next     *group        // empty, the open one after this
+	room     chan struct{} // closed when the open group is taken
+	urgent   time.Time     // since when something waits that is not only a cursor
+	lazy     time.Time     // since when a cursor waits
+	running  bool
+	err      error // ErrStopped, or why a commit failed
+	outboxes map[string]*Outbox
+
+	committing sync.Mutex // one transaction at a time
+	work       work
+}
+
+// NewCommitter makes the committer of s that judges by p; nil judges nothing. Nothing runs before Run.
+func NewCommitter(s *Store, p *policy.Policy, o CommitterOptions) *Committer {
+	o.Linger, o.MaxGroup = or(o.Linger, 20*time.Millisecond), or(o.MaxGroup, 2048)
+	c := &Committer{
+		store: s, options: o, wake: make(chan struct{}, 1), room: make(chan struct{}), outboxes: map[string]*Outbox{},
+		open: &group{cursors: map[string][]byte{}}, next: &group{cursors: map[string][]byte{}},
+	}
+	c.policy.Store(p)
+	return c
+}
+
+// SetPolicy judges all groups that begin after it by p.
+func (c *Committer) SetPolicy(p *policy.Policy) { c.policy.Store(p) }
+
+// Full reports whether the last commit found no space. Until one does, nothing more is taken.
+func (c *Committer) Full() bool { return c.full.Load() }
+
+// Beat grows as long as the committer makes progress or has nothing to do, at least every few seconds. With no space left
+// it grows as well: the committer lives and waits.
+func (c *Committer) Beat() uint64 { return c.beat.Load() }
+
+// Submit adds events to the next group, and how far they bring their stream: after this the stream goes on behind cursor.
+// Both will be durable in one transaction, or neither will be. An empty stream has no cursor. events may be empty. Nothing
+// is kept of the slices. Submit returns before anything is durable, and blocks only while the group is full.
+func (c *Committer) Submit(ctx context.Context, events []event.Event, stream string, cursor receiver.Cursor) error {
+	if len(stream) > 4096 || len(cursor) > receiver.MaxCursor {
+		return fmt.Errorf("submit: a stream of %d bytes (at most 4096) with a cursor of %d (at most %d)", len(stream), len(cursor), receiver.MaxCursor)
+	}
+	for {
+		c.mu.Lock()
+		if c.err != nil {
+			defer c.mu.Unlock()
+			return c.err
+		}
+		if n := len(c.open.events); (n == 0 || n+len(events) <= c.options.MaxGroup) && len(c.open.cursors) < maxCursors {
+			c.join(events, stream, cursor)
+			c.mu.Unlock()
+			return nil
+		}
+		room := c.room
+		c.mu.Unlock()
+		select {
+		case <-room:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// join takes events and cursor into the open group.
+func (c *Committer) join(events []event.Event, stream string, cursor receiver.Cursor) {
+	g := c.open
+	g.events = append(g.events, events...)
+	if stream != "" {
+		g.cursors[stream] = append(g.cursors[stream][:0], cursor...)
+	}
+	now := time.Now()
+	switch {
+	case len(g.events) >= c.options.MaxGroup:
+		c.urgent = now.Add(-c.options.Linger)
+	case len(events) > 0 && c.urgent.IsZero():
+		c.urgent = now
+	case len(events) == 0 && c.lazy.IsZero():
+		c.lazy = now
+	default:
+		return
+	}
+	c.poke()
+}
+
+func (c *Committer) poke() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// request is one call of Do.
+type request struct {
+	fn    func(*WriteTx) error
+	err   error
+	skip  bool // it failed after it had written
+	state atomic.Int32
+	back  chan struct{} // it ran, but the transaction found no space: it waits again
+	done  chan struct{} // closed when err is final
+}
+
+// A request waits, then runs; who waits for it may call it off before it runs.
+const (
+	waiting int32 = iota
+	started
+	calledOff
+)
+
+// start reports whether the request is to run now.
+func (r *request) start() bool {
+	return !r.skip && (r.state.Load() == started || r.state.CompareAndSwap(waiting, started))
+}
+
+// Do runs fn in the next transaction and returns when it is durable, with the error of fn if there is one. fn may run
+// several times, of which the last one counts. What it wrote before it failed is not applied. When ctx ends before fn
+// ran, it will not run. Before Run, and after it has returned, Do makes a transaction of its own.
+func (c *Committer) Do(ctx context.Context, fn func(*WriteTx) error) error {
+	r := &request{fn: fn, back: make(chan struct{}, 1), done: make(chan struct{})}
+	for {
+		c.mu.Lock()
+		if c.err != nil && !errors.Is(c.err, ErrStopped) {
+			defer c.mu.Unlock()
+			return c.err
+		}
+		if !c.running {
+			c.mu.Unlock()
+			return c.doAlone(r)
+		}
+		if len(c.open.do) < maxDo {
+			c.open.do = append(c.open.do, r)
+			if c.urgent.IsZero() {
+				c.urgent = time.Now()
+				c.poke()
+			}
+			c.mu.Unlock()
+			break
+		}
+		room := c.room
+		c.mu.Unlock()
+		select {
+		case <-room:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return r.wait(ctx)
+}
+
+// wait returns when r is done, or when ctx ends before it ran. What is being written is waited for: only the outcome tells.
+func (r *request) wait(ctx context.Context) error {
+	for {
+		select {
+		case <-r.done:
+			return r.err
+		case <-ctx.Done():
+		}
+		if r.state.CompareAndSwap(waiting, calledOff) {
+			return ctx.Err()
+		}
+		select {
+		case <-r.done:
+			return r.err
+		case <-r.back:
+		}
+	}
+}
+
+// doAlone runs one request while there is no Run.
+func (c *Committer) doAlone(r *request) error {
+	c.committing.Lock()
+	defer c.committing.Unlock()
+	c.mu.Lock()
+	err := c.err
+	c.mu.Unlock()
+	if err != nil && !errors.Is(err, ErrStopped) {
+		return err
+	}
+	err = c.transact(&group{do: []*request{r}})
+	switch {
+	case err == nil:
+		return r.err
+	case errors.Is(err, ErrFull):
+		return err
+	}
+	return c.fail(new(group), err)
+}
+
+// PutScore puts away the AbuseIPDB score of addr. It is durable on return.
+func (c *Committer) PutScore(ctx context.Context, addr netip.Addr, score int, at time.Time) error {
+	return c.Do(ctx, func(tx *WriteTx) error { return tx.PutScore(addr, score, at) })
+}
+
+// PutNote puts value under key, of at most 4096 bytes; nil takes it away. It is durable on return.
+func (c *Committer) PutNote(ctx context.Context, key string, value []byte) error {
+	value = bytes.Clone(value)
+	return c.Do(ctx, func(tx *WriteTx) error { return tx.PutNote(key, value) })
+}
+
+// Run commits groups until ctx ends, commits what is left, and returns nil. Where there is no space it keeps the group,
+// tries again each second, and Full says so. Any other failure of a commit leaves open whether it was applied: Run
+// returns it, everything else fails with it as well, and the store must be opened anew.
+func (c *Committer) Run(ctx context.Context) error {
+	c.mu.Lock()
+	if c.running || c.err != nil {
+		c.mu.Unlock()
+		return errors.New("the committer ran already")
+	}
+	c.running = true
+	c.mu.Unlock()
+	c.committing.Lock()
+	defer c.committing.Unlock()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		c.beat.Add(1)
+		wait := c.wait()
+		if wait <= 0 {
+			if err := c.commit(ctx, false); err != nil {
+				return err
+			}
+			continue
+		}
+		timer.Reset(wait)
+		select {
+		case <-timer.C:
+		case <-c.wake:
+		case <-ctx.Done():
+		}
+	}
+	return c.commit(ctx, true)
+}
+
+// wait returns how long the open group may still wait.
+func (c *Committer) wait() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	wait := beatEvery
+	if !c.urgent.IsZero() {
+		wait = min(wait, c.options.Linger-time.Since(c.urgent))
+	}
+	if !c.lazy.IsZero() {
+		wait = min(wait, lazily-time.Since(c.lazy))
+	}
+	return wait
+}
+
+// take closes the open group and opens the next one. With last, nothing joins any more.
+func (c *Committer) take(last bool) *group {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	g := c.open
+	c.open, c.next = c.next, nil
+	c.urgent, c.lazy = time.Time{}, time.Time{}
+	close(c.room)
+	c.room = make(chan struct{})
+	if last {
+		c.running, c.err = false, ErrStopped
+	}
+	return g
+}
+
+// commit makes the open group durable, however long that takes. Once ctx has ended, no space is final.
+func (c *Committer) commit(ctx context.Context, last bool) error {
+	g := c.take(last)
+	for len(g.events)+len(g.cursors)+len(g.do) > 0 {
+		err := c.transact(g)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, ErrFull) || ctx.Err() != nil {
+			return c.fail(g, err)
+		}
+		c.full.Store(true)
+		for _, r := range g.do {
+			if r.state.CompareAndSwap(started, waiting) {
+				select {
+				case r.back <- struct{}{}:
+				default:
+				}
+			}
+		}
+		select {
+		case <-time.After(retryAfter):
+		case <-ctx.Done():
+		}
+		c.beat.Add(1)
+	}
+	c.full.Store(false)
+	for _, r := range g.do {
+		close(r.done)
+	}
+	g.reset()
+	c.mu.Lock()
+	c.next = g
+	c.mu.Unlock()
+	return nil
+}
+
+// fail ends everything with err.
+func (c *Committer) fail(g *group, err error) error {
+	err = fmt.Errorf("commit %d events: %w", len(g.events), err)
+	c.mu.Lock()
+	c.running, c.err = false, err
+	g.do = append(g.do, c.open.do...)
+	c.open.do = nil
+	close(c.room)
+	c.room = make(chan struct{})
+	c.mu.Unlock()
+	for _, r := range g.do {
+		r.err = err
+		close(r.done)
+	}
+	return err
+}
+
+// transact makes g durable in one transaction and tells everybody.
+func (c *Committer) transact(g *group) error {
+	w, p := &c.work, c.policy.Load()
+	now := time.Now()
+	for {
+		w.begin(c.store, now)
+		err := c.store.backend.Update(func(tx Tx) error { return w.run(tx, g, p) })
+		if errors.Is(err, errAgain) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		break
+	}
+	w.publish()
+	c.store.ticked = now
+	if p != nil {
+		p.Count(&w.judgement)
+	}
+	if c.options.ObserveCommit != nil {
+		c.options.ObserveCommit(time.Since(now))
+	}
+	if c.options.OnCommit != nil && len(g.events) > 0 {
+		c.options.OnCommit(g.events, w.judgement.Reports)
+	}
+	for destination := range w.changed {
+		c.Outbox(destination).hint()
+	}
+	return nil
+}

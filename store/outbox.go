@@ -1,0 +1,163 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+const (
+	// longWait is the longest that an item is ever put off. One that seems to wait for longer was put off by a clock that was
+	// ahead.
+	longWait = 48 * time.Hour
+	// sureFor is for how long after a claim the destination tells a second report as a duplicate: AbuseIPDB's 15 minutes.
+	sureFor = 15 * time.Minute
+)
+
+// Outbox is the reports for one destination. An item is claimed before it is sent, and settled after; both are durable
+// when the call returns. While it is claimed nobody else gets it. After a crash Recover decides about what was claimed.
+// It may be used by several goroutines at once.
+type Outbox struct {
+	c           *Committer
+	destination string
+	changed     chan struct{}
+}
+
+// Outbox returns the outbox of a destination, always the same one.
+func (c *Committer) Outbox(destination string) *Outbox {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	o := c.outboxes[destination]
+	if o == nil {
+		o = &Outbox{c: c, destination: destination, changed: make(chan struct{}, 1)}
+		c.outboxes[destination] = o
+	}
+	return o
+}
+
+// Changed gives a hint that something may have become due: it was added, or put off. Hints that nobody takes become one.
+func (o *Outbox) Changed() <-chan struct{} { return o.changed }
+
+// Claim takes the item that is due for longest at now. The intent to send it is durable on return. Where nothing is due,
+// ok is false and next says when to look again; zero means that nothing waits.
+func (o *Outbox) Claim(ctx context.Context, now time.Time) (item Item, ok bool, next time.Time, err error) {
+	if next, err = o.next(now); err != nil || next.IsZero() || next.After(now) {
+		return Item{}, false, next, err
+	}
+	err = o.c.Do(ctx, func(tx *WriteTx) error {
+		item, ok = Item{}, false
+		tx.wrote = true // also where only what leads nowhere is cleaned up
+		first, seq, err := tx.w.firstDue(o.destination, Pending)
+		if err != nil || first == nil || !due(first.NextAttempt, now) {
+			return err
+		}
+		err = tx.w.change(first, seq, func(i *Item) {
+			i.State, i.Claimed, i.Attempts = Claimed, now, i.Attempts+1
+		})
+		item, ok = *first, err == nil
+		return err
+	})
+	if err != nil {
+		return Item{}, false, time.Time{}, fmt.Errorf("claim for %s: %w", o.destination, err)
+	}
+	if !ok {
+		next, err = o.next(now)
+		return Item{}, false, next, err
+	}
+	return item, true, time.Time{}, nil
+}
+
+// due reports whether an item that waits until at is due at now.
+func due(at, now time.Time) bool { return !at.After(now) || at.Sub(now) > longWait }
+
+// next returns when the first item is due, zero if there is none.
+func (o *Outbox) next(now time.Time) (time.Time, error) {
+	var next time.Time
+	err := o.c.store.backend.View(func(tx ReadTx) error {
+		tx.Scan(Due, dueFrom(o.destination, Pending), dueUpTo(o.destination, Pending), false, func(k, _ []byte) bool {
+			at, _, ok := splitDue(k)
+			next = time.Unix(0, int64(at)).UTC()
+			if !ok || due(next, now) {
+				next = now
+			}
+			return false
+		})
+		return nil
+	})
+	if err != nil {
+		return time.Time{}, fmt.Errorf("look into the outbox of %s: %w", o.destination, err)
+	}
+	return next, nil
+}
+
+// Settle says what became of a claimed item. It is durable on return. For an item that is not claimed the error is
+// ErrNotClaimed.
+func (o *Outbox) Settle(ctx context.Context, id string, s Settlement) error {
+	if s.State != Pending && !s.State.Final() {
+		return fmt.Errorf("settle %s: %s is no end", id, s.State)
+	}
+	err := o.c.Do(ctx, func(tx *WriteTx) error {
+		item, seq := tx.w.find(id)
+		if item == nil || item.State != Claimed || item.Report.Destination != o.destination {
+			return ErrNotClaimed
+		}
+		tx.wrote = true
+		return tx.w.change(item, seq, func(i *Item) {
+			i.State, i.Detail, i.Settled = s.State, s.Detail, or(s.At, i.Claimed)
+			if s.State == Pending {
+				i.NextAttempt = s.RetryAt
+			}
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("settle %s: %w", id, err)
+	}
+	return nil
+}
+
+// Recover decides about the items that are claimed, before anybody claims one: nobody knows whether they were sent. Those
+// claimed within the last 15 minutes are sent again, because the destination will tell a second one as a duplicate; older
+// ones go by uncertain.
+func (o *Outbox) Recover(ctx context.Context, now time.Time, uncertain Uncertain) (Recovered, error) {
+	var r Recovered
+	err := o.c.Do(ctx, func(tx *WriteTx) error {
+		r = Recovered{}
+		for {
+			item, seq, err := tx.w.firstDue(o.destination, Claimed)
+			if err != nil || item == nil {
+				return err
+			}
+			tx.wrote = true
+			age := now.Sub(item.Claimed)
+			again := uncertain == Resend || age >= 0 && age < sureFor
+			err = tx.w.change(item, seq, func(i *Item) {
+				i.State, i.NextAttempt = Pending, now
+				i.Detail = "the sending was cut off: sent again"
+				if !again {
+					i.State, i.Settled = Expired, now
+					i.Detail = "the sending was cut off, and nobody knows whether it arrived: dropped"
+				}
+			})
+			if err != nil {
+				return err
+			}
+			if again {
+				r.Again++
+			} else {
+				r.Dropped++
+			}
+		}
+	})
+	if err != nil {
+		return Recovered{}, fmt.Errorf("recover the outbox of %s: %w", o.destination, err)
+	}
+	return r, nil
+}
+
+// hint wakes who waits for Changed.
+func (o *Outbox) hint() {
+	select {
+	case o.changed <- struct{}{}:
+	default:
+	}
+}

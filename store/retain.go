@@ -1,0 +1,267 @@
+package store
+
+import (
+	"bytes"
+	"encoding/binary"
+	"slices"
+	"time"
+)
+
+// What was evicted, as Stats and the metrics call it.
+const (
+	whatEvents    = "events"
+	whatAddresses = "addresses"
+	whatItems     = "items"
+	whatScores    = "scores"
+	whatStreams   = "streams"
+)
+
+const (
+	// retainAtOnce bounds how many records of one sort a transaction takes away beyond what it adds, so that it stays short.
+	retainAtOnce = 512
+	// sweepAtOnce is how many addresses a transaction looks at, at least.
+	sweepAtOnce = 64
+	// clockHaste bounds how much faster than real time retention's clock runs: a clock that jumps years ahead for a while
+	// must not expire everything.
+	clockHaste = 60
+	// pressure is from how many hundredths of the greatest size on history makes way.
+	pressure = 80
+)
+
+// tick moves retention's clock on towards the real one.
+func (w *work) tick() {
+	now := w.now.UnixMilli()
+	if w.counts.clock == 0 {
+		w.counts.clock = now
+	}
+	elapsed := w.now.Sub(w.s.ticked).Milliseconds() // by the monotonic clock, where there is one
+	if w.s.ticked.IsZero() || elapsed < 0 {
+		elapsed = 0
+	}
+	w.counts.clock = min(now, w.counts.clock+clockHaste*elapsed+1)
+}
+
+// retain takes away what is too old or too much.
+func (w *work) retain() error {
+	o := &w.s.options
+	tight := w.usage.Max > 0 && w.usage.Used > w.usage.Max/100*pressure
+	for _, step := range []func() error{
+		func() error { return w.retainEvents(o, tight) },
+		func() error { return w.retainDone(o, tight) },
+		func() error { return w.sweep(o, tight) },
+		func() error { return w.retainScores(o) },
+		func() error { return w.retainStreams(o) },
+	} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// before is the moment, in milliseconds, before which things are too old. Without a bound it is before all time.
+func (w *work) before(age time.Duration) int64 {
+	if age <= 0 {
+		return -1 << 62
+	}
+	return w.counts.clock - age.Milliseconds()
+}
+
+// retainEvents drops the oldest events. Where space is tight, it drops more than come in.
+func (w *work) retainEvents(o *Options, tight bool) error {
+	over := 0
+	if o.Events > 0 && w.counts.records[Events] > uint64(o.Events) {
+		over = int(w.counts.records[Events] - uint64(o.Events))
+	}
+	least := 0
+	if tight {
+		least = max(retainAtOnce, int(w.counts.records[Events]/64))
+	}
+	drop := max(over, least)
+	most := max(least, int(w.counts.lastSeq-w.s.counts.lastSeq)+retainAtOnce)
+	before := w.before(o.EventAge)
+	var keys [][]byte
+	w.tx.Scan(Events, nil, nil, false, func(k, v []byte) bool {
+		old := false
+		if payload, ok := unseal(Events, k, v); ok {
+			d := decoder{b: payload}
+			d.byte()
+			d.time() // when it happened
+			old = d.time().UnixMilli() < before
+		}
+		if len(keys) >= drop && !old || len(keys) >= most {
+			return false
+		}
+		keys = append(keys, bytes.Clone(k))
+		return true
+	})
+	w.evict[whatEvents] += uint64(len(keys))
+	return w.delete(Events, keys...)
+}
+
+// retainDone drops the items that were settled first.
+func (w *work) retainDone(o *Options, tight bool) error {
+	over := 0
+	if o.Settled > 0 && w.counts.records[Done] > uint64(o.Settled) {
+		over = int(w.counts.records[Done] - uint64(o.Settled))
+	}
+	if tight {
+		over = max(over, retainAtOnce)
+	}
+	before := w.before(o.SettledAge)
+	var keys [][]byte
+	w.tx.Scan(Done, nil, nil, false, func(k, _ []byte) bool {
+		if len(k) != 16 {
+			return true
+		}
+		old := int64(binary.BigEndian.Uint64(k)/1e6) < before
+		if len(keys) >= over && !old || len(keys) >= 2*retainAtOnce {
+			return false
+		}
+		keys = append(keys, bytes.Clone(k))
+		return true
+	})
+	for _, k := range keys {
+		if err := w.dropItem(k); err != nil {
+			return err
+		}
+	}
+	w.evict[whatItems] += uint64(len(keys))
+	return nil
+}
+
+// dropItem takes away a settled item by its key in Done.
+func (w *work) dropItem(key []byte) error {
+	seq := key[8:]
+	if item, ok := openItem(seq, w.tx.Get(Items, seq)); ok {
+		w.counts.move(item.Report.Destination, item.State, 0)
+		if err := w.delete(ItemIDs, []byte(item.ID)); err != nil {
+			return err
+		}
+	}
+	if err := w.delete(Items, seq); err != nil {
+		return err
+	}
+	return w.delete(Done, key)
+}
+
+// candidate is an address that may have to go.
+type candidate struct {
+	key   [16]byte
+	worth int64
+	old   bool
+}
+
+// sweep looks at some addresses behind the hand, as a clock's hand goes round, and gives up those that are too old and,
+// as long as there are too many, those that are worth least among them. An address that is newer in memory stays.
+func (w *work) sweep(o *Options, tight bool) error {
+	over := 0
+	if o.Addresses > 0 && w.counts.addresses > uint64(o.Addresses) {
+		over = int(w.counts.addresses - uint64(o.Addresses))
+	}
+	if tight {
+		over = max(over, sweepAtOnce)
+	}
+	over = min(over, 8*retainAtOnce)
+	found, next, damaged := w.lookAt(max(sweepAtOnce, 4*over), w.before(o.AddressAge))
+	for _, key := range damaged {
+		if err := w.putAside(Addresses, key, w.tx.Get(Addresses, key)); err != nil {
+			return err
+		}
+		w.counts.addresses -= min(w.counts.addresses, 1)
+	}
+	slices.SortFunc(found, func(a, b candidate) int {
+		if a.old != b.old {
+			if a.old {
+				return -1
+			}
+			return 1
+		}
+		return int(min(max(a.worth-b.worth, -1), 1))
+	})
+	for i, c := range found {
+		if !c.old && i >= over {
+			break
+		}
+		if err := w.delete(Addresses, c.key[:]); err != nil {
+			return err
+		}
+		w.gone = append(w.gone, c.key)
+		w.counts.addresses -= min(w.counts.addresses, 1)
+		w.evict[whatAddresses]++
+	}
+	w.counts.hand = next
+	return nil
+}
+
+// lookAt returns up to n addresses behind the hand, and where the hand is then.
+func (w *work) lookAt(n int, before int64) (found []candidate, next [16]byte, damaged [][]byte) {
+	seen := 0
+	w.tx.Scan(Addresses, w.counts.hand[:], nil, false, func(k, v []byte) bool {
+		if seen++; seen > n {
+			next = [16]byte(k)
+			return false
+		}
+		c := candidate{key: [16]byte(k)}
+		if _, newer := w.s.recent.m[c.key]; newer || w.touched[c.key] != nil {
+			return true
+		}
+		payload, ok := unseal(Addresses, k, v)
+		var a address
+		d := decoder{b: payload}
+		if a.head(&d); !ok || d.bad {
+			damaged = append(damaged, bytes.Clone(k))
+			return true
+		}
+		c.worth, c.old = a.worth(), a.last < before
+		found = append(found, c)
+		return true
+	})
+	return found, next, damaged
+}
+
+// retainScores drops scores where there are too many, in the order of their addresses: they can be asked for again.
+func (w *work) retainScores(o *Options) error {
+	if o.Scores <= 0 || w.counts.records[Scores] <= uint64(o.Scores) {
+		return nil
+	}
+	over := min(int(w.counts.records[Scores])-o.Scores, retainAtOnce)
+	var keys [][]byte
+	w.tx.Scan(Scores, w.counts.scoreHand[:], nil, false, func(k, _ []byte) bool {
+		keys = append(keys, bytes.Clone(k))
+		return len(keys) < over
+	})
+	w.counts.scoreHand = [16]byte{}
+	if len(keys) == over {
+		copy(w.counts.scoreHand[:], keys[over-1])
+	}
+	w.evict[whatScores] += uint64(len(keys))
+	return w.delete(Scores, keys...)
+}
+
+// retainStreams forgets the streams that were not read for longest, a tenth at a time, where there are too many.
+func (w *work) retainStreams(o *Options) error {
+	if o.Streams <= 0 || w.counts.records[Streams] <= uint64(o.Streams) {
+		return nil
+	}
+	type stream struct {
+		key []byte
+		at  time.Time
+	}
+	var all []stream
+	w.tx.Scan(Streams, nil, nil, false, func(k, v []byte) bool {
+		payload, _ := unseal(Streams, k, v)
+		d := decoder{b: payload}
+		all = append(all, stream{bytes.Clone(k), d.time()})
+		return true
+	})
+	slices.SortFunc(all, func(a, b stream) int { return a.at.Compare(b.at) })
+	all = all[:max(0, len(all)-o.Streams+o.Streams/10)]
+	for _, s := range all {
+		if err := w.delete(Streams, s.key); err != nil {
+			return err
+		}
+	}
+	w.evict[whatStreams] += uint64(len(all))
+	return nil
+}

@@ -1,0 +1,287 @@
+package store
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"tattled/event"
+	"tattled/receiver"
+)
+
+// Store reads what is kept. Everything is written by its Committer, of which there is one. It may be used by several
+// goroutines at once.
+type Store struct {
+	backend Backend
+	options Options
+	recent  recent
+	ticked  time.Time // when retention's clock last moved; for the committer alone
+
+	mu      sync.Mutex
+	counts  counts // the committer alone writes; it reads without the lock
+	commits uint64
+	evicted map[string]uint64
+	damaged uint64
+	seenBad map[string]bool // damaged records that a reader has met, counted once each
+}
+
+// New opens what lies in b, or begins it. A store of a newer schema is refused with an error that is ErrNewer, and
+// nothing is written to it. The Store owns b from now on, also if New fails.
+func New(b Backend, o Options) (*Store, error) {
+	s := &Store{backend: b, options: o, evicted: map[string]uint64{}, seenBad: map[string]bool{}}
+	if err := s.open(); err != nil {
+		_ = b.Close() // the first error says what is wrong
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	return s, nil
+}
+
+func (s *Store) open() error {
+	empty := false
+	err := s.backend.View(func(tx ReadTx) error {
+		record := tx.Get(Meta, []byte(SchemaKey))
+		if empty = record == nil; empty {
+			return nil
+		}
+		if err := CheckSchema(record); err != nil {
+			return err
+		}
+		return s.load(tx)
+	})
+	if err != nil || !empty {
+		return err
+	}
+	s.recent.m = make(map[[16]byte]version)
+	return s.backend.Update(func(tx Tx) error { return tx.Put(Meta, []byte(SchemaKey), SealSchema(Schema)) })
+}
+
+// load takes what must be in memory.
+func (s *Store) load(tx ReadTx) error {
+	key := []byte(CountsKey)
+	ok := false
+	if payload, sound := unseal(Meta, key, tx.Get(Meta, key)); sound {
+		s.counts, ok = decodeCounts(payload)
+	}
+	if !ok {
+		s.counts = recount(tx)
+	}
+	s.damaged += uint64(s.recent.load(tx))
+	if ok {
+		return nil
+	}
+	for key := range s.recent.m {
+		if tx.Get(Addresses, key[:]) == nil {
+			s.counts.addresses++
+		}
+	}
+	return nil
+}
+
+// Close closes the backend. The committer must have ended.
+func (s *Store) Close() error {
+	if err := s.backend.Close(); err != nil {
+		return fmt.Errorf("close store: %w", err)
+	}
+	return nil
+}
+
+// get returns a payload in memory of its own, nil if there is none or it is damaged.
+func (s *Store) get(t Table, key []byte) []byte {
+	var payload []byte
+	err := s.backend.View(func(tx ReadTx) error {
+		record := tx.Get(t, key)
+		if p, ok := unseal(t, key, record); ok {
+			payload = bytes.Clone(p)
+		} else if record != nil {
+			s.bad(t, key)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil
+	}
+	return payload
+}
+
+// bad counts a damaged record that a reader met. Readers can not put it aside.
+func (s *Store) bad(t Table, key []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if k := string(asideKey(t, key)); !s.seenBad[k] && len(s.seenBad) < maxAside {
+		s.seenBad[k] = true
+		s.damaged++
+	}
+}
+
+// Position returns how far a stream was read, as of the last commit: nil if nothing of it was ever committed. It
+// implements receiver.Positions.
+func (s *Store) Position(stream string) receiver.Cursor {
+	d := decoder{b: s.get(Streams, streamKey(stream))}
+	if d.b == nil {
+		return nil
+	}
+	if d.time(); d.bad {
+		return nil
+	}
+	return receiver.Cursor(d.b)
+}
+
+// Events returns up to limit events with a Seq above after, in ascending order.
+func (s *Store) Events(after uint64, limit int) ([]event.Event, error) {
+	return s.events(key64(after+1), limit, false)
+}
+
+// Latest returns the newest limit events, in ascending order.
+func (s *Store) Latest(limit int) ([]event.Event, error) {
+	all, err := s.events(nil, limit, true)
+	slices.Reverse(all)
+	return all, err
+}
+
+func (s *Store) events(from []byte, limit int, reverse bool) ([]event.Event, error) {
+	var all []event.Event
+	if limit <= 0 {
+		return nil, nil
+	}
+	err := s.backend.View(func(tx ReadTx) error {
+		tx.Scan(Events, from, nil, reverse, func(k, v []byte) bool {
+			e, ok := event.Event{}, false
+			if payload, sound := unseal(Events, k, v); sound {
+				e, ok = decodeEvent(payload)
+			}
+			if e.Seq, _ = seqOf(k); ok {
+				all = append(all, e)
+			} else {
+				s.bad(Events, k)
+			}
+			return len(all) < limit
+		})
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read events: %w", err)
+	}
+	return all, nil
+}
+
+// Address returns what is known about addr, or about its /64; false if nothing is.
+func (s *Store) Address(addr netip.Addr) (Address, bool, error) {
+	var a address
+	if !addr.IsValid() {
+		return Address{}, false, nil
+	}
+	key := key16(addr)
+	if v, ok := s.recent.get(key); ok && a.decode(v.record) {
+		return a.summary(addr), true, nil
+	}
+	found := false
+	err := s.backend.View(func(tx ReadTx) error {
+		record := tx.Get(Addresses, key[:])
+		if record == nil {
+			return nil
+		}
+		payload, ok := unseal(Addresses, key[:], record)
+		if found = ok && a.decode(payload); !found {
+			s.bad(Addresses, key[:])
+		}
+		return nil
+	})
+	if err != nil {
+		return Address{}, false, fmt.Errorf("read address: %w", err)
+	}
+	if !found {
+		return Address{}, false, nil
+	}
+	return a.summary(addr), true, nil
+}
+
+// Items returns up to limit items of the outbox, newest first.
+func (s *Store) Items(limit int) ([]Item, error) {
+	var all []Item
+	if limit <= 0 {
+		return nil, nil
+	}
+	err := s.backend.View(func(tx ReadTx) error {
+		tx.Scan(Items, nil, nil, true, func(k, v []byte) bool {
+			if item, ok := openItem(k, v); ok {
+				all = append(all, item)
+			} else {
+				s.bad(Items, k)
+			}
+			return len(all) < limit
+		})
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read outbox: %w", err)
+	}
+	return all, nil
+}
+
+func openItem(key, record []byte) (Item, bool) {
+	payload, ok := unseal(Items, key, record)
+	if !ok {
+		return Item{}, false
+	}
+	return decodeItem(payload)
+}
+
+// Score returns the AbuseIPDB score of addr that was put away last, and when; false if there is none.
+func (s *Store) Score(addr netip.Addr) (score int, at time.Time, ok bool) {
+	d := decoder{b: s.get(Scores, score16(addr))}
+	if d.b == nil {
+		return 0, time.Time{}, false
+	}
+	score, at = int(d.number(100)), d.time()
+	return score, at, d.done()
+}
+
+// Note returns what was put under key, nil if nothing was.
+func (s *Store) Note(key string) []byte {
+	b := s.get(Notes, noteKey(key))
+	if b == nil {
+		return nil
+	}
+	return b[1:] // a note may be empty, a value never is
+}
+
+// noteKey is the key of a note.
+func noteKey(key string) []byte { return append([]byte{'n'}, key...) }
+
+// Stats is what the store holds and did since New.
+type Stats struct {
+	Events    uint64                      // kept
+	LastSeq   uint64                      // of the newest event
+	Addresses uint64                      // remembered, of IPv6 /64s
+	Items     map[string]map[State]uint64 // of the outbox, by destination and state
+	Usage     Usage
+	Commits   uint64            // groups made durable
+	Evicted   map[string]uint64 // by what: "events", "addresses", "items", "scores", "streams"
+	Damaged   uint64            // records that failed their checksum
+}
+
+// Stats returns the figures. It is cheap: nothing is read.
+func (s *Store) Stats() Stats {
+	usage := s.backend.Usage()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := &s.counts
+	all := Stats{
+		Events: c.records[Events], LastSeq: c.lastSeq, Addresses: c.addresses, Items: map[string]map[State]uint64{}, Usage: usage,
+		Commits: s.commits, Evicted: maps.Clone(s.evicted), Damaged: s.damaged,
+	}
+	for _, what := range []string{whatEvents, whatAddresses, whatItems, whatScores, whatStreams} {
+		all.Evicted[what] += 0
+	}
+	for k, n := range c.items {
+		if all.Items[k.destination] == nil {
+			all.Items[k.destination] = map[State]uint64{}
+		}
+		all.Items[k.destination][k.state] = n
+	}
+	return all
+}

@@ -1,0 +1,343 @@
+package store
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"tattled/event"
+	"tattled/policy"
+)
+
+// group is what goes into one transaction.
+type group struct {
+	events  []event.Event
+	cursors map[string][]byte
+	do      []*request
+}
+
+// reset empties the group for its next use.
+func (g *group) reset() {
+	clear(g.events)
+	clear(g.do)
+	g.events, g.do = g.events[:0], g.do[:0]
+	clear(g.cursors)
+}
+
+// work is one transaction: it reads the store as it was, and what it finds is published only when the transaction is
+// durable. It is used again for the next one.
+type work struct {
+	s      *Store
+	tx     Tx
+	now    time.Time
+	usage  Usage
+	counts counts
+	evict  map[string]uint64
+	aside  uint64
+
+	touched map[[16]byte]*touched
+	order   []*touched // ascending by key, once the addresses are written
+	spare   []*touched
+	gone    [][16]byte // addresses that were given up
+	folded  [][16]byte
+	lapLeft [][16]byte // nil where nothing was folded
+
+	judgement policy.Judgement
+	changed   map[string]bool // destinations whose items changed
+	buf       []byte
+	value     []byte
+}
+
+// touched is an address that the group changes.
+type touched struct {
+	key    [16]byte
+	now    address
+	record []byte // as it will be
+}
+
+// errAgain asks for the transaction to be done again: a request failed after it had written.
+var errAgain = errors.New("do it again")
+
+// begin makes w ready for a transaction.
+func (w *work) begin(s *Store, now time.Time) {
+	w.s, w.now, w.usage = s, now, s.backend.Usage()
+	w.counts = s.counts.clone()
+	w.counts.commit++
+	w.evict, w.changed, w.aside = map[string]uint64{}, map[string]bool{}, 0
+	for _, t := range w.touched {
+		w.spare = append(w.spare, t)
+	}
+	clear(w.touched)
+	if w.touched == nil {
+		w.touched = make(map[[16]byte]*touched)
+	}
+	w.order, w.gone, w.folded, w.lapLeft = w.order[:0], w.gone[:0], w.folded[:0], nil
+	w.judgement.Reset()
+}
+
+// run does all of g in tx.
+func (w *work) run(tx Tx, g *group, p *policy.Policy) error {
+	w.tx = tx
+	w.tick()
+	for i := range g.events {
+		if err := w.judge(&g.events[i], p); err != nil {
+			return err
+		}
+	}
+	steps := []func() error{
+		func() error { return w.putEvents(g.events) },
+		func() error { return w.putReports() },
+		func() error { return w.putCursors(g.cursors) },
+		func() error { return w.answer(g.do) },
+		w.retain,
+		w.putAddresses,
+		w.fold,
+		w.putCounts,
+	}
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// judge gives e its place and takes it into what is known about its address.
+func (w *work) judge(e *event.Event, p *policy.Policy) error {
+	w.counts.lastSeq++
+	e.Seq = w.counts.lastSeq
+	if !e.Addr.IsValid() {
+		return nil
+	}
+	a, err := w.address(key16(e.Addr))
+	if err != nil {
+		return err
+	}
+	a.note(e)
+	if p == nil {
+		return nil
+	}
+	p.Judge(&a.state, e, &w.judgement)
+	return nil
+}
+
+// address returns what is known about an address, to be changed.
+func (w *work) address(key [16]byte) (*address, error) {
+	if t, ok := w.touched[key]; ok {
+		return &t.now, nil
+	}
+	t := w.take(key)
+	if v, ok := w.s.recent.m[key]; ok { // only this goroutine writes to it
+		if t.now.decode(v.record) {
+			return &t.now, nil
+		}
+		t.now = address{}
+		return &t.now, nil
+	}
+	record := w.tx.Get(Addresses, key[:])
+	if record == nil {
+		w.counts.addresses++
+		return &t.now, nil
+	}
+	payload, ok := unseal(Addresses, key[:], record)
+	if ok && t.now.decode(payload) {
+		return &t.now, nil
+	}
+	t.now = address{}
+	return &t.now, w.putAside(Addresses, key[:], record)
+}
+
+// take returns an empty place for key.
+func (w *work) take(key [16]byte) *touched {
+	t := new(touched)
+	if n := len(w.spare); n > 0 {
+		t, w.spare = w.spare[n-1], w.spare[:n-1]
+		t.now.reset()
+	}
+	t.key, t.record = key, nil
+	w.touched[key] = t
+	return t
+}
+
+// putAddresses writes every address that changed into Recent.
+func (w *work) putAddresses() error {
+	for _, t := range w.touched {
+		w.order = append(w.order, t)
+	}
+	slices.SortFunc(w.order, func(a, b *touched) int { return bytes.Compare(a.key[:], b.key[:]) })
+	p := parts{w: w, part: w.buf[:0]}
+	for _, t := range w.order {
+		if told := t.now.state.Told(); !told.IsZero() {
+			t.now.told = max(told.UnixMilli(), 0)
+		}
+		w.value = t.now.append(w.value[:0])
+		t.record = bytes.Clone(w.value)
+		if err := p.add(t.key, t.record); err != nil {
+			return err
+		}
+	}
+	for _, key := range w.gone {
+		if err := p.add(key, nil); err != nil {
+			return err
+		}
+	}
+	err := p.flush()
+	w.buf = p.part[:0]
+	return err
+}
+
+// put seals and writes a record. In the tables whose keys ascend every key is a new one.
+func (w *work) put(t Table, key, payload []byte) error {
+	w.value = seal(w.value[:0], t, key, payload)
+	return w.putRaw(t, key, w.value)
+}
+
+func (w *work) putRaw(t Table, key, record []byte) error {
+	if t.Ascending() && t != Items || w.tx.Get(t, key) == nil {
+		w.counts.records[t]++
+	}
+	if err := w.tx.Put(t, key, record); err != nil {
+		return fmt.Errorf("write %s: %w", t, err)
+	}
+	return nil
+}
+
+// delete takes records away.
+func (w *work) delete(t Table, keys ...[]byte) error {
+	for _, k := range keys {
+		if w.tx.Get(t, k) == nil {
+			continue
+		}
+		w.counts.records[t]--
+		if err := w.tx.Delete(t, k); err != nil {
+			return fmt.Errorf("delete from %s: %w", t, err)
+		}
+	}
+	return nil
+}
+
+func (w *work) putEvents(events []event.Event) error {
+	for i := range events {
+		w.buf = appendEvent(w.buf[:0], &events[i])
+		if err := w.put(Events, key64(events[i].Seq), w.buf); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *work) putReports() error {
+	for i := range w.judgement.Reports {
+		if _, err := w.addItem(&w.judgement.Reports[i], w.judgement.Reports[i].Judged); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *work) putCursors(cursors map[string][]byte) error {
+	names := make([]string, 0, len(cursors))
+	for name := range cursors {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		key := streamKey(name)
+		w.buf = appendTime(w.buf[:0], w.now)
+		w.buf = append(w.buf, cursors[name]...)
+		if err := w.put(Streams, key, w.buf); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// streamKey is the key of a stream: its name, which is never empty.
+func streamKey(name string) []byte { return append([]byte{'s'}, name...) }
+
+// answer runs the requests that joined the group. One that fails before it wrote anything gets its error; one that fails
+// later is taken out, and all is done again without it.
+func (w *work) answer(requests []*request) error {
+	for _, r := range requests {
+		if !r.start() {
+			continue
+		}
+		tx := WriteTx{w: w}
+		if r.err = r.fn(&tx); r.err == nil {
+			continue
+		}
+		if tx.wrote {
+			r.skip = true
+			return errAgain
+		}
+	}
+	return nil
+}
+
+func (w *work) putCounts() error {
+	w.buf = w.counts.append(w.buf[:0])
+	return w.put(Meta, []byte(CountsKey), w.buf)
+}
+
+// putAside takes a record that failed its checksum out of its table and keeps it where it does no harm.
+func (w *work) putAside(t Table, key, record []byte) error {
+	w.aside++
+	raw := bytes.Clone(record)
+	if err := w.delete(t, key); err != nil || w.counts.records[Aside] >= maxAside {
+		return err
+	}
+	return w.putRaw(Aside, asideKey(t, key), raw)
+}
+
+// maxAside bounds how many damaged records are kept.
+const maxAside = 1000
+
+// asideKey is the key under which Aside has a damaged record of another table.
+func asideKey(t Table, key []byte) []byte { return append([]byte{byte(t)}, key...) }
+
+// deleteRange deletes up to limit records with from <= key < to.
+func (w *work) deleteRange(t Table, from, to []byte, limit int) error {
+	var keys [][]byte
+	w.tx.Scan(t, from, to, false, func(k, _ []byte) bool {
+		keys = append(keys, bytes.Clone(k))
+		return len(keys) < limit
+	})
+	return w.delete(t, keys...)
+}
+
+// publish takes over what is durable now.
+func (w *work) publish() {
+	s := w.s
+	s.recent.publish(w)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.counts = w.counts
+	s.commits++
+	for what, n := range w.evict {
+		s.evicted[what] += n
+	}
+	s.damaged += w.aside
+}
+
+// reset empties a for its next use and keeps its memory.
+func (a *address) reset() {
+	state, seqs := a.state, a.seqs[:0]
+	state.Reset()
+	*a = address{state: state, seqs: seqs}
+}
+
+// score16 is the key of a full address.
+func score16(addr netip.Addr) []byte {
+	raw := addr.Unmap().WithZone("").As16()
+	return raw[:]
+}
+
+// appendScore writes a score and when it was asked for.
+func appendScore(b []byte, score int, at time.Time) []byte {
+	b = binary.AppendUvarint(b, uint64(min(max(score, 0), 100)))
+	return appendTime(b, at)
+}
