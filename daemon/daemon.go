@@ -132,7 +132,10 @@ func (d *Daemon) openStore() error {
 }
 
 func (d *Daemon) openReceivers() error {
-	env := sourceEnvironment{sockets: syslog.NewPassed(activation.Files(true)...), log: d.log}
+	files := activation.Files(true)
+	sockets := syslog.NewPassed(files...)
+	sockets.Keeper = newKeeper(files...)
+	env := sourceEnvironment{sockets: sockets, log: d.log}
 	for _, part := range sourceParts() {
 		opened, err := part.open(&d.config.Sources, &env)
 		d.receivers = append(d.receivers, opened...)
@@ -140,7 +143,10 @@ func (d *Daemon) openReceivers() error {
 			return fmt.Errorf("open sources.%s: %w", part.name, err)
 		}
 	}
-	for _, f := range env.sockets.Left() { // it would fill up unread
+	if n := sockets.Disown(); n > 0 {
+		d.log.Warn("connections of the last run were closed, because their listener is no longer configured", "connections", n)
+	}
+	for _, f := range sockets.Left() { // it would fill up unread
 		d.log.Warn("systemd passed a socket that no listener in sources.syslog names; it is closed", "name", f.Name(),
 			"remedy", "add its address to sources.syslog, or take it out of tattled.socket")
 		f.Close()

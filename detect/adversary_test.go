@@ -145,18 +145,18 @@ func TestLinear(t *testing.T) {
 					}
 					front := fill(items[:cut], framed1, word, func() string { return "u" })
 					back := fill(items[cut:], framed1, word, func() string { return "u" })
-					for _, repeated := range []string{items[cut].text, back, items[cut].text + "1.2.3.4", "1.2.3.4 " + items[cut].text[:1], "a"} {
-						all = append(all, hostileLine{s.Programs[0], front, repeated, back + rule.after}, hostileLine{s.Programs[0], front, repeated, ""})
-					}
+					repeated := []string{items[cut].text, back, items[cut].text + "1.2.3.4", "1.2.3.4 " + items[cut].text[:1], "a"}
+					next := hostileLine{s.Programs[0], front, repeated[len(all)%5], []string{back + rule.after, ""}[len(all)/5%2]}
+					all = append(all, next)
 				}
 			}
 		}
 	}
 	var f Finding
-	spend := func(l hostileLine, size int) time.Duration { // the best of several: other work on the machine only adds
+	spend := func(l hostileLine, size, times int) time.Duration { // the best of times: other work on the machine only adds
 		message := []byte(l.front + strings.Repeat(l.repeated, size/len(l.repeated)) + l.back)
 		best := time.Hour
-		for range 4 {
+		for range times {
 			start := time.Now()
 			r.Detect([]byte(l.program), message, &f)
 			best = min(best, time.Since(start))
@@ -164,14 +164,17 @@ func TestLinear(t *testing.T) {
 		return best
 	}
 	for _, l := range all {
+		if spend(l, 64<<10, 3) < 2*time.Millisecond {
+			continue // 30 ns a byte: far from anything but linear
+		}
 		var half, whole time.Duration
-		for range 10 {
-			half, whole = spend(l, 32<<10), spend(l, 64<<10)
-			if whole <= half*22/10+20*time.Microsecond {
+		for range 20 {
+			half, whole = spend(l, 32<<10, 5), spend(l, 64<<10, 5)
+			if whole <= half*22/10 {
 				break
 			}
 		}
-		if whole > half*22/10+20*time.Microsecond || whole > 64*time.Millisecond {
+		if whole > half*22/10 || whole > 64*time.Millisecond {
 			t.Errorf("%s: %q + %q... takes %v, and twice of it %v", l.program, l.front, l.repeated, half, whole)
 		}
 	}

@@ -13,7 +13,8 @@ import (
 // password (fail2ban's sshd jail and SSHGuard draw the line there as well), and so are 12 in a day, which catches those who
 // know the first limit and go below it. Mail clients repeat a stale password every few minutes, so other services are held
 // against an address only at 10 in 10 minutes. One who tries five accounts in an hour is guessing accounts. A client that
-// offers each key of its agent in turn (sshd/offered) is no prober, however many keys there are.
+// offers each key of its agent in turn (sshd/offered) is no prober, however many keys there are, and neither is a host whose
+// name does not fit its address (sshd/reverse-mapping).
 func Defaults() []Config {
 	within := func(d time.Duration) setting.Duration { return setting.Duration(d) }
 	const day = 24 * time.Hour
@@ -31,7 +32,7 @@ func Defaults() []Config {
 			Threshold: 5, Within: within(time.Hour), Distinct: distinctUsers, Do: []string{doReport},
 		},
 		{
-			Name: "probes", When: When{Kind: []event.Kind{event.Probe}, RuleNot: []string{"offered"}},
+			Name: "probes", When: When{Kind: []event.Kind{event.Probe}, RuleNot: []string{"offered", "reverse-mapping"}},
 			Threshold: 10, Within: within(time.Hour), Do: []string{doReport},
 		},
 		{

@@ -48,7 +48,7 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 // White space at the end is dropped. No secret anywhere is no error: the zero Secret comes back. A file that others can
 // read, an empty one, and one that cannot be read are errors.
 func LookUpSecret(credential, path, env string) (Secret, error) {
-	if dir := os.Getenv("CREDENTIALS_DIRECTORY"); dir != "" {
+	if dir := os.Getenv("CREDENTIALS_DIRECTORY"); dir != "" && reachable(dir) {
 		s, err := readSecret(filepath.Join(dir, credential), false)
 		if err == nil || !errors.Is(err, fs.ErrNotExist) {
 			return s, err
@@ -61,6 +61,13 @@ func LookUpSecret(credential, path, env string) (Secret, error) {
 		}
 	}
 	return NewSecret(strings.TrimSpace(os.Getenv(env))), nil
+}
+
+// reachable is false for the processes of ExecReload=, at least under systemd 252: they are given the variable, and may not
+// enter the directory that it names.
+func reachable(dir string) bool {
+	_, err := os.ReadDir(dir)
+	return !errors.Is(err, fs.ErrPermission)
 }
 
 func readSecret(path string, private bool) (Secret, error) {

@@ -327,11 +327,14 @@ func (c *Committer) commit(ctx context.Context, last bool) error {
 				}
 			}
 		}
+		c.beat.Add(1)
+		if c.shrink() {
+			continue
+		}
 		select {
 		case <-time.After(retryAfter):
 		case <-ctx.Done():
 		}
-		c.beat.Add(1)
 	}
 	c.full.Store(false)
 	for _, r := range g.do {
@@ -342,6 +345,18 @@ func (c *Committer) commit(ctx context.Context, last bool) error {
 	c.next = g
 	c.mu.Unlock()
 	return nil
+}
+
+// shrink makes room in a file that has come to its greatest size. It returns false where that is not what lacks, or where
+// it did not help.
+func (c *Committer) shrink() bool {
+	if u := c.store.backend.Usage(); u.Max == 0 || u.Used < u.Max/2 {
+		return false
+	}
+	c.work.shrink = true
+	defer func() { c.work.shrink = false }()
+	before := c.store.backend.Usage().Used
+	return c.transact(new(group)) == nil && c.store.backend.Usage().Used < before
 }
 
 // fail ends everything with err.

@@ -11,7 +11,7 @@ import (
 // Config is where the store is and how much it keeps. Everything in it is bounded: what is oldest or least valuable makes
 // way, and each kind of it is counted.
 type Config struct {
-	// Path is the file, an absolute path. Beside it lie its lock (.lock), its backups (.backup-<time>) and what was damaged
+	// Path is the file; a relative path starts at the working directory. Beside it lie its lock (.lock), its backups (.backup-<time>) and what was damaged
 	// (.bad-<time>). By default /var/lib/tattled/state.db. A change needs a restart.
 	Path string `yaml:"path"`
 
@@ -61,8 +61,8 @@ func or[T comparable](value, otherwise T) T {
 
 // Check reports every fault. Zero stands for the default everywhere.
 func (c *Config) Check(report setting.Report) {
-	if c.Path != "" && (!filepath.IsAbs(c.Path) || filepath.Clean(c.Path) != c.Path) {
-		report("path", fmt.Sprintf("%q is no plain absolute path: write it like /var/lib/tattled/state.db", c.Path))
+	if c.Path != "" && filepath.Clean(c.Path) != c.Path {
+		report("path", fmt.Sprintf("%q is no plain path of a file: write it like /var/lib/tattled/state.db", c.Path))
 	}
 	for _, n := range []struct {
 		path            string

@@ -8,8 +8,9 @@ import (
 )
 
 const (
-	// partSize is about how large a record of Recent gets, in bytes.
-	partSize = 64 << 10
+	// partSize is from how many bytes on a record of Recent is full. Records of this size share pages well; larger ones would
+	// need free pages side by side, which an old file has not.
+	partSize = 600
 	// foldAbove is how many addresses may be newer than in Addresses before folding begins; below it an address that is seen
 	// again and again costs no page of its own.
 	foldAbove = 4096

@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"encoding/binary"
+	"maps"
 	"slices"
 	"time"
 )
@@ -24,9 +25,29 @@ const (
 	// clockHaste bounds how much faster than real time retention's clock runs: a clock that jumps years ahead for a while
 	// must not expire everything.
 	clockHaste = 60
-	// pressure is from how many hundredths of the greatest size on history makes way.
-	pressure = 80
 )
+
+// tightness says how much must make way.
+type tightness uint8
+
+const (
+	roomy   tightness = iota
+	tight             // more than 80 % of the greatest size is used: history makes way, faster than it comes
+	tighter           // more than 90 %, or the last transaction found no space: so do reports that wait
+)
+
+func (w *work) tightness() tightness {
+	u := w.usage
+	switch {
+	case u.Max == 0:
+		return roomy
+	case w.shrink || u.Used > u.Max/100*90:
+		return tighter
+	case u.Used > u.Max/100*80:
+		return tight
+	}
+	return roomy
+}
 
 // tick moves retention's clock on towards the real one.
 func (w *work) tick() {
@@ -44,11 +65,12 @@ func (w *work) tick() {
 // retain takes away what is too old or too much.
 func (w *work) retain() error {
 	o := &w.s.options
-	tight := w.usage.Max > 0 && w.usage.Used > w.usage.Max/100*pressure
+	now := w.tightness()
 	for _, step := range []func() error{
-		func() error { return w.retainEvents(o, tight) },
-		func() error { return w.retainDone(o, tight) },
-		func() error { return w.sweep(o, tight) },
+		func() error { return w.retainEvents(o, now) },
+		func() error { return w.retainWaiting(now) },
+		func() error { return w.retainDone(o, now) },
+		func() error { return w.sweep(o, now) },
 		func() error { return w.retainScores(o) },
 		func() error { return w.retainStreams(o) },
 	} {
@@ -68,13 +90,13 @@ func (w *work) before(age time.Duration) int64 {
 }
 
 // retainEvents drops the oldest events. Where space is tight, it drops more than come in.
-func (w *work) retainEvents(o *Options, tight bool) error {
+func (w *work) retainEvents(o *Options, now tightness) error {
 	over := 0
 	if o.Events > 0 && w.counts.records[Events] > uint64(o.Events) {
 		over = int(w.counts.records[Events] - uint64(o.Events))
 	}
 	least := 0
-	if tight {
+	if now >= tight {
 		least = max(retainAtOnce, int(w.counts.records[Events]/64))
 	}
 	drop := max(over, least)
@@ -99,14 +121,32 @@ func (w *work) retainEvents(o *Options, tight bool) error {
 	return w.delete(Events, keys...)
 }
 
+// retainWaiting lets reports expire that wait for longest, where nothing else makes room.
+func (w *work) retainWaiting(now tightness) error {
+	if now < tighter {
+		return nil
+	}
+	for k := range maps.Clone(w.counts.items) {
+		if k.state != Pending {
+			continue
+		}
+		for range retainAtOnce/2 + int(w.counts.itemSeq-w.s.counts.itemSeq) {
+			if err := w.expireOldest(k.destination, w.now); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // retainDone drops the items that were settled first.
-func (w *work) retainDone(o *Options, tight bool) error {
+func (w *work) retainDone(o *Options, now tightness) error {
 	over := 0
 	if o.Settled > 0 && w.counts.records[Done] > uint64(o.Settled) {
 		over = int(w.counts.records[Done] - uint64(o.Settled))
 	}
-	if tight {
-		over = max(over, retainAtOnce)
+	if now >= tight {
+		over = max(over, retainAtOnce+int(w.counts.itemSeq-w.s.counts.itemSeq))
 	}
 	before := w.before(o.SettledAge)
 	var keys [][]byte
@@ -115,7 +155,7 @@ func (w *work) retainDone(o *Options, tight bool) error {
 			return true
 		}
 		old := int64(binary.BigEndian.Uint64(k)/1e6) < before
-		if len(keys) >= over && !old || len(keys) >= 2*retainAtOnce {
+		if len(keys) >= over && !old || len(keys) >= max(over, retainAtOnce) {
 			return false
 		}
 		keys = append(keys, bytes.Clone(k))
@@ -154,12 +194,12 @@ type candidate struct {
 
 // sweep looks at some addresses behind the hand, as a clock's hand goes round, and gives up those that are too old and,
 // as long as there are too many, those that are worth least among them. An address that is newer in memory stays.
-func (w *work) sweep(o *Options, tight bool) error {
+func (w *work) sweep(o *Options, now tightness) error {
 	over := 0
 	if o.Addresses > 0 && w.counts.addresses > uint64(o.Addresses) {
 		over = int(w.counts.addresses - uint64(o.Addresses))
 	}
-	if tight {
+	if now >= tight {
 		over = max(over, sweepAtOnce)
 	}
 	over = min(over, 8*retainAtOnce)

@@ -38,6 +38,7 @@ type work struct {
 	counts counts
 	evict  map[string]uint64
 	aside  uint64
+	shrink bool // nothing but to make room
 
 	touched map[[16]byte]*touched
 	order   []*touched // ascending by key, once the addresses are written

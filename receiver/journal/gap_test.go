@@ -15,6 +15,7 @@ import (
 
 // Files come and are vacuumed again while the helper is held up, and never read: that is a gap, and reading goes on.
 func TestVacuumedWhileFollowed(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	part := func(i int) *journalFile {
 		file := newJournalFile(t, filepath.Join(dir, fmt.Sprintf("part%d.journal", i)))
@@ -53,6 +54,7 @@ func TestVacuumedWhileFollowed(t *testing.T) {
 
 // After a power cut the files may be older than the position: that is a gap, nothing comes twice, and what comes is read.
 func TestPositionAheadOfJournal(t *testing.T) {
+	t.Parallel()
 	for _, later := range []bool{true, false} {
 		t.Run(fmt.Sprintf("the clock is later: %v", later), func(t *testing.T) {
 			dir := t.TempDir()
@@ -99,6 +101,7 @@ func TestPositionAheadOfJournal(t *testing.T) {
 
 // journald says itself when it drops what comes too fast. A user who says so does not count.
 func TestSuppressed(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	file := newJournalFile(t, filepath.Join(dir, "test.journal"))
 	file.add(
@@ -117,6 +120,7 @@ func TestSuppressed(t *testing.T) {
 
 // A journal cut short while it is mapped kills who reads it, and that is the helper: the receiver goes on.
 func TestTruncated(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	file := newJournalFile(t, filepath.Join(dir, "test.journal"))
 	file.add(numbered(0, 1000)...)

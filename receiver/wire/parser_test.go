@@ -95,6 +95,7 @@ var headers = map[string]struct {
 
 	// RFC 5424.
 	"rfc5424":               {"<34>1 2026-11-22T05:40:00Z web1 sshd 4711 ID47 - Failed", want{RFC5424, at, "web1", "sshd", "4711", "Failed"}},
+	"rsyslog's Protocol23":  {"<86>1 2026-11-22T05:40:00.000000+00:00 r1 sshd 58 - -  Failed", want{RFC5424, at, "r1", "sshd", "58", "Failed"}},
 	"all nil":               {"<34>1 - - - - - - x", want{RFC5424, "", "", "", "", "x"}},
 	"logger --tcp":          {`<13>1 2026-11-22T06:40:00.500000+01:00 web1 root - - [timeQuality tzKnown="1" isSynced="1" syncAccuracy="1000"] x`, want{RFC5424, "2026-11-22T05:40:00.5Z", "web1", "root", "", "x"}},
 	"bracket in quotes":     {`<34>1 2026-11-22T05:40:00Z h a 1 - [id k="x] y"] z`, want{RFC5424, at, "h", "a", "1", "z"}},

@@ -36,7 +36,8 @@ func (p *Parser) parse5424(rest []byte, r *receiver.Record) bool {
 		r.PID = nil
 	}
 	_, rest = field(rest) // MSGID
-	message(structured(rest), r)
+	// rsyslog's RSYSLOG_SyslogProtocol23Format writes what stood behind "tag:", its space included, behind a space of its own.
+	message(unspace(structured(rest)), r)
 	return true
 }
 

@@ -109,7 +109,7 @@ func TestKill(t *testing.T) {
 				settled[id] = true
 			}
 		}
-		events = afterKill(t, path, events, claimed, settled)
+		events = afterKill(t, path, events, claimed, settled, kill%4 == 3)
 	}
 	t.Logf("%d events, %d items claimed, %d settled", events, len(claimed), len(settled))
 	if events < 100 || len(settled) == 0 {
@@ -146,8 +146,9 @@ func runAndKill(t *testing.T, path string, wait time.Duration) string {
 	return out.String()
 }
 
-// afterKill looks at what the killed process left and returns how many events there are.
-func afterKill(t *testing.T, path string, before uint64, claimed map[string]int, settled map[string]bool) uint64 {
+// afterKill looks at what the killed process left and returns how many events there are. With closely, every record is
+// compared with what an undisturbed run leads to.
+func afterKill(t *testing.T, path string, before uint64, claimed map[string]int, settled map[string]bool, closely bool) uint64 {
 	t.Helper()
 	s, err := store.New(mustOpen(t, path), storetest.Options())
 	if err != nil {
@@ -179,6 +180,9 @@ func afterKill(t *testing.T, path string, before uint64, claimed map[string]int,
 		if states[id] != store.Delivered {
 			t.Errorf("%s was settled and is %s", id, states[id])
 		}
+	}
+	if !closely {
+		return n
 	}
 	want := undisturbed(t, int(n))
 	defer want.Close()

@@ -127,10 +127,12 @@ func checkPath(path string) (*check, error) {
 // openDB lets bbolt have the file.
 func openDB(path string, maxSize int64) (b *Backend, err error) {
 	defer guard(&err)()
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
-		Timeout: lockWait, FreelistType: bbolt.FreelistMapType, NoFreelistSync: true,
-		InitialMmapSize: int(max(maxSize+allocSize, minMap)), MaxSize: int(maxSize),
-	})
+	o := &bbolt.Options{Timeout: lockWait, FreelistType: bbolt.FreelistMapType, NoFreelistSync: true, InitialMmapSize: minMap}
+	if maxSize > 0 { // bbolt counts what the file would grow by as well
+		o.MaxSize = int(maxSize + allocSize)
+		o.InitialMmapSize = max(o.MaxSize, minMap)
+	}
+	db, err := bbolt.Open(path, 0o600, o)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,165 @@
+//go:build cgo
+
+package main
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strconv"
+	"unicode/utf8"
+
+	"github.com/coreos/go-systemd/v22/sdjournal"
+
+	"tattled/receiver/journal"
+)
+
+// errBroken is the error of an entry that is there but cannot be read: the journal stands on it, and what is next may be well.
+var errBroken = errors.New("an entry is damaged")
+
+// maxIdentifier is how much of an identifier is written, in bytes.
+const maxIdentifier = 256
+
+// entries reads the entries of a journal. Each field that is asked for costs 1 to 2 us, as much as it takes to find an
+// entry: libsystemd looks through the whole entry every time. So only those are asked for that something can follow from.
+type entries struct {
+	journal *sdjournal.Journal
+}
+
+// newEntries reads the entries of j, with a little more of a compressed message than is written.
+func newEntries(j *sdjournal.Journal) (*entries, error) {
+	return &entries{j}, j.SetDataThreshold(2 * journal.MaxMessage)
+}
+
+// next goes to the next entry and appends it to out, in export format without the empty line at its end. It reports
+// whether there was one, and whether that has a message.
+func (e *entries) next(out []byte) (_ []byte, found, message bool, err error) {
+	n, err := e.journal.Next()
+	if err != nil || n == 0 {
+		return out, false, false, err
+	}
+	out, message, err = e.current(out)
+	return out, err == nil, message, err
+}
+
+// current appends the entry on which the journal stands. What may lead to a report has something in it that could be an
+// address; of what has not, only message, identifier and time are written. A field that cannot be read counts as one that
+// the entry does not have, and what has not all that it takes to be trusted is not.
+func (e *entries) current(out []byte) (_ []byte, message bool, err error) {
+	usec, err := e.journal.GetRealtimeUsec()
+	if err != nil {
+		return out, false, errBroken
+	}
+	out = fmt.Appendf(out, "%s=", journal.EntryTime)
+	out = append(strconv.AppendUint(out, usec, 10), '\n')
+	text := e.get(journal.Message)
+	if text != nil {
+		out = appendField(out, journal.Message, text[:min(len(text), journal.MaxMessage+1)]) // one more tells that it was cut
+	}
+	name := e.get(journal.Identifier)
+	if len(name) > 0 {
+		out = appendField(out, journal.Identifier, name[:min(len(name), maxIdentifier)])
+	} else {
+		name, out = e.copy(out, journal.Comm)
+	}
+	switch {
+	case bytes.HasPrefix(name, []byte("tattled")): // perhaps our own; nobody else has anything to say under that name
+		_, out = e.copy(out, journal.SystemdUnit)
+		_, out = e.copy(out, journal.PID)
+	case mayMatter(text):
+		out = e.origin(out)
+	case string(name) == "systemd-journald": // perhaps it tells of entries that it lost
+		_, out = e.copy(out, journal.Transport)
+	}
+	return out, text != nil, nil
+}
+
+// origin appends where an entry is from: as much as it takes to judge it.
+func (e *entries) origin(out []byte) []byte {
+	transport, out := e.copy(out, journal.Transport)
+	_, out = e.copy(out, journal.Hostname)
+	if string(transport) == "kernel" {
+		return out
+	}
+	_, out = e.copy(out, journal.SystemdUnit)
+	pid, out := e.copy(out, journal.SyslogPID)
+	if _, err := strconv.ParseUint(string(pid), 10, 32); err != nil {
+		_, out = e.copy(out, journal.PID)
+	}
+	_, out = e.copy(out, journal.SourceTime)
+	uid, out := e.copy(out, journal.UID)
+	if string(uid) != "0" {
+		return out
+	}
+	exe, out := e.copy(out, journal.Exe)
+	if exe == nil {
+		_, out = e.copy(out, journal.Comm)
+	}
+	return out
+}
+
+// copy appends a field, if the entry has it, and returns its value.
+func (e *entries) copy(out []byte, f journal.Field) (value, _ []byte) {
+	const most = 4 << 10 // it is dropped where it is longer: half of one must not be taken for the whole
+	value = e.get(f)
+	if value == nil || len(value) > most {
+		return nil, out
+	}
+	return value, appendField(out, f, value)
+}
+
+// get returns the value of a field, nil if the entry does not have it.
+func (e *entries) get(f journal.Field) []byte {
+	name := f.String()
+	data, err := e.journal.GetDataBytes(name)
+	if err != nil || len(data) <= len(name) {
+		return nil
+	}
+	return data[len(name)+1:]
+}
+
+// appendField appends a field in export format: as text if it is that, else with its length.
+func appendField(out []byte, f journal.Field, value []byte) []byte {
+	out = append(out, f.String()...)
+	if bytes.IndexByte(value, '\n') < 0 && utf8.Valid(value) {
+		out = append(out, '=')
+	} else {
+		out = append(out, '\n')
+		out = binary.LittleEndian.AppendUint64(out, uint64(len(value)))
+	}
+	out = append(out, value...)
+	return append(out, '\n')
+}
+
+// mayMatter reports whether a message has anything in it that could be read as an address: three dots between digits, or
+// a colon between what stands beside it in IPv6.
+func mayMatter(message []byte) bool {
+	dots := 0
+	for rest := message; ; {
+		i := bytes.IndexByte(rest, '.')
+		if i < 0 {
+			break
+		}
+		if i > 0 && i+1 < len(rest) && isDigit(rest[i-1]) && isDigit(rest[i+1]) {
+			if dots++; dots == 3 {
+				return true
+			}
+		}
+		rest = rest[i+1:]
+	}
+	for at := 0; ; {
+		i := bytes.IndexByte(message[at:], ':')
+		if i < 0 {
+			return false
+		}
+		at += i + 1
+		if at >= 2 && at < len(message) && inIPv6(message[at-2]) && inIPv6(message[at]) {
+			return true
+		}
+	}
+}
+
+func isDigit(b byte) bool { return '0' <= b && b <= '9' }
+
+func inIPv6(b byte) bool { return isDigit(b) || 'a' <= b|0x20 && b|0x20 <= 'f' || b == ':' }
