@@ -122,7 +122,7 @@ func (d *Daemon) openStore() error {
 		return err
 	}
 	for _, note := range notes {
-		d.log.Warn(note)
+		d.log.Warn("the state file was repaired", "note", note)
 	}
 	d.store, err = store.New(backend, d.config.Store.Options())
 	if err != nil {

@@ -29,8 +29,6 @@ func (d *decoder) refuse(line int, path, problem string) {
 	d.fault(line, path, problem)
 }
 
-var textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
-
 func (d *decoder) value(n *yaml.Node, path string, v reflect.Value) {
 	d.budget--
 	if d.budget < 0 {
@@ -55,7 +53,7 @@ func (d *decoder) value(n *yaml.Node, path string, v reflect.Value) {
 	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
 		return // "journal:" with nothing behind it: the defaults
 	}
-	if v.CanAddr() && v.Addr().Type().Implements(textUnmarshaler) {
+	if v.CanAddr() && isText(v.Addr().Type()) {
 		d.text(n, path, v.Addr().Interface().(encoding.TextUnmarshaler))
 		return
 	}
@@ -68,6 +66,9 @@ func (d *decoder) value(n *yaml.Node, path string, v reflect.Value) {
 		d.scalar(n, path, v)
 	}
 }
+
+// isText reports whether values of t read themselves from a text.
+func isText(t reflect.Type) bool { return t.Implements(reflect.TypeFor[encoding.TextUnmarshaler]()) }
 
 func (d *decoder) text(n *yaml.Node, path string, into encoding.TextUnmarshaler) {
 	if n.Kind != yaml.ScalarNode {
@@ -107,7 +108,7 @@ func (d *decoder) mapping(n *yaml.Node, path string, v reflect.Value) {
 func (d *decoder) sequence(n *yaml.Node, path string, v reflect.Value) {
 	items := n.Content
 	if n.Kind != yaml.SequenceNode {
-		if v.Type().Elem().Kind() == reflect.Struct && !reflect.PointerTo(v.Type().Elem()).Implements(textUnmarshaler) {
+		if v.Type().Elem().Kind() == reflect.Struct && !isText(reflect.PointerTo(v.Type().Elem())) {
 			d.refuse(n.Line, path, "a list belongs here: begin each entry with \"- \"")
 			return
 		}

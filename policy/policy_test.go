@@ -15,7 +15,7 @@ import (
 var (
 	noon     = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	attacker = netip.MustParseAddr("45.9.20.7")
-	// both destinations, with the windows of the manual
+	// Both destinations, with the windows of the manual.
 	everyone = []Destination{{"abuseipdb", Report, 24 * time.Hour}, {"mail", Alert, 24 * time.Hour}}
 )
 

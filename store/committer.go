@@ -27,7 +27,7 @@ const (
 type CommitterOptions struct {
 	// Linger is how long the first event of a group waits for others; by default 20 ms.
 	Linger time.Duration
-	// MaxGroup is how many events a group takes before Submit blocks; by default 2048.
+	// MaxGroup is how many events a group takes before Submit blocks; by default 1024.
 	MaxGroup int
 	// OnCommit, if not nil, is told of each group that is durable: its events with their Seq, and the reports that went into
 	// the outbox. It runs in the committer: it must not block, nor keep the slices or write to them.
@@ -62,7 +62,7 @@ type Committer struct {
 
 // NewCommitter makes the committer of s that judges by p; nil judges nothing. Nothing runs before Run.
 func NewCommitter(s *Store, p *policy.Policy, o CommitterOptions) *Committer {
-	o.Linger, o.MaxGroup = or(o.Linger, 20*time.Millisecond), or(o.MaxGroup, 2048)
+	o.Linger, o.MaxGroup = or(o.Linger, 20*time.Millisecond), or(o.MaxGroup, 1024)
 	c := &Committer{
 		store: s, options: o, wake: make(chan struct{}, 1), room: make(chan struct{}), outboxes: map[string]*Outbox{},
 		open: &group{cursors: map[string][]byte{}}, next: &group{cursors: map[string][]byte{}},

@@ -141,12 +141,16 @@ func (w *work) fold() error {
 	if len(r.m) > recentMax {
 		most = max(most, 2*len(w.order))
 	}
+	gone := make(map[[16]byte]bool, len(w.gone))
+	for _, key := range w.gone {
+		gone[key] = true
+	}
 	n := 0
 	for n < len(r.lap) && len(w.folded) < most {
 		key := r.lap[n]
 		n++
 		v, dirty := r.m[key]
-		if _, touched := w.touched[key]; touched || !dirty {
+		if _, touched := w.touched[key]; touched || !dirty || gone[key] {
 			continue
 		}
 		w.buf = seal(w.buf[:0], Addresses, key[:], v.record)
@@ -181,8 +185,10 @@ func (w *work) beginLap() bool {
 func (r *recent) publish(w *work) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, key := range w.folded {
-		delete(r.m, key)
+	for _, keys := range [][][16]byte{w.folded, w.gone} {
+		for _, key := range keys {
+			delete(r.m, key)
+		}
 	}
 	for _, t := range w.order {
 		r.m[t.key] = version{t.record, w.counts.commit}

@@ -181,7 +181,7 @@ func seqOf(key []byte) (uint64, bool) {
 // orderedTime is t as a number whose order is that of time, in nanoseconds since 1970; times before are 0, times after
 // 2262 the highest.
 func orderedTime(t time.Time) uint64 {
-	if t.Unix() <= 0 {
+	if t.Unix() < 0 {
 		return 0
 	}
 	if t.Year() > 2261 {

@@ -51,15 +51,20 @@ func (w *work) tightness() tightness {
 
 // tick moves retention's clock on towards the real one.
 func (w *work) tick() {
-	now := w.now.UnixMilli()
-	if w.counts.clock == 0 {
-		w.counts.clock = now
-	}
-	elapsed := w.now.Sub(w.s.ticked).Milliseconds() // by the monotonic clock, where there is one
-	if w.s.ticked.IsZero() || elapsed < 0 {
+	elapsed := w.now.Sub(w.s.ticked) // by the monotonic clock, where there is one
+	if w.s.ticked.IsZero() {
 		elapsed = 0
 	}
-	w.counts.clock = min(now, w.counts.clock+clockHaste*elapsed+1)
+	w.counts.clock = advance(w.counts.clock, w.now.UnixMilli(), elapsed)
+}
+
+// advance returns where a clock (in milliseconds, 0 if it never went) goes that follows the real one, now, when elapsed
+// has really passed.
+func advance(clock, now int64, elapsed time.Duration) int64 {
+	if clock == 0 {
+		return now
+	}
+	return min(now, clock+clockHaste*max(elapsed.Milliseconds(), 0)+1)
 }
 
 // retain takes away what is too old or too much.
@@ -193,7 +198,7 @@ type candidate struct {
 }
 
 // sweep looks at some addresses behind the hand, as a clock's hand goes round, and gives up those that are too old and,
-// as long as there are too many, those that are worth least among them. An address that is newer in memory stays.
+// as long as there are too many, those that are worth least among them.
 func (w *work) sweep(o *Options, now tightness) error {
 	over := 0
 	if o.Addresses > 0 && w.counts.addresses > uint64(o.Addresses) {
@@ -203,7 +208,11 @@ func (w *work) sweep(o *Options, now tightness) error {
 		over = max(over, sweepAtOnce)
 	}
 	over = min(over, 8*retainAtOnce)
-	found, next, damaged := w.lookAt(max(sweepAtOnce, 4*over), w.before(o.AddressAge))
+	hand, before := w.counts.hand, w.before(o.AddressAge)
+	found, next, damaged := w.lookAt(max(sweepAtOnce, 4*over), before)
+	if over > 0 {
+		found = append(found, w.lookAtRecent(hand, next, before)...)
+	}
 	for _, key := range damaged {
 		if err := w.putAside(Addresses, key, w.tx.Get(Addresses, key)); err != nil {
 			return err
@@ -234,7 +243,22 @@ func (w *work) sweep(o *Options, now tightness) error {
 	return nil
 }
 
-// lookAt returns up to n addresses behind the hand, and where the hand is then.
+// lookAtRecent returns the addresses that are newer in memory and whose keys lie from the hand up to next.
+func (w *work) lookAtRecent(hand, next [16]byte, before int64) (found []candidate) {
+	for key, v := range w.s.recent.m {
+		if bytes.Compare(key[:], hand[:]) < 0 || next != [16]byte{} && bytes.Compare(key[:], next[:]) >= 0 || w.touched[key] != nil {
+			continue
+		}
+		var a address
+		d := decoder{b: v.record}
+		a.head(&d)
+		found = append(found, candidate{key, a.worth(), a.last < before})
+	}
+	return found
+}
+
+// lookAt returns up to n addresses behind the hand that are not newer in memory, and where the hand is then: nothing for
+// the beginning.
 func (w *work) lookAt(n int, before int64) (found []candidate, next [16]byte, damaged [][]byte) {
 	seen := 0
 	w.tx.Scan(Addresses, w.counts.hand[:], nil, false, func(k, v []byte) bool {

@@ -69,7 +69,7 @@ func (s *Store) load(tx ReadTx) error {
 	if !ok {
 		s.counts = recount(tx)
 	}
-	s.damaged += uint64(s.recent.load(tx))
+	s.damaged = s.counts.records[Aside] + uint64(s.recent.load(tx))
 	if ok {
 		return nil
 	}
@@ -252,7 +252,7 @@ func (s *Store) Note(key string) []byte {
 // noteKey is the key of a note.
 func noteKey(key string) []byte { return append([]byte{'n'}, key...) }
 
-// Stats is what the store holds and did since New.
+// Stats is what the store holds, and what it did since New.
 type Stats struct {
 	Events    uint64                      // kept
 	LastSeq   uint64                      // of the newest event
@@ -261,7 +261,7 @@ type Stats struct {
 	Usage     Usage
 	Commits   uint64            // groups made durable
 	Evicted   map[string]uint64 // by what: "events", "addresses", "items", "scores", "streams"
-	Damaged   uint64            // records that failed their checksum
+	Damaged   uint64            // records that failed their checksum, those that lie aside from earlier included
 }
 
 // Stats returns the figures. It is cheap: nothing is read.

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -151,7 +150,8 @@ func (p *process) ready() *process {
 // get fetches a path of its page.
 func (p *process) get(path string) (int, string) {
 	p.t.Helper()
-	res, err := http.Get("http://" + p.addr["web"] + path)
+	client := http.Client{Timeout: 10 * time.Second}
+	res, err := client.Get("http://" + p.addr["web"] + path)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -204,14 +204,4 @@ func write(t *testing.T, dir, name, text string) string {
 		t.Fatal(err)
 	}
 	return path
-}
-
-// decode reads JSON.
-func decode[T any](t *testing.T, text string) T {
-	t.Helper()
-	var v T
-	if err := json.Unmarshal([]byte(text), &v); err != nil {
-		t.Fatalf("%v in %s", err, text)
-	}
-	return v
 }

@@ -268,7 +268,7 @@ func (r *Receiver) fill(record *receiver.Record, p *parser, e *entry) {
 		record.Time = microseconds(get(EntryTime))
 	}
 	record.Trust = event.TrustCount
-	if trusted(p, e) {
+	if trusted(p, e) || r.config.Directory != "" && believed(p, e) {
 		record.Trust = event.TrustReport
 	}
 }

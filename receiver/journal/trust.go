@@ -50,6 +50,21 @@ func trusted(p *parser, e *entry) bool {
 	return ownService && consistentComm(name, p.value(e, Comm)) // the process was gone before journald looked
 }
 
+// believed is for a configured directory, whose files need not be this machine's journald's work: what collected them may
+// have left fields out, and who forges entries there can write the files. So root's process of the identifier's name is
+// taken at its word, as long as the fields that are there do not speak against it.
+func believed(p *parser, e *entry) bool {
+	switch string(p.value(e, Transport)) {
+	case "", "syslog", "journal":
+	default:
+		return false
+	}
+	name, unit, exe := p.value(e, Identifier), p.value(e, SystemdUnit), p.value(e, Exe)
+	return string(p.value(e, UID)) == "0" && consistentComm(name, p.value(e, Comm)) &&
+		(len(unit) == 0 || len(serviceOf(unit)) > 0) &&
+		(len(exe) == 0 || consistent(name, exe[bytes.LastIndexByte(exe, '/')+1:]))
+}
+
 // serviceOf returns "postfix" for postfix@-.service, and nil for what is no service of the system.
 func serviceOf(unit []byte) []byte {
 	service, found := bytes.CutSuffix(unit, []byte(".service"))

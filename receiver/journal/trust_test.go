@@ -68,3 +68,27 @@ func TestTrusted(t *testing.T) {
 		}
 	}
 }
+
+// Collected journals may lack fields; what is there must fit.
+func TestBelieved(t *testing.T) {
+	for _, c := range []struct {
+		want  bool
+		entry string
+	}{
+		{true, "_UID=0 SYSLOG_IDENTIFIER=sshd _COMM=sshd"},
+		{true, "_TRANSPORT=syslog _UID=0 SYSLOG_IDENTIFIER=sshd _COMM=sshd-session _SYSTEMD_UNIT=ssh.service"},
+		{true, "_UID=0 SYSLOG_IDENTIFIER=sshd _COMM=sshd _EXE=/usr/sbin/sshd"},
+		{false, "SYSLOG_IDENTIFIER=sshd _COMM=sshd"},
+		{false, "_UID=1000 SYSLOG_IDENTIFIER=sshd _COMM=sshd"},
+		{false, "_UID=0 SYSLOG_IDENTIFIER=sshd"},
+		{false, "_UID=0 SYSLOG_IDENTIFIER=sshd _COMM=logger"},
+		{false, "_UID=0 SYSLOG_IDENTIFIER=sshd _COMM=sshd _EXE=/usr/bin/sudo"},
+		{false, "_UID=0 SYSLOG_IDENTIFIER=sshd _COMM=sshd _SYSTEMD_UNIT=session-3.scope"},
+		{false, "_TRANSPORT=stdout _UID=0 SYSLOG_IDENTIFIER=sshd _COMM=sshd"},
+		{false, "_TRANSPORT=audit _UID=0 SYSLOG_IDENTIFIER=sshd _COMM=sshd"},
+	} {
+		if p, e := entryOf(t, c.entry); believed(p, e) != c.want {
+			t.Errorf("%s: believed is %v", c.entry, !c.want)
+		}
+	}
+}
