@@ -159,6 +159,17 @@ func (r *request) start() bool {
 	return !r.skip && (r.state.Load() == started || r.state.CompareAndSwap(waiting, started))
 }
 
+// putBack lets a request wait again: the transaction that it ran in found no space.
+func (r *request) putBack() {
+	if !r.state.CompareAndSwap(started, waiting) {
+		return
+	}
+	select {
+	case r.back <- struct{}{}:
+	default:
+	}
+}
+
 // Do runs fn in the next transaction and returns when it is durable, with the error of fn if there is one. fn may run
 // several times, of which the last one counts. What it wrote before it failed is not applied. When ctx ends before fn
 // ran, it will not run. Before Run, and after it has returned, Do makes a transaction of its own.
@@ -315,21 +326,19 @@ func (c *Committer) commit(ctx context.Context, last bool) error {
 		if err == nil {
 			break
 		}
-		if !errors.Is(err, ErrFull) || ctx.Err() != nil {
+		if !errors.Is(err, ErrFull) {
 			return c.fail(g, err)
 		}
 		c.full.Store(true)
-		for _, r := range g.do {
-			if r.state.CompareAndSwap(started, waiting) {
-				select {
-				case r.back <- struct{}{}:
-				default:
-				}
-			}
-		}
 		c.beat.Add(1)
 		if c.shrink() {
 			continue
+		}
+		if ctx.Err() != nil {
+			return c.fail(g, err)
+		}
+		for _, r := range g.do {
+			r.putBack()
 		}
 		select {
 		case <-time.After(retryAfter):

@@ -46,12 +46,6 @@ func (r *recent) get(key [16]byte) (version, bool) {
 	return v, ok
 }
 
-func (r *recent) size() int {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	return len(r.m)
-}
-
 // load reads the table Recent. It returns how many of its records were damaged; what they held is as old as it is in
 // Addresses.
 func (r *recent) load(tx ReadTx) (damaged int) {

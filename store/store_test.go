@@ -162,9 +162,9 @@ func TestAge(t *testing.T) {
 		s, _ := open(t, mem.New(0), o)
 		for range 20 {
 			commit(t, s, from("45.1.1.1", 5, time.Now())...)
-			time.Sleep(time.Minute)
+			<-time.After(time.Minute)
 		}
-		time.Sleep(40 * 24 * time.Hour) // by the monotonic clock as well
+		<-time.After(40 * 24 * time.Hour) // by the monotonic clock as well
 		commit(t, s, from("45.1.1.2", 1, time.Now())...)
 		if n := s.Stats().Events; n != 1 {
 			t.Errorf("%d events, want only that of today", n)
@@ -260,12 +260,12 @@ func TestLinger(t *testing.T) {
 		if err := c.Submit(ctx, nil, "log", []byte("1")); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(900 * time.Millisecond)
+		<-time.After(900 * time.Millisecond)
 		synctest.Wait()
 		if s.Position("log") != nil {
 			t.Error("a cursor alone cost a transaction at once")
 		}
-		time.Sleep(101 * time.Millisecond)
+		<-time.After(101 * time.Millisecond)
 		synctest.Wait()
 		if s.Position("log") == nil {
 			t.Error("a cursor alone is not durable after a second")
@@ -273,13 +273,13 @@ func TestLinger(t *testing.T) {
 		if err := c.Submit(ctx, from("45.1.1.1", 1, time.Now()), "log", []byte("2")); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(21 * time.Millisecond)
+		<-time.After(21 * time.Millisecond)
 		synctest.Wait()
 		if string(s.Position("log")) != "2" || s.Stats().Events != 1 {
 			t.Error("an event is not durable after 21 ms")
 		}
 		beat := c.Beat()
-		time.Sleep(5 * time.Second)
+		<-time.After(5 * time.Second)
 		if c.Beat() == beat {
 			t.Error("an idle committer looks dead")
 		}

@@ -32,24 +32,34 @@ func newEntries(j *sdjournal.Journal) (*entries, error) {
 	return &entries{j}, j.SetDataThreshold(2 * journal.MaxMessage)
 }
 
+// content is what could be read of an entry.
+type content uint8
+
+const (
+	whole  content = iota
+	partly         // it lacks a field that most entries have
+	silent         // it has no message
+)
+
 // next goes to the next entry and appends it to out, in export format without the empty line at its end. It reports
-// whether there was one, and whether that has a message.
-func (e *entries) next(out []byte) (_ []byte, found, message bool, err error) {
+// whether there was one.
+func (e *entries) next(out []byte) (_ []byte, found bool, has content, err error) {
 	n, err := e.journal.Next()
 	if err != nil || n == 0 {
-		return out, false, false, err
+		return out, false, silent, err
 	}
-	out, message, err = e.current(out)
-	return out, err == nil, message, err
+	out, has, err = e.current(out)
+	return out, err == nil, has, err
 }
 
 // current appends the entry on which the journal stands. What may lead to a report has something in it that could be an
-// address; of what has not, only message, identifier and time are written. A field that cannot be read counts as one that
-// the entry does not have, and what has not all that it takes to be trusted is not.
-func (e *entries) current(out []byte) (_ []byte, message bool, err error) {
+// address; of what has not, no rule can say anything but that it knows the program, so only message, identifier and time
+// are written. A field that cannot be read counts as one that the entry does not have, and what has not all that it takes
+// to be trusted is not.
+func (e *entries) current(out []byte) (_ []byte, has content, err error) {
 	usec, err := e.journal.GetRealtimeUsec()
 	if err != nil {
-		return out, false, errBroken
+		return out, silent, errBroken
 	}
 	out = fmt.Appendf(out, "%s=", journal.EntryTime)
 	out = append(strconv.AppendUint(out, usec, 10), '\n')
@@ -58,45 +68,55 @@ func (e *entries) current(out []byte) (_ []byte, message bool, err error) {
 		out = appendField(out, journal.Message, text[:min(len(text), journal.MaxMessage+1)]) // one more tells that it was cut
 	}
 	name := e.get(journal.Identifier)
+	named := name != nil
 	if len(name) > 0 {
 		out = appendField(out, journal.Identifier, name[:min(len(name), maxIdentifier)])
 	} else {
 		name, out = e.copy(out, journal.Comm)
 	}
+	known := true
 	switch {
-	case bytes.HasPrefix(name, []byte("tattled")): // perhaps our own; nobody else has anything to say under that name
+	case mayMatter(text):
+		out, known = e.origin(out)
+	case bytes.HasPrefix(name, []byte(journal.OwnName)): // perhaps our own
 		_, out = e.copy(out, journal.SystemdUnit)
 		_, out = e.copy(out, journal.PID)
-	case mayMatter(text):
-		out = e.origin(out)
+		_, out = e.copy(out, journal.Comm)
 	case string(name) == "systemd-journald": // perhaps it tells of entries that it lost
 		_, out = e.copy(out, journal.Transport)
 	}
-	return out, text != nil, nil
+	switch {
+	case text == nil:
+		return out, silent, nil
+	case !named || !known:
+		return out, partly, nil
+	}
+	return out, whole, nil
 }
 
-// origin appends where an entry is from: as much as it takes to judge it.
-func (e *entries) origin(out []byte) []byte {
+// origin appends where an entry is from: as much as it takes to judge it, and to know our own. It reports whether all that
+// it takes to trust an entry is there.
+func (e *entries) origin(out []byte) (_ []byte, known bool) {
 	transport, out := e.copy(out, journal.Transport)
 	_, out = e.copy(out, journal.Hostname)
 	if string(transport) == "kernel" {
-		return out
+		return out, true
 	}
-	_, out = e.copy(out, journal.SystemdUnit)
+	unit, out := e.copy(out, journal.SystemdUnit)
+	comm, out := e.copy(out, journal.Comm)
 	pid, out := e.copy(out, journal.SyslogPID)
-	if _, err := strconv.ParseUint(string(pid), 10, 32); err != nil {
+	if _, err := strconv.ParseUint(string(pid), 10, 32); err != nil || bytes.HasPrefix(comm, []byte(journal.OwnName)) {
 		_, out = e.copy(out, journal.PID)
 	}
 	_, out = e.copy(out, journal.SourceTime)
 	uid, out := e.copy(out, journal.UID)
-	if string(uid) != "0" {
-		return out
+	known = transport != nil && unit != nil && uid != nil
+	if string(uid) == "0" {
+		var exe []byte
+		exe, out = e.copy(out, journal.Exe)
+		known = known && exe != nil
 	}
-	exe, out := e.copy(out, journal.Exe)
-	if exe == nil {
-		_, out = e.copy(out, journal.Comm)
-	}
-	return out
+	return out, known
 }
 
 // copy appends a field, if the entry has it, and returns its value.
@@ -132,34 +152,47 @@ func appendField(out []byte, f journal.Field, value []byte) []byte {
 	return append(out, '\n')
 }
 
-// mayMatter reports whether a message has anything in it that could be read as an address: three dots between digits, or
-// a colon between what stands beside it in IPv6.
+// mayMatter reports whether an address may be somewhere in a message, in any form that netip.ParseAddr reads: IPv4 has three
+// dots between digits, IPv6 has two colons with at most four hexadecimal digits between them.
 func mayMatter(message []byte) bool {
-	dots := 0
-	for rest := message; ; {
-		i := bytes.IndexByte(rest, '.')
-		if i < 0 {
-			break
-		}
-		if i > 0 && i+1 < len(rest) && isDigit(rest[i-1]) && isDigit(rest[i+1]) {
-			if dots++; dots == 3 {
-				return true
-			}
-		}
-		rest = rest[i+1:]
-	}
-	for at := 0; ; {
-		i := bytes.IndexByte(message[at:], ':')
+	return manyDots(message) || closeColons(message)
+}
+
+func manyDots(message []byte) bool {
+	for dots, at := 0, 0; ; {
+		i := bytes.IndexByte(message[at:], '.')
 		if i < 0 {
 			return false
 		}
 		at += i + 1
-		if at >= 2 && at < len(message) && inIPv6(message[at-2]) && inIPv6(message[at]) {
+		if at >= 2 && at < len(message) && isDigit(message[at-2]) && isDigit(message[at]) {
+			if dots++; dots == 3 {
+				return true
+			}
+		}
+	}
+}
+
+func closeColons(message []byte) bool {
+	const most = 4 // digits of a group
+	at := bytes.IndexByte(message, ':') + 1
+	if at == 0 {
+		return false
+	}
+	for {
+		i := bytes.IndexByte(message[at:], ':')
+		if i < 0 {
+			return false
+		}
+		if i <= most && !bytes.ContainsFunc(message[at:at+i], func(r rune) bool { return !isHex(r) }) {
 			return true
 		}
+		at += i + 1
 	}
 }
 
 func isDigit(b byte) bool { return '0' <= b && b <= '9' }
 
-func inIPv6(b byte) bool { return isDigit(b) || 'a' <= b|0x20 && b|0x20 <= 'f' || b == ':' }
+func isHex(r rune) bool {
+	return '0' <= r && r <= '9' || 'a' <= r && r <= 'f' || 'A' <= r && r <= 'F'
+}

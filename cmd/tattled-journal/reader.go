@@ -22,6 +22,9 @@ const (
 	processEvery = 1024        // entries, after which libsystemd is told to let go of deleted files
 	wait         = time.Second // for new entries, before it is looked whether the parent is still there
 	patience     = 10          // errors in a row, before it is left to the parent to start anew
+
+	linking     = 20 * time.Millisecond // between two looks at an entry that journald may be about to finish
+	mostLinking = 10 * linking          // after which such an entry counts as finished
 )
 
 // reader reads one journal and writes it. All of it runs in one goroutine on one thread.
@@ -32,16 +35,22 @@ type reader struct {
 	out     *os.File
 
 	batch     []byte
-	inBatch   int    // entries
-	unchecked int    // entries since libsystemd looked at its files
-	pending   bool   // the journal stands on an entry that is yet to be written
-	last      string // the position of the last entry that was written, or behind which reading began
-	placed    bool   // last was written
-	unsure    bool   // files came or went: entries behind last may have been lost
+	inBatch   int       // entries
+	unchecked int       // entries since libsystemd looked at its files
+	pending   bool      // the journal stands on an entry that is yet to be written
+	last      string    // the position of the last entry that was written, or behind which reading began
+	placed    bool      // last was written
+	unsure    bool      // files came or went: entries behind last may have been lost
+	held      time.Time // since when the newest entry is left for later, as it may not be whole yet; zero: it is not
+	doubted   time.Time // when it was last doubted that an entry of another file proves one to be whole
 }
 
 // errNoLibrary is the error of a system without libsystemd.
 var errNoLibrary = errors.New("libsystemd is not there: install libsystemd0")
+
+// errPlace is wrapped by an error after which the journal stands on nobody knows which entry, so that no position may be
+// written any more.
+var errPlace = errors.New("find the way back to an entry")
 
 // open opens the journal and goes to where reading begins.
 func open(o *options, out *os.File) (*reader, error) {
@@ -123,6 +132,8 @@ func (r *reader) run() error {
 		case errors.Is(err, errBroken):
 			r.markGap()
 			continue
+		case errors.Is(err, errPlace):
+			return err
 		case err != nil:
 			if faults++; faults > patience {
 				return err
@@ -151,6 +162,8 @@ func (r *reader) run() error {
 func (r *reader) look(more bool) {
 	var timeout time.Duration
 	switch {
+	case !r.held.IsZero() && time.Since(r.held) < mostLinking:
+		timeout = linking
 	case !more:
 		timeout = wait
 	case r.unchecked < processEvery:
@@ -162,27 +175,107 @@ func (r *reader) look(more bool) {
 	}
 }
 
-// one appends the next entry to the batch, if there is one.
+// one appends the next entry to the batch, if there is one that is whole or will never be.
 func (r *reader) one() (found bool, err error) {
-	start, message := len(r.batch), false
+	start, has := len(r.batch), whole
 	if r.pending {
 		found, r.pending = true, false
-		r.batch, message, err = r.entries.current(r.batch)
+		r.batch, has, err = r.entries.current(r.batch)
 	} else {
-		r.batch, found, message, err = r.entries.next(r.batch)
+		r.batch, found, has, err = r.entries.next(r.batch)
 	}
 	if err != nil || !found {
 		return false, err
 	}
-	if !message { // it may be in the middle of being written (systemd issue 40263)
-		if r.batch, _, err = r.entries.current(r.batch[:start]); err != nil {
+	if has != whole {
+		if found, err = r.again(start); err != nil || !found {
 			return false, err
 		}
 	}
+	r.held = time.Time{}
 	r.batch = append(r.batch, '\n')
 	r.inBatch++
 	r.unchecked++
 	return true, nil
+}
+
+// again reads the entry that begins at start once more, because it lacks a field that most have. While journald links a
+// new entry, libsystemd takes the field that is being linked for damaged and leaves it out (systemd issue 40263). Only
+// the newest entry can be in that state: when another follows, it is what it is. Until then an entry without a message is
+// not there yet, however long that takes, as it has nothing to say; one that lacks something else is so for a while.
+func (r *reader) again(start int) (found bool, err error) {
+	finished, err := r.finished()
+	if err != nil {
+		return false, fmt.Errorf("%w: %w", errPlace, err)
+	}
+	var has content
+	if r.batch, has, err = r.entries.current(r.batch[:start]); err != nil {
+		return false, err
+	}
+	if r.held.IsZero() {
+		r.held = time.Now()
+	}
+	if finished || has == whole || has == partly && (r.options.noFollow || time.Since(r.held) >= mostLinking) {
+		return true, nil
+	}
+	r.batch = r.batch[:start]
+	n, err := r.journal.Previous() // so that the position is that of the entry before, and the next is this one
+	if err == nil && n == 0 {
+		err = r.journal.SeekHead()
+	}
+	if err != nil {
+		return false, fmt.Errorf("%w: %w", errPlace, err)
+	}
+	return false, nil
+}
+
+// finished reports whether the entry on which the journal stands cannot change any more, because another comes after it.
+// The journal stays there.
+//
+// What one journald writes it writes in this order. But in a directory there may be files of several writers, and where
+// another's entry comes next, this one may still be the newest of its file. It is given a moment, but not more than once
+// in a while: else one writer could hold up what the others write.
+func (r *reader) finished() (bool, error) {
+	here, err := r.journal.GetCursor()
+	if err != nil {
+		return false, err
+	}
+	n, err := r.journal.Next()
+	if err != nil || n == 0 {
+		return false, err
+	}
+	there, err := r.journal.GetCursor()
+	if err != nil {
+		return false, err
+	}
+	if err := r.back(here); err != nil {
+		return false, err
+	}
+	if r.options.directory == "" || r.options.noFollow || part(here, "s") == part(there, "s") {
+		return true, nil
+	}
+	now := time.Now()
+	if now.Sub(r.doubted) >= wait {
+		r.doubted = now
+	}
+	return now.Sub(r.doubted) >= linking, nil
+}
+
+// back goes back by one entry, to that with this cursor.
+func (r *reader) back(cursor string) error {
+	if _, err := r.journal.Previous(); err != nil {
+		return err
+	}
+	if r.journal.TestCursor(cursor) == nil {
+		return nil
+	}
+	if err := r.journal.SeekCursor(cursor); err != nil { // an entry has come in between
+		return err
+	}
+	if _, err := r.journal.Next(); err != nil {
+		return err
+	}
+	return r.journal.TestCursor(cursor)
 }
 
 // markGap notes that entries are lost before the next one. They may be of no interest; but they may not.

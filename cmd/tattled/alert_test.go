@@ -71,6 +71,9 @@ func places(t *testing.T, countries map[string]string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	names := map[string]string{
+		"BE": "Belgium", "NL": "The Netherlands", "KP": "North Korea", "US": "United States", "CN": "China", "BR": "Brazil", "VN": "Vietnam",
+	}
 	for network, code := range countries {
 		_, ipnet, err := net.ParseCIDR(netip.MustParsePrefix(network).String())
 		if err != nil {
@@ -78,7 +81,7 @@ func places(t *testing.T, countries map[string]string) string {
 		}
 		if err := w.Insert(ipnet, mmdbtype.Map{"country": mmdbtype.Map{
 			"iso_code": mmdbtype.String(code),
-			"names":    mmdbtype.Map{"en": mmdbtype.String("Land of " + code)},
+			"names":    mmdbtype.Map{"en": mmdbtype.String(names[code])},
 		}}); err != nil {
 			t.Fatal(err)
 		}
@@ -154,7 +157,7 @@ web: {listen: "127.0.0.1:0"}
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{odd, "Land of KP", "3306", "edge", "SRC=" + odd, "Auto-Submitted: auto-generated"} {
+	for _, want := range []string{odd, "North Korea", "3306", "edge", "SRC=" + odd, "Auto-Submitted: auto-generated"} {
 		if !strings.Contains(head+string(text), want) {
 			t.Errorf("the mail lacks %q:\n%s\n\n%s", want, head, text)
 		}

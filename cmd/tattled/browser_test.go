@@ -19,25 +19,45 @@ sources: {syslog: [{listen: "udp://127.0.0.1:0", reporter: web1}]}
 geoip: {city: %s}
 store: {path: %s/state.db}
 web: {listen: "127.0.0.1:0"}
-`, places(t, map[string]string{"45.148.10.0/24": "BE", "45.148.11.0/24": "NL", "45.148.12.0/22": "US"}), t.TempDir()))).ready()
+`, places(t, map[string]string{
+		"45.148.10.0/24": "CN", "45.148.11.0/24": "VN", "45.148.12.0/24": "BR", "45.148.13.0/24": "US", "45.148.14.0/24": "NL",
+	}), t.TempDir()))).ready()
 	conn, err := net.Dial("udp", p.addr["udp"])
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	send := func(pid int, message string) {
+	write := func(format string, args ...any) {
 		t.Helper()
-		if _, err := fmt.Fprintf(conn, "<38>%s web1 sshd[%d]: %s", time.Now().Format(time.Stamp), pid, message); err != nil {
+		if _, err := fmt.Fprintf(conn, format, args...); err != nil {
 			t.Fatal(err)
 		}
 	}
+	send := func(pid int, message string) {
+		t.Helper()
+		write("<38>%s web1 sshd[%d]: %s", time.Now().Format(time.Stamp), pid, message)
+	}
+	users := []string{"root", "admin", "oracle", "ubuntu", "git", "postgres", "test", "pi"}
 	for i := range 300 {
-		send(1000+i, sshLine(attacker(i*i%900), i))
+		at := time.Now().Add(time.Duration(i-300) * 11 * time.Second).Format(time.Stamp)
+		addr := attacker(i * i * i % 1250)
+		switch {
+		case i%7 == 3:
+			write("<4>%s fw1 kernel: [UFW BLOCK] IN=eth0 OUT= MAC= SRC=%s DST=192.0.2.10 LEN=40 TOS=0x00 PREC=0x00 TTL=244 ID=1 PROTO=TCP SPT=40022 DPT=%d WINDOW=1024 RES=0x00 SYN URGP=0 ",
+				at, addr, []int{22, 23, 3389, 5060, 6379}[i%5])
+		case i%11 == 5:
+			write("<38>%s web1 sshd[%d]: Connection closed by %s port %d [preauth]", at, 1000+i, addr, 30000+i)
+		default:
+			write("<38>%s web1 sshd[%d]: Failed password for invalid user %s from %s port %d ssh2", at, 1000+i, users[i%len(users)], addr, 30000+i)
+		}
 	}
 	eventually(t, 20*time.Second, "the events to be stored", func() bool { return p.metric("tattled_store_events") == 300 })
 
 	page := newChromium(t, 1280, 1000)
 	page.open("http://"+p.addr["web"]+"/", `document.documentElement.dataset.live === "open"`)
+	if *screenshot != "" {
+		page.screenshot(*screenshot)
+	}
 	for i, hostile := range []string{
 		"<script>alert(1)</script>", `"><img src=x onerror=alert(1)>`, "javascript:alert(1)", "\u202egnp.exe", "{{7*7}}", "<svg/onload=alert(1)>",
 	} {
@@ -62,9 +82,6 @@ web: {listen: "127.0.0.1:0"}
 	}
 	if page.eval(`document.querySelectorAll("#events script, #events img, #events svg").length`) != "0" {
 		t.Error("a user name became markup")
-	}
-	if *screenshot != "" {
-		page.screenshot(*screenshot)
 	}
 	p.stop()
 }

@@ -34,6 +34,9 @@ const (
 	GapField = "__TATTLED_GAP"
 )
 
+// OwnName is what the names of our own programs begin with.
+const OwnName = "tattled"
+
 // MaxMessage is how much of a message is read, in bytes.
 const MaxMessage = 32 << 10
 

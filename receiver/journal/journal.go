@@ -228,13 +228,15 @@ func (r *Receiver) take(ctx context.Context, p *parser) error {
 	return nil
 }
 
-// isOwn reports whether tattled wrote an entry itself. By its trusted fields: who could pass for us could hide.
+// isOwn reports whether tattled wrote an entry itself: its unit, or this process or its child. By the trusted fields, as who
+// could pass for us could hide; and a process's number alone says nothing, as it was another's before.
 func (r *Receiver) isOwn(p *parser, e *entry) bool {
 	if string(p.value(e, SystemdUnit)) == ownUnit {
 		return true
 	}
 	pid := p.value(e, PID)
-	return len(pid) > 0 && (bytes.Equal(pid, r.pid) || bytes.Equal(pid, r.childPID))
+	return len(pid) > 0 && (bytes.Equal(pid, r.pid) || bytes.Equal(pid, r.childPID)) &&
+		bytes.HasPrefix(p.value(e, Comm), []byte(OwnName))
 }
 
 // lost reports whether journald says in an entry that it lost others: "Suppressed 12 messages from ssh.service", by its

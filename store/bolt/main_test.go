@@ -26,7 +26,7 @@ const childFile = "TATTLED_TEST_CRASH_FILE"
 func TestMain(m *testing.M) {
 	if path := os.Getenv(childFile); path != "" {
 		if err := writeForEver(path); err != nil {
-			fmt.Println("error", err)
+			say("error", err)
 			os.Exit(1)
 		}
 	}
@@ -49,9 +49,12 @@ func writeForEver(path string) error {
 	go func() { failed <- c.Run(context.Background()) }()
 	go func() { failed <- deliver(c.Outbox("abuseipdb")) }()
 	go func() { failed <- submit(c, s.Position("log")) }()
-	fmt.Println("ready")
+	say("ready")
 	return <-failed
 }
+
+// say tells the parent. It is one write, so that a kill cuts it off only where the pipe does.
+func say(words ...any) { fmt.Fprintln(os.Stdout, words...) }
 
 func submit(c *store.Committer, cursor receiver.Cursor) error {
 	n, _ := strconv.Atoi(string(cursor))
@@ -78,11 +81,11 @@ func deliver(o *store.Outbox) error {
 			<-o.Changed()
 			continue
 		}
-		fmt.Println("claimed", item.ID)
+		say("claimed", item.ID)
 		if err := o.Settle(ctx, item.ID, store.Settlement{State: store.Delivered}); err != nil {
 			return err
 		}
-		fmt.Println("settled", item.ID)
+		say("settled", item.ID)
 	}
 }
 

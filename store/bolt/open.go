@@ -273,11 +273,12 @@ func takeLock(path string) (*os.File, error) {
 	if err != nil {
 		return nil, explain("open", path, err)
 	}
-	for deadline := time.Now().Add(lockWait); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(lockWait); ; {
 		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if err == nil || !errors.Is(err, syscall.EWOULDBLOCK) || time.Now().After(deadline) {
 			break
 		}
+		<-time.After(50 * time.Millisecond) // as bbolt does: flock has no time limit
 	}
 	if err != nil {
 		defer f.Close()

@@ -24,9 +24,9 @@ func TestNoSpace(t *testing.T) {
 		{write(syscall.EIO), false},
 		{syscall.ENOSPC, false}, // fdatasync
 		{syscall.EIO, false},
-		{fmt.Errorf("file resize error: %s", &fs.PathError{Op: "truncate", Path: "state.db", Err: syscall.EFBIG}), true},
-		{fmt.Errorf("file resize error: %s", syscall.EIO), false},
-		{fmt.Errorf("file sync error: %s", syscall.ENOSPC), false},
+		{errors.New("file resize error: truncate state.db: " + syscall.EFBIG.Error()), true}, // bbolt does not wrap it
+		{errors.New("file resize error: truncate state.db: " + syscall.EIO.Error()), false},
+		{errors.New("file sync error: " + syscall.ENOSPC.Error()), false},
 		{errors.New("no space left on device"), false},
 	} {
 		if got := noSpace(c.err); got != c.want {

@@ -18,7 +18,8 @@ import (
 	"tattled/store"
 )
 
-var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+// noon is when the log begins.
+func noon() time.Time { return time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC) }
 
 // Options keep everything that a test writes.
 func Options() store.Options {
@@ -39,7 +40,7 @@ func Policy() *policy.Policy {
 
 // Event is the n-th event of a log: it says its number, and each address has several.
 func Event(n int) event.Event {
-	at := noon.Add(time.Duration(n) * time.Second)
+	at := noon().Add(time.Duration(n) * time.Second)
 	return event.Event{
 		Time: at, Received: at, Kind: event.AuthFailure, Service: "sshd", Rule: "failed-password", Categories: []int{18, 22},
 		Addr: netip.AddrFrom4([4]byte{45, 9, byte(n / 20), byte(n % 4)}), Proto: event.TCP, Handshake: true,
@@ -238,7 +239,7 @@ func (s Suite) failingRequest(t *testing.T) {
 	b, _ := s.Open(t)
 	r := start(t, b, Options(), store.CommitterOptions{})
 	defer r.s.Close()
-	defer r.stop()
+	defer func() { _ = r.stop() }() // the test says what went wrong
 	var all sync.WaitGroup
 	for i := range 50 {
 		all.Go(func() {
@@ -258,7 +259,9 @@ func (s Suite) failingRequest(t *testing.T) {
 	}
 	r.feed(t, 100)
 	all.Wait()
-	r.stop()
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
 	for i := range 50 {
 		if there := r.s.Note(fmt.Sprint("note", i)) != nil; there == (i%3 == 0) {
 			t.Errorf("note %d is there: %v", i, there)
@@ -267,7 +270,7 @@ func (s Suite) failingRequest(t *testing.T) {
 	if n := r.s.Stats().Events; n != 100 {
 		t.Errorf("%d events, want 100: a request that failed took events with it, or counted them twice", n)
 	}
-	at := noon.Add(time.Hour)
+	at := noon().Add(time.Hour)
 	if err := r.PutScore(t.Context(), Event(1).Addr, 77, at); err != nil {
 		t.Fatal(err)
 	}
@@ -309,7 +312,7 @@ func (s Suite) retention(t *testing.T) {
 	defer r.s.Close()
 	r.feed(t, 3000)
 	for i := range 100 {
-		if err := r.PutScore(t.Context(), netip.AddrFrom4([4]byte{45, 1, 1, byte(i)}), i, noon); err != nil {
+		if err := r.PutScore(t.Context(), netip.AddrFrom4([4]byte{45, 1, 1, byte(i)}), i, noon()); err != nil {
 			t.Fatal(err)
 		}
 		if err := r.Submit(t.Context(), nil, fmt.Sprint("stream", i), receiver.Cursor("x")); err != nil {
@@ -318,7 +321,7 @@ func (s Suite) retention(t *testing.T) {
 	}
 	out := r.Outbox("abuseipdb")
 	for {
-		item, ok, _, err := out.Claim(t.Context(), noon.Add(time.Hour))
+		item, ok, _, err := out.Claim(t.Context(), noon().Add(time.Hour))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -111,7 +111,7 @@ func noSpace(t *testing.T, b store.Backend, want *store.Store) {
 	began := time.Now()
 	fed := make(chan struct{})
 	go func() { r.feed(t, faultEvents); close(fed) }()
-	time.Sleep(10 * time.Millisecond)
+	<-time.After(10 * time.Millisecond)
 	if !r.Full() {
 		t.Error("nobody is told that there is no space")
 	}
@@ -125,7 +125,7 @@ func noSpace(t *testing.T, b store.Backend, want *store.Store) {
 	}
 	beat := r.Beat()
 	for r.Full() {
-		time.Sleep(100 * time.Millisecond)
+		<-time.After(100 * time.Millisecond)
 	}
 	if r.Beat() == beat || time.Since(began) > 3*time.Second {
 		t.Errorf("it took %s to go on, and the beat went from %d to %d", time.Since(began), beat, r.Beat())

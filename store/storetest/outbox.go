@@ -12,7 +12,7 @@ import (
 )
 
 func report(n int) *event.Report {
-	return &event.Report{ID: fmt.Sprintf("id-%04d", n), Destination: "abuseipdb", Policy: "p", Judged: noon, Addr: Event(n).Addr, Count: n + 1, First: noon, Last: noon}
+	return &event.Report{ID: fmt.Sprintf("id-%04d", n), Destination: "abuseipdb", Policy: "p", Judged: noon(), Addr: Event(n).Addr, Count: n + 1, First: noon(), Last: noon()}
 }
 
 func (r *running) add(t *testing.T, n int, at time.Time) bool {
@@ -39,12 +39,12 @@ func (s Suite) life(t *testing.T) {
 	b, _ := s.Open(t)
 	r := start(t, b, Options(), store.CommitterOptions{Linger: time.Microsecond})
 	defer r.s.Close()
-	defer r.stop()
+	defer func() { _ = r.stop() }() // the test says what went wrong
 	out := r.Outbox("abuseipdb")
-	if _, ok, next, err := out.Claim(t.Context(), noon); ok || !next.IsZero() || err != nil {
+	if _, ok, next, err := out.Claim(t.Context(), noon()); ok || !next.IsZero() || err != nil {
 		t.Fatalf("an empty outbox: %v, %s, %v", ok, next, err)
 	}
-	if !r.add(t, 2, noon.Add(2*time.Minute)) || !r.add(t, 1, noon.Add(time.Minute)) || r.add(t, 1, noon) {
+	if !r.add(t, 2, noon().Add(2*time.Minute)) || !r.add(t, 1, noon().Add(time.Minute)) || r.add(t, 1, noon()) {
 		t.Fatal("two items with one ID, or none")
 	}
 	select {
@@ -52,10 +52,10 @@ func (s Suite) life(t *testing.T) {
 	case <-time.After(10 * time.Second):
 		t.Fatal("no hint that something was added")
 	}
-	if _, ok, next, err := out.Claim(t.Context(), noon); ok || !next.Equal(noon.Add(time.Minute)) || err != nil {
+	if _, ok, next, err := out.Claim(t.Context(), noon()); ok || !next.Equal(noon().Add(time.Minute)) || err != nil {
 		t.Fatalf("before anything is due: %v, %s, %v", ok, next, err)
 	}
-	at := noon.Add(time.Hour)
+	at := noon().Add(time.Hour)
 	item, ok, _, err := out.Claim(t.Context(), at)
 	if err != nil || !ok || item.ID != "id-0001" || item.State != store.Claimed || item.Attempts != 1 || !item.Claimed.Equal(at) || item.Report.Count != 2 {
 		t.Fatalf("claimed %+v, %v, %v", item, ok, err)
@@ -87,7 +87,7 @@ func (s Suite) life(t *testing.T) {
 	if err != nil || len(items) != 2 || items[1].State != store.Delivered || items[1].Detail != "score 80" || items[0].Detail != "500" {
 		t.Fatalf("items %+v, %v", items, err)
 	}
-	if r.add(t, 2, noon) {
+	if r.add(t, 2, noon()) {
 		t.Error("a report that was delivered was added again")
 	}
 	if got := r.s.Stats().Items["abuseipdb"]; got[store.Pending] != 1 || got[store.Delivered] != 1 || len(got) != 2 {
@@ -100,10 +100,10 @@ func (s Suite) exclusive(t *testing.T) {
 	b, _ := s.Open(t)
 	r := start(t, b, Options(), store.CommitterOptions{Linger: time.Microsecond})
 	defer r.s.Close()
-	defer r.stop()
+	defer func() { _ = r.stop() }() // the test says what went wrong
 	const items = 40
 	for n := range items {
-		r.add(t, n, noon)
+		r.add(t, n, noon())
 	}
 	var mu sync.Mutex
 	got := map[string]int{}
@@ -112,7 +112,7 @@ func (s Suite) exclusive(t *testing.T) {
 		all.Go(func() {
 			out := r.Outbox("abuseipdb")
 			for {
-				item, ok, _, err := out.Claim(t.Context(), noon)
+				item, ok, _, err := out.Claim(t.Context(), noon())
 				if err != nil || !ok {
 					return
 				}
@@ -150,18 +150,20 @@ func (s Suite) recover(t *testing.T) {
 	} {
 		b, reopen := s.Open(t)
 		r := start(t, b, Options(), store.CommitterOptions{Linger: time.Microsecond})
-		r.add(t, 1, noon)
-		r.add(t, 2, noon.Add(time.Second))
-		if _, ok, _, err := r.Outbox("abuseipdb").Claim(t.Context(), noon); !ok || err != nil {
+		r.add(t, 1, noon())
+		r.add(t, 2, noon().Add(time.Second))
+		if _, ok, _, err := r.Outbox("abuseipdb").Claim(t.Context(), noon()); !ok || err != nil {
 			t.Fatal(ok, err)
 		}
-		r.stop()
+		if err := r.stop(); err != nil {
+			t.Fatal(err)
+		}
 		r.s.Close()
 		r = start(t, reopen(), Options(), store.CommitterOptions{Linger: time.Microsecond})
-		if _, ok, _, _ := r.Outbox("abuseipdb").Claim(t.Context(), noon); ok {
+		if _, ok, _, _ := r.Outbox("abuseipdb").Claim(t.Context(), noon()); ok {
 			t.Error("a claimed item was handed out after a restart")
 		}
-		got, err := r.Outbox("abuseipdb").Recover(t.Context(), noon.Add(c.age), c.uncertain)
+		got, err := r.Outbox("abuseipdb").Recover(t.Context(), noon().Add(c.age), c.uncertain)
 		if want := (store.Recovered{Again: 1}); err != nil || c.want == store.Pending && got != want || c.want == store.Expired && got.Dropped != 1 {
 			t.Errorf("%s old, %s: %+v, %v", c.age, c.uncertain, got, err)
 		}
@@ -169,7 +171,9 @@ func (s Suite) recover(t *testing.T) {
 		if items[1].State != c.want || items[0].State != store.Pending {
 			t.Errorf("%s old, %s: %s, want %s", c.age, c.uncertain, items[1].State, c.want)
 		}
-		r.stop()
+		if err := r.stop(); err != nil {
+			t.Fatal(err)
+		}
 		r.s.Close()
 	}
 }
@@ -179,13 +183,13 @@ func (s Suite) clock(t *testing.T) {
 	b, _ := s.Open(t)
 	r := start(t, b, Options(), store.CommitterOptions{Linger: time.Microsecond})
 	defer r.s.Close()
-	defer r.stop()
-	r.add(t, 1, noon.AddDate(10, 0, 0))
-	if item, ok, _, err := r.Outbox("abuseipdb").Claim(t.Context(), noon); !ok || err != nil || item.ID != "id-0001" {
+	defer func() { _ = r.stop() }() // the test says what went wrong
+	r.add(t, 1, noon().AddDate(10, 0, 0))
+	if item, ok, _, err := r.Outbox("abuseipdb").Claim(t.Context(), noon()); !ok || err != nil || item.ID != "id-0001" {
 		t.Errorf("%v, %v", ok, err)
 	}
-	r.add(t, 2, noon.Add(24*time.Hour))
-	if _, ok, next, _ := r.Outbox("abuseipdb").Claim(t.Context(), noon); ok || !next.Equal(noon.Add(24*time.Hour)) {
+	r.add(t, 2, noon().Add(24*time.Hour))
+	if _, ok, next, _ := r.Outbox("abuseipdb").Claim(t.Context(), noon()); ok || !next.Equal(noon().Add(24*time.Hour)) {
 		t.Errorf("an item that waits for the quota: %v, %s", ok, next)
 	}
 }
