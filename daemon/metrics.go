@@ -78,6 +78,7 @@ func (d *Daemon) registerMetrics() error {
 	m.add(prometheus.CounterValue, "receiver_cut_total", "Records longer than their source takes.", d.eachSource(func(r receiver.Receiver) float64 {
 		return float64(r.Meter().Cut.Load())
 	}), "source")
+	m.add(prometheus.CounterValue, "receiver_second_opinions_total", "Records whose header only go-syslog's parser was asked about, and whether it knew.", d.secondOpinions, "source", "result")
 	m.add(prometheus.GaugeValue, "receiver_open", "Connections, files or helpers that are open.", d.eachSource(func(r receiver.Receiver) float64 {
 		return float64(r.Meter().Open.Load())
 	}), "source")
@@ -176,6 +177,20 @@ func (d *Daemon) outcomes(emit emitter) {
 		emit(float64(t.matched.Load()), r.Source(), "matched")
 		emit(float64(t.ignored.Load()), r.Source(), "ignored")
 		emit(float64(t.refused.Load()), r.Source(), "refused")
+	}
+}
+
+// secondOpinions are asked of listeners alone: see receiver/syslog.
+func (d *Daemon) secondOpinions(emit emitter) {
+	for _, r := range d.receivers {
+		if l, ok := r.(interface {
+			SecondOpinions() (asked, known, panicked uint64)
+		}); ok {
+			asked, known, panicked := l.SecondOpinions()
+			emit(float64(known), r.Source(), "known")
+			emit(float64(asked-known-panicked), r.Source(), "unknown")
+			emit(float64(panicked), r.Source(), "panicked")
+		}
 	}
 }
 

@@ -237,6 +237,7 @@ func BenchmarkDetect(b *testing.B) {
 					r.Detect(programs[i%256], messages[i%256], &f)
 				}
 				b.ReportMetric(float64(cpuTime(b)-start)/float64(b.N), "cpu-ns/op")
+				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "lines/s")
 			})
 		}
 	}

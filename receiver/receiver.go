@@ -22,8 +22,8 @@ type Record struct {
 	PID     []byte    // digits as sent, nil if there is none
 	Message []byte    // what follows the header, without the line's end
 	Trust   event.Trust
-	// Cut says that the record was longer than its source takes and Message is only its beginning. Patterns are anchored
-	// at the end, so a cut record can match none.
+	// Cut says that the record was longer than its source takes and Message is only its beginning. It must not be given to
+	// detection: whoever wrote it chose where it ends.
 	Cut bool
 }
 

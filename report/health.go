@@ -187,13 +187,10 @@ func (c *Courier) scope() string {
 	return ""
 }
 
-// unansweredMark begins the Detail of an item of which nobody knows whether it arrived, with the time of the first such
-// attempt. It is kept through the attempts that follow.
-const unansweredMark = "unanswered since "
-
-// unanswered returns since when it is not known whether an item arrived, zero if it is known.
+// unanswered returns since when it is not known whether an item arrived, zero if it is known. The mark in its Detail is kept
+// through the attempts that follow.
 func unanswered(detail string) time.Time {
-	rest, marked := strings.CutPrefix(detail, unansweredMark)
+	rest, marked := strings.CutPrefix(detail, store.UnansweredSince)
 	if !marked {
 		return time.Time{}
 	}
@@ -214,5 +211,5 @@ func keepUnanswered(was string, out Outcome, now time.Time) string {
 	if since.IsZero() {
 		return out.Detail
 	}
-	return unansweredMark + since.UTC().Format(time.RFC3339) + " " + out.Detail
+	return store.UnansweredSince + since.UTC().Format(time.RFC3339) + " " + out.Detail
 }

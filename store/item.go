@@ -26,6 +26,10 @@ type Item struct {
 // MaxDetail bounds Item.Detail in bytes; a longer one is cut.
 const MaxDetail = 500
 
+// UnansweredSince begins the Detail of an item of which nobody knows whether it arrived; the time of the first such
+// attempt (RFC 3339), a space and the rest follow.
+const UnansweredSince = "unanswered since "
+
 // State is where an item stands. Its text form is a metric's label.
 type State uint8
 

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -131,8 +132,10 @@ func (o *Outbox) Recover(ctx context.Context, now time.Time, uncertain Uncertain
 			age := now.Sub(item.Claimed)
 			again := uncertain == Resend || age >= 0 && age < sureFor
 			err = tx.w.change(item, seq, func(i *Item) {
-				i.State, i.NextAttempt = Pending, now
-				i.Detail = "the sending was cut off: sent again"
+				i.State = Pending // due since it was claimed, so it goes out before what came later
+				if !strings.HasPrefix(i.Detail, UnansweredSince) {
+					i.Detail = UnansweredSince + i.Claimed.UTC().Format(time.RFC3339) + " the sending was cut off"
+				}
 				if !again {
 					i.State, i.Settled = Expired, now
 					i.Detail = "the sending was cut off, and nobody knows whether it arrived: dropped"

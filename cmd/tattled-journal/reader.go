@@ -162,7 +162,7 @@ func (r *reader) run() error {
 func (r *reader) look(more bool) {
 	var timeout time.Duration
 	switch {
-	case !r.held.IsZero() && time.Since(r.held) < mostLinking:
+	case time.Since(r.held) < mostLinking || time.Since(r.doubted) < linking:
 		timeout = linking
 	case !more:
 		timeout = wait

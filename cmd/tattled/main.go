@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	_ "time/tzdata" // a timezone in the configuration must not depend on what is installed
 
 	"github.com/spf13/cobra"
 

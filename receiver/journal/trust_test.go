@@ -69,6 +69,36 @@ func TestTrusted(t *testing.T) {
 	}
 }
 
+// Our own entries are known by the unit, or by a process's number and name together: numbers are given out again, and a
+// client chooses its identifier.
+func TestOwn(t *testing.T) {
+	r := &Receiver{pid: []byte("100"), childPID: []byte("101")}
+	for _, c := range []struct {
+		own   bool
+		entry string
+	}{
+		{true, "_SYSTEMD_UNIT=tattled.service"},
+		{true, "_SYSTEMD_UNIT=tattled.service _PID=7 _COMM=sh"},
+		{true, "_SYSTEMD_UNIT=session-3.scope _PID=100 _COMM=tattled"},
+		{true, "_SYSTEMD_UNIT=session-3.scope _PID=101 _COMM=tattled-journal"},
+		{false, "_SYSTEMD_UNIT=ssh.service _PID=100 _COMM=sshd SYSLOG_IDENTIFIER=sshd"},
+		{false, "_SYSTEMD_UNIT=ssh.service _PID=101 _COMM=sshd SYSLOG_IDENTIFIER=tattled"},
+		{false, "_SYSTEMD_UNIT=session-3.scope _PID=100"},
+		{false, "_SYSTEMD_UNIT=session-3.scope _PID=1000 _COMM=tattled"},
+		{false, "_SYSTEMD_UNIT=session-3.scope _PID=7 _COMM=tattled"},
+		{false, "SYSLOG_PID=100 _PID=7 _COMM=tattled SYSLOG_IDENTIFIER=tattled UNIT=tattled.service"},
+		{false, "_COMM=tattled SYSLOG_IDENTIFIER=tattled"},
+		{false, "_SYSTEMD_UNIT=tattled.service.service"},
+	} {
+		if p, e := entryOf(t, c.entry); r.isOwn(p, e) != c.own {
+			t.Errorf("%s: our own is %v", c.entry, !c.own)
+		}
+	}
+	if p, e := entryOf(t, "_COMM=tattled _PID="); (&Receiver{}).isOwn(p, e) {
+		t.Error("an entry without a number is our own before there is a child")
+	}
+}
+
 // Collected journals may lack fields; what is there must fit.
 func TestBelieved(t *testing.T) {
 	for _, c := range []struct {

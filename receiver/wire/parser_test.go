@@ -322,6 +322,7 @@ func BenchmarkParse(b *testing.B) {
 			for b.Loop() {
 				p.Parse(line, received, &r)
 			}
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "lines/s")
 		})
 	}
 	b.Run("rfc3164 of another second each", func(b *testing.B) {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
-	"math/bits"
 
 	"tattled/store"
 )
@@ -65,10 +64,10 @@ func checkFile(file io.ReaderAt, size int64) (*check, error) {
 		return c, err
 	}
 	c.page, c.pages = int64(m.page), m.pages
-	if c.pages < 4 || c.pages > 1<<40 {
-		return c, damage("it claims to have %d pages", c.pages)
+	if c.pages < 4 || c.pages > uint64(size/c.page) { // bbolt lets the file grow before it uses a page
+		return c, damage("it has %d pages and should have %d: it was cut off", size/c.page, c.pages)
 	}
-	c.seen = make([]uint64, min(c.pages, uint64(size/c.page)+1)/64+1)
+	c.seen = make([]uint64, c.pages/64+1)
 	if err := c.use(0, 2); err != nil {
 		return c, err
 	}
@@ -145,49 +144,61 @@ func (c *check) tables(buckets map[string]uint64, inline []inlineBucket) error {
 	return nil
 }
 
-// meta finds the newer of the two meta pages that are sound. They are the first two pages, and the size of a page stands
-// in them.
+// meta finds the meta page that bbolt will go by: of the first two pages the newer one whose checksum holds. It must be the
+// same one, or what is checked here is not what bbolt reads there. The size of a page stands in them; where the first is
+// not sound, bbolt looks for the second one at every size that there is.
 func (c *check) meta() (meta, error) {
-	var best meta
-	buf := make([]byte, pageHeader+metaSize)
-	for at := int64(0); at <= 1<<16; at = max(2*at, 1024) {
-		if _, err := c.file.ReadAt(buf, at); err != nil {
+	first, firstSound, firstWhole := c.metaAt(0, 0)
+	page := int64(first.page)
+	for at := int64(1024); !firstSound && at <= 1<<24 && at < c.size-1024; at *= 2 {
+		if second, sound, _ := c.metaAt(at, 1); sound {
+			page = at
+			if int64(second.page) != at {
+				return meta{}, damage("its second meta page is not where it says")
+			}
 			break
 		}
-		m, ok := parseMeta(buf)
-		if !ok || at != 0 && int64(m.page) != at || native.Uint64(buf) != uint64(min(at, 1)) {
-			continue
-		}
-		if c.metas++; c.metas == 1 || m.txn > best.txn {
-			best = m
+	}
+	if page < 1024 || page > 1<<16 || page&(page-1) != 0 {
+		return meta{}, damage("neither of its two meta pages is sound")
+	}
+	second, secondSound, secondWhole := c.metaAt(page, 1)
+	for _, whole := range []bool{firstWhole, secondWhole} {
+		if whole {
+			c.metas++
 		}
 	}
-	if c.metas == 0 {
-		return best, damage("neither of its two meta pages is sound")
+	best := first
+	if !firstSound || secondSound && second.txn > first.txn {
+		best = second
+	}
+	if !firstSound && !secondSound || int64(best.page) != page {
+		return meta{}, damage("neither of its two meta pages is sound")
 	}
 	return best, nil
 }
 
-func parseMeta(b []byte) (meta, bool) {
-	if native.Uint16(b[8:]) != sortMeta {
-		return meta{}, false
+// metaAt reads a meta page. It is sound if bbolt takes it, whole if its header is right as well.
+func (c *check) metaAt(at int64, id uint64) (m meta, sound, whole bool) {
+	buf := make([]byte, pageHeader+metaSize)
+	if _, err := c.file.ReadAt(buf, at); err != nil {
+		return meta{}, false, false
 	}
-	b = b[pageHeader:]
+	b := buf[pageHeader:]
 	sum := fnv.New64a()
 	sum.Write(b[:metaSize-8])
-	m := meta{
+	m = meta{
 		page: native.Uint32(b[8:]), root: native.Uint64(b[16:]), freelist: native.Uint64(b[32:]), pages: native.Uint64(b[40:]),
 		txn: native.Uint64(b[48:]),
 	}
-	ok := native.Uint32(b) == magic && native.Uint32(b[4:]) == version && native.Uint64(b[metaSize-8:]) == sum.Sum64() &&
-		m.page >= 1024 && m.page <= 1<<16 && bits.OnesCount32(m.page) == 1
-	return m, ok
+	sound = native.Uint32(b) == magic && native.Uint32(b[4:]) == version && native.Uint64(b[metaSize-8:]) == sum.Sum64()
+	return m, sound, sound && native.Uint64(buf) == id && native.Uint16(buf[8:]) == sortMeta
 }
 
 // use marks n pages from id on as being in use. No page is used twice.
 func (c *check) use(id, n uint64) error {
-	if id >= c.pages || n > c.pages-id || (id+n) > uint64(c.size/c.page) {
-		return damage("page %d lies beyond the end of the file", id+n-1)
+	if id >= c.pages || n > c.pages-id {
+		return damage("page %d lies beyond the end of the file", id)
 	}
 	for ; n > 0; n, id = n-1, id+1 {
 		if c.seen[id/64]&(1<<(id%64)) != 0 {
@@ -297,7 +308,7 @@ func (c *check) branch(page []byte, id uint64, keys keyRange, record func(key, v
 
 // leaf reads the records of a leaf page.
 func (c *check) leaf(page []byte, id uint64, keys keyRange, record func(key, value []byte, isBucket bool) error) error {
-	if len(page) < pageHeader || native.Uint16(page[8:]) != sortLeaf {
+	if len(page) < pageHeader || native.Uint16(page[8:]) != sortLeaf || native.Uint64(page) != id {
 		return damage("leaf page %d is none", id)
 	}
 	n, end := int(native.Uint16(page[10:])), pageHeader
@@ -325,9 +336,13 @@ func (c *check) leaf(page []byte, id uint64, keys keyRange, record func(key, val
 	return c.fits(page, id, end)
 }
 
-// fits demands that a page takes just as many pages as it needs.
+// fits demands that a page takes just as many pages as it needs. Page 0 stands for one that lies within a record.
 func (c *check) fits(page []byte, id uint64, end int) error {
-	if id != 0 && (int64(end)+c.page-1)/c.page*c.page != int64(len(page)) {
+	needs := (int64(end) + c.page - 1) / c.page * c.page
+	if id == 0 {
+		needs = int64(end)
+	}
+	if needs != int64(len(page)) || id == 0 && native.Uint32(page[12:]) != 0 {
 		return damage("page %d takes %d bytes for %d", id, len(page), end)
 	}
 	return nil
@@ -364,7 +379,7 @@ func (c *check) freelist(id uint64) error {
 		if free < 2 || free >= c.pages {
 			return damage("page %d is free and does not exist", free)
 		}
-		if word := free / 64; word < uint64(len(c.seen)) && c.seen[word]&(1<<(free%64)) != 0 {
+		if c.seen[free/64]&(1<<(free%64)) != 0 {
 			return damage("page %d is free and in use", free)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"tattled/event"
+	"tattled/policy"
 	"tattled/receiver"
 	"tattled/store"
 	"tattled/store/storetest"
@@ -387,11 +388,35 @@ func TestCreationCutOff(t *testing.T) {
 	}
 }
 
-// A file that may not grow holds the newest: history makes way, and nothing stops.
+// A file that may not grow goes on taking what is new: history makes way, then reports that nobody sends.
 func TestMaxSize(t *testing.T) {
+	for name, p := range map[string]*policy.Policy{"events": nil, "events and reports that nobody sends": storetest.Policy()} {
+		t.Run(name, func(t *testing.T) {
+			stats, size := flood(t, p)
+			t.Logf("%d events are kept, the file has %d bytes, %+v", stats.Events, size, stats.Usage)
+			if size > floodSize+allocSize || stats.LastSeq != floodEvents || stats.Evicted["events"] == 0 {
+				t.Errorf("the file has %d bytes, stats %+v", size, stats)
+			}
+			if p == nil && stats.Events < 2000 {
+				t.Errorf("only %d events are left", stats.Events)
+			}
+			if p != nil && stats.Items["abuseipdb"][store.Pending] < 500 {
+				t.Errorf("only %v is left of the outbox", stats.Items)
+			}
+		})
+	}
+}
+
+const (
+	floodSize   = 8 << 20
+	floodEvents = 40000
+)
+
+// flood writes more than fits.
+func flood(t *testing.T, p *policy.Policy) (store.Stats, int64) {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "state.db")
-	const most = 8 << 20
-	b, _, err := Open(path, Options{MaxSize: most})
+	b, _, err := Open(path, Options{MaxSize: floodSize})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -400,12 +425,12 @@ func TestMaxSize(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	c := store.NewCommitter(s, storetest.Policy(), store.CommitterOptions{Linger: time.Microsecond, MaxGroup: 500})
+	c := store.NewCommitter(s, p, store.CommitterOptions{Linger: time.Microsecond, MaxGroup: 500})
 	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	ran := make(chan error, 1)
 	go func() { ran <- c.Run(ctx) }()
-	const events = 60000
-	for n := 0; n < events; n += 100 {
+	for n := 0; n < floodEvents; n += 100 {
 		var batch []event.Event
 		for i := range 100 {
 			e := storetest.Event(n + i)
@@ -420,13 +445,9 @@ func TestMaxSize(t *testing.T) {
 	if err := <-ran; err != nil {
 		t.Fatal(err)
 	}
-	stats := s.Stats()
 	info, err := os.Stat(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%d of %d events are kept, the file has %d bytes, %+v", stats.Events, events, info.Size(), stats.Usage)
-	if info.Size() > most+allocSize || stats.LastSeq != events || stats.Events < 1000 || stats.Evicted["events"] == 0 {
-		t.Errorf("the file has %d bytes, stats %+v", info.Size(), stats)
-	}
+	return s.Stats(), info.Size()
 }
