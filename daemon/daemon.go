@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -54,6 +55,8 @@ type Daemon struct {
 	counters  *policy.Counters
 	pipeline  *pipeline
 	places    *geoip.Databases
+	backup    backuper
+	repairs   []string // what was done to the state file at start
 	store     *store.Store
 	committer *store.Committer
 	receivers []receiver.Receiver
@@ -117,17 +120,15 @@ func (d *Daemon) wire(rules *detect.Rules) error {
 }
 
 func (d *Daemon) openStore() error {
-	backend, notes, err := openBackend(d.config.Store)
+	backend, repairs, err := openBackend(d.config.Store)
 	if err != nil {
 		return err
 	}
-	for _, note := range notes {
+	for _, note := range repairs {
 		d.log.Warn("the state file was repaired", "note", note)
 	}
-	d.store, err = store.New(backend, d.config.Store.Options())
-	if err != nil {
-		backend.Close()
-	}
+	d.backup, d.repairs = backend, repairs
+	d.store, err = store.New(backend, d.config.Store.Options()) // which closes the backend if it fails
 	return err
 }
 
@@ -231,6 +232,7 @@ func (d *Daemon) Run(ctx context.Context, hangup <-chan os.Signal) error {
 			func(ctx context.Context) error { return d.manager.watchdog(ctx, d.committer.Beat) },
 			func(ctx context.Context) error { return d.followOwn(ctx) },
 			func(ctx context.Context) error { return d.obey(ctx, hangup) },
+			func(ctx context.Context) error { return d.keepBackups(ctx) },
 			d.places.Run,
 			func(ctx context.Context) error { <-ctx.Done(); return nil },
 		}},
@@ -312,7 +314,7 @@ func (d *Daemon) dryRun() bool {
 
 // health is what the page and /readyz say.
 func (d *Daemon) health() web.Health {
-	h := web.Health{Live: true, Ready: true, DryRun: d.dryRun()}
+	h := web.Health{Live: true, Ready: true, DryRun: d.dryRun(), Problems: slices.Clone(d.repairs)}
 	if d.committer.Full() {
 		h.Ready = false
 		h.Problems = append(h.Problems, "no space left for the state file: nothing is taken until there is")

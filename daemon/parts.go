@@ -136,7 +136,7 @@ func openMail(cfg *Config, _ string) (report.Sender, error) {
 }
 
 // openBackend opens the state file. The notes tell the operator what was wrong with it and what was done about it.
-func openBackend(cfg store.Config) (store.Backend, []string, error) {
+func openBackend(cfg store.Config) (*bolt.Backend, []string, error) {
 	cfg.Defaults()
 	b, found, err := bolt.Open(cfg.Path, bolt.Options{MaxSize: int64(cfg.MaxSize) << 20, Now: time.Now()})
 	if err != nil {

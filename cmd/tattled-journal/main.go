@@ -5,10 +5,11 @@
 // libsystemd maps journal files into memory, and a file that is truncated meanwhile kills whoever reads it (SIGBUS). It
 // judges nothing and keeps nothing: its parent starts it again behind the last position that it knows.
 //
-// Two things differ from what journalctl writes. Only the last entry of each batch has a __CURSOR, because asking for it
+// Three things differ from what journalctl writes. Only the last entry of each batch has a __CURSOR, because asking for it
 // costs as much as a whole entry; a batch ends after some entries, after some bytes, and whenever there is no more to
 // read. And there are records that are no entry: one with nothing but a __CURSOR says where reading begins, when that is
-// the end of the journal; one with __TATTLED_GAP says that entries were lost there.
+// the end of the journal; one with __TATTLED_GAP says that entries were lost there. Last,
+// the newest entry is not written as long as it has no message: it may be in the middle of being written itself.
 //
 // It ends when standard output is closed. Exit status: 0 when all is read (--no-follow), 1 if it can never read a journal
 // on this system, 2 for a wrong command line, 3 for a fault that may pass.

@@ -177,7 +177,8 @@ func (r *reader) look(more bool) {
 
 // one appends the next entry to the batch, if there is one that is whole or will never be.
 func (r *reader) one() (found bool, err error) {
-	start, has := len(r.batch), whole
+	var has content
+	start := len(r.batch)
 	if r.pending {
 		found, r.pending = true, false
 		r.batch, has, err = r.entries.current(r.batch)

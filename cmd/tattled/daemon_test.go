@@ -181,6 +181,12 @@ func TestDamagedStateFile(t *testing.T) {
 	if !strings.Contains(p.text(), "state.db.bad-") {
 		t.Errorf("the log does not tell:\n%s", p.text())
 	}
+	if _, page := p.get("/"); !strings.Contains(page, "state.db.bad-") {
+		t.Error("the page does not tell")
+	}
+	if n := p.metric("tattled_store_events"); n > 1 {
+		t.Errorf("%v events, of one", n)
+	}
 	p.stop()
 }
 

@@ -174,7 +174,7 @@ func isCursor(text []byte) bool {
 			return false
 		}
 		for _, b := range part[2:] {
-			if !isDigit(b) && !('a' <= b && b <= 'f') {
+			if !isDigit(b) && (b < 'a' || 'f' < b) {
 				return false
 			}
 		}

@@ -126,7 +126,7 @@ func fieldNamed(name []byte) Field {
 // isFieldName reports whether name can be a field's: journald takes up to 64 of these bytes.
 func isFieldName(name []byte) bool {
 	for _, b := range name {
-		if !('A' <= b && b <= 'Z') && !isDigit(b) && b != '_' {
+		if (b < 'A' || 'Z' < b) && !isDigit(b) && b != '_' {
 			return false
 		}
 	}

@@ -226,6 +226,31 @@ func TestRecords(t *testing.T) {
 	}
 }
 
+// The newest entry may get its message yet: as long as it has none, no position is behind it.
+func TestNewestWithoutMessage(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := newJournalFile(t, filepath.Join(dir, "test.journal"))
+	file.add(numbered(0, 1)[0], fieldsOf{"SYSLOG_IDENTIFIER", "sshd"})
+	s := &sink{}
+	r := viaHelper(t, dir)
+	stop := run(t, r, s)
+	await(t, func() bool { return s.count() >= 1 }, "the first entry")
+	stop()
+	if n := r.Meter().Dropped(receiver.Empty); n != 0 {
+		t.Errorf("%d empty entries counted before another followed", n)
+	}
+	r = viaHelper(t, dir)
+	stop = run(t, r, s)
+	file.add(numbered(1, 1)...)
+	await(t, func() bool { return s.count() >= 2 }, "the last entry")
+	stop()
+	demandNumbered(t, s.messages(), 0, 2)
+	if n := r.Meter().Dropped(receiver.Empty); n != 1 || r.Meter().Gaps.Load() > 0 {
+		t.Errorf("%d empty entries, %d gaps counted, want 1 and 0", n, r.Meter().Gaps.Load())
+	}
+}
+
 // A position whose entry was vacuumed: what is left is read, and the gap is counted.
 func TestVacuumed(t *testing.T) {
 	t.Parallel()

@@ -43,6 +43,7 @@ func export(in io.Reader, skipTo string) exported {
 }
 
 func TestParser(t *testing.T) {
+	t.Parallel()
 	bin := func(name, value string) string {
 		var b bytes.Buffer
 		binaryField(&b, name, value)

@@ -315,6 +315,16 @@ func explain(what, path string, err error) error {
 	return fmt.Errorf("%s %s: %w", what, path, err)
 }
 
+// LastBackup returns when the newest backup was made, the zero time if there is none.
+func (b *Backend) LastBackup() time.Time {
+	for _, name := range backups(b.db.Path()) {
+		if info, err := os.Stat(name); err == nil {
+			return info.ModTime()
+		}
+	}
+	return time.Time{}
+}
+
 // Backup writes a copy of the file beside it, path.backup-<time>, durably, and keeps the newest keep of them. Writers go
 // on meanwhile. It returns the copy's name.
 func (b *Backend) Backup(now time.Time, keep int) (name string, err error) {
