@@ -223,6 +223,7 @@ func (d *Daemon) Run(ctx context.Context, hangup <-chan os.Signal) error {
 	}
 	d.log.Info("ready", d.listeners()...)
 	d.manager.ready(d.status())
+	defer context.AfterFunc(ctx, d.manager.stopping)()
 	err := runStages(ctx, []stage{
 		{"receivers", receivers},
 		{"couriers", couriers},
@@ -230,14 +231,10 @@ func (d *Daemon) Run(ctx context.Context, hangup <-chan os.Signal) error {
 		{"page", []func(context.Context) error{d.page.Run}},
 		{"chores", []func(context.Context) error{
 			func(ctx context.Context) error { return d.manager.watchdog(ctx, d.committer.Beat) },
-			func(ctx context.Context) error { return d.followOwn(ctx) },
 			func(ctx context.Context) error { return d.obey(ctx, hangup) },
-			func(ctx context.Context) error { return d.keepBackups(ctx) },
-			d.places.Run,
-			func(ctx context.Context) error { <-ctx.Done(); return nil },
+			d.followOwn, d.keepBackups, d.places.Run,
 		}},
 	})
-	d.manager.stopping()
 	if err == nil {
 		d.log.Info("stopped")
 	}

@@ -24,13 +24,13 @@ Sockets that systemd passes (tattled.socket) are used for the listeners with the
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			options.Version = version
 			options.Log = daemon.NewLogger(cmd.ErrOrStderr())
+			hangup := make(chan os.Signal, 1) // before anything is opened: else a reload during the start would end it
+			signal.Notify(hangup, syscall.SIGHUP)
+			defer signal.Stop(hangup)
 			d, err := daemon.New(options)
 			if err != nil {
 				return err
 			}
-			hangup := make(chan os.Signal, 1)
-			signal.Notify(hangup, syscall.SIGHUP)
-			defer signal.Stop(hangup)
 			return d.Run(cmd.Context(), hangup)
 		},
 	}
