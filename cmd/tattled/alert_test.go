@@ -138,9 +138,9 @@ web: {listen: "127.0.0.1:0"}
 			t.Fatal(err)
 		}
 	}
-	eventually(t, 20*time.Second, "a mail", func() bool { return len(server.mails()) > 0 })
+	eventually(t, time.Minute, "a mail", func() bool { return len(server.mails()) > 0 })
 	// Both addresses from the unexpected country are settled, and so is everything: nothing more can come.
-	eventually(t, 20*time.Second, "both alerts to be settled", func() bool {
+	eventually(t, time.Minute, "both alerts to be settled", func() bool {
 		return p.metric(`tattled_outbox_items{destination="mail",state="delivered"}`) == 1 &&
 			p.metric(`tattled_outbox_items{destination="mail",state="dismissed"}`) == 1 &&
 			p.metric("tattled_receiver_outcomes_total") == 4
