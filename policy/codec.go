@@ -8,8 +8,9 @@ import (
 	"slices"
 )
 
-// stateVersion is the first byte of an encoded State. A reader refuses what it does not know.
-const stateVersion = 1
+// stateVersion is the first byte of an encoded State. A reader refuses what it does not know. In version 1 sessions had
+// no port.
+const stateVersion = 2
 
 // maxHits is what a track keeps at most.
 const maxHits = 2 * MaxThreshold
@@ -66,6 +67,7 @@ func (t *track) append(b []byte) []byte {
 	b = append(b, byte(len(t.sessions)))
 	for _, s := range t.sessions {
 		b = binary.BigEndian.AppendUint32(b, s.id)
+		b = binary.BigEndian.AppendUint16(b, s.port)
 		b = binary.AppendVarint(b, s.last-last)
 		b = binary.AppendUvarint(b, uint64(s.attempts))
 		n := 0
@@ -94,7 +96,7 @@ func (t *track) append(b []byte) []byte {
 func (s *State) UnmarshalBinary(b []byte) error {
 	s.Reset()
 	d := decoder{b: b}
-	if d.byte() != stateVersion {
+	if d.version = d.byte(); d.version < 1 || d.version > stateVersion {
 		d.bad = true
 	}
 	for range d.count(maxWindows) {
@@ -153,8 +155,9 @@ func room(n, most int) int { return min(n+4, most) }
 
 // decoder reads what append wrote. After the first fault it is bad and gives zeros.
 type decoder struct {
-	b   []byte
-	bad bool
+	b       []byte
+	version byte
+	bad     bool
 }
 
 func (d *decoder) bytes(n int) []byte {
@@ -270,6 +273,9 @@ func (d *decoder) run(last int64) run {
 
 func (d *decoder) session(s *session, last int64) {
 	s.id = binary.BigEndian.Uint32(d.bytes(4))
+	if d.version > 1 {
+		s.port = binary.BigEndian.Uint16(d.bytes(2))
+	}
 	s.last = d.near(last)
 	s.attempts = d.uint16()
 	for i := range d.count(maxSessionRules) {

@@ -206,6 +206,17 @@ func TestSession(t *testing.T) {
 	if got := judge(p, many...); len(got) != 1 {
 		t.Error("one failure on each of three connections did not reach a threshold of three")
 	}
+	for i, e := range many { // a process id that comes again within the hour, for another connection
+		e.PID, e.Port = "1", uint16(40001+i)
+	}
+	pam := line("1", "pam", noon) // names no port, so it is about the connection of that process
+	pam.Port = 0
+	if got := judge(p, many[0], pam, many[1], pam); len(got) != 0 {
+		t.Error("two failures on two connections of one process id, and two lines of PAM about them, reached a threshold of three")
+	}
+	if got := judge(p, many...); len(got) != 1 {
+		t.Error("one failure on each of three ports did not reach a threshold of three")
+	}
 	reused := []*event.Event{line("1", "a", noon), line("1", "b", noon.Add(2*time.Hour)), line("1", "c", noon.Add(4*time.Hour))}
 	rule.Within = setting.Duration(24 * time.Hour)
 	if got := judge(newPolicy(t, GateConfig{}, rule), reused...); len(got) != 1 {

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"bytes"
+	"encoding/hex"
 	"fmt"
 	"net/netip"
 	"reflect"
@@ -23,6 +24,7 @@ func anEvent(rt *rapid.T, clock *time.Time) *event.Event {
 	e.Addr = rapid.SampledFrom([]netip.Addr{attacker, netip.MustParseAddr("2a02:6b8::1"), netip.MustParseAddr("2a02:6b8::2")}).Draw(rt, "addr")
 	e.User = rapid.SampledFrom([]string{"", "a", "b", "c", "d", "e"}).Draw(rt, "user")
 	e.PID = rapid.SampledFrom([]string{"1", "2", "3"}).Draw(rt, "pid")
+	e.Port = rapid.Uint16Range(0, 3).Draw(rt, "peer's port")
 	e.LocalPort = rapid.Uint16Range(0, 9).Draw(rt, "port")
 	e.Session = rapid.Bool().Draw(rt, "session")
 	e.Handshake = rapid.Bool().Draw(rt, "handshake")
@@ -129,6 +131,33 @@ func TestStateOfATypicalAttackerIsSmall(t *testing.T) {
 		if len(b) > 400 {
 			t.Errorf("%d bytes after %d events", len(b), i+1)
 		}
+	}
+}
+
+// A state that was written before connections had ports is read: it holds one attempt, told of by two lines of process 7.
+func TestFirstVersionIsRead(t *testing.T) {
+	old, err := hex.DecodeString("01000001b57e9be10100818885b2c068010000010000015e291a55000102383b0116390100012f5d7053")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s State
+	if err := s.UnmarshalBinary(old); err != nil {
+		t.Fatal(err)
+	}
+	var more []*event.Event
+	for i := range 4 {
+		e := failure(noon.Add(time.Duration(i) * time.Second))
+		e.Session, e.PID, e.Rule, e.Port = true, fmt.Sprint(7+i), "r2", 40022 // of 7 this is another line about the same
+		more = append(more, e)
+	}
+	p := newPolicy(t, GateConfig{}, bruteforce("report"))
+	if got := judgeInto(p, &s, more...); len(got) != 0 {
+		t.Errorf("four attempts: %+v", got)
+	}
+	last := failure(noon.Add(time.Minute))
+	last.Session, last.PID = true, "12"
+	if got := judgeInto(p, &s, last); len(got) != 1 || got[0].Count != 5 {
+		t.Errorf("five attempts: %+v", got)
 	}
 }
 

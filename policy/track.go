@@ -46,7 +46,8 @@ type run struct {
 // session is one connection whose lines are told apart by rule: its attempts are the most lines that any one rule saw.
 type session struct {
 	id       uint32
-	last     int64 // milliseconds
+	port     uint16 // the peer's, 0 while no line named it
+	last     int64  // milliseconds
 	attempts uint16
 	rules    [maxSessionRules]ruleLines
 }
@@ -89,7 +90,7 @@ func (t *track) count(r *rule, o *observation) bool {
 
 // attempt reports whether o's line tells of an attempt that no other line of its connection told of.
 func (t *track) attempt(o *observation) bool {
-	s := t.session(sessionID(o.e), o.at)
+	s := t.session(sessionID(o.e), o.e.Port, o.at)
 	s.last = max(s.last, o.at)
 	lines := &s.rules[0]
 	name := uint16(hash32(o.e.Rule)>>16) | 1
@@ -111,31 +112,38 @@ func (t *track) attempt(o *observation) bool {
 	return true
 }
 
-// session returns the connection id, new where it is not known or was quiet for too long.
-func (t *track) session(id uint32, at int64) *session {
-	oldest := 0
+// session returns the connection of process id from port, new where it is not known or was quiet for too long. Not every
+// line names the port (those of PAM do not): one without belongs to the connection that the process had last.
+func (t *track) session(id uint32, port uint16, at int64) *session {
+	oldest, same := 0, -1
 	for i := range t.sessions {
 		s := &t.sessions[i]
-		if s.id == id {
-			if at-s.last > sessionEnds || s.last-at > sessionEnds {
-				*s = session{id: id, last: at}
-			}
-			return s
+		if s.id == id && (s.port == port || s.port == 0 || port == 0) && (same < 0 || s.last >= t.sessions[same].last) {
+			same = i
 		}
 		if s.last < t.sessions[oldest].last {
 			oldest = i
 		}
 	}
+	fresh := session{id: id, port: port, last: at}
+	if same >= 0 {
+		s := &t.sessions[same]
+		if at-s.last > sessionEnds || s.last-at > sessionEnds {
+			*s = fresh
+		}
+		s.port = max(s.port, port)
+		return s
+	}
 	if len(t.sessions) < maxSessions {
-		t.sessions = append(t.sessions, session{id: id, last: at})
+		t.sessions = append(t.sessions, fresh)
 		return &t.sessions[len(t.sessions)-1]
 	}
-	t.sessions[oldest] = session{id: id, last: at}
+	t.sessions[oldest] = fresh
 	return &t.sessions[oldest]
 }
 
-// sessionID tells the connections of one address apart. The kind is in it, so that a success is not taken for another
-// line about a failure.
+// sessionID tells the processes that serve one address apart. The kind is in it, so that a success is not taken for
+// another line about a failure.
 func sessionID(e *event.Event) uint32 {
 	h := hashInto(fnvOffset, e.Host)
 	h = hashInto(h, e.Service)
