@@ -31,9 +31,12 @@ type Options struct {
 
 // Load compiles the built-in rules and those in o.Directory, of which a file for a service that is built in takes its
 // place. It returns every fault that it finds, and Rules only if there is none. It does not run the samples: Run does.
-func Load(o Options) (*Rules, []Fault) {
+func Load(o Options) (*Rules, []Fault) { return loadWith(builtin, o) }
+
+// loadWith is Load with built in what is in files.
+func loadWith(files fs.FS, o Options) (*Rules, []Fault) {
 	l := loader{options: o}
-	l.addAll(builtin, "rules", "", false)
+	l.addAll(files, "rules", "", false)
 	if o.Directory != "" {
 		l.addAll(os.DirFS(o.Directory), ".", o.Directory, true)
 	}

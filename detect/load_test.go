@@ -72,7 +72,7 @@ func TestFaults(t *testing.T) {
 		ruleFile("match: ['bad guy <ip>']", goodSample) + "  - {name: one, kind: probe}\n":        `name: "one" is the name of the rule in line 4`,
 		strings.Replace(ruleFile("match: ['bad guy <ip>']", goodSample), "mine", "a: &x [*x]", 1): "rules.yaml",
 	} {
-		r, faults := Load(Options{Directory: userRules(t, "rules.yaml", content)})
+		r, faults := loadWith(nothing(), Options{Directory: userRules(t, "rules.yaml", content)})
 		all := fmt.Sprint(faults)
 		if r != nil || !strings.Contains(all, want) {
 			t.Errorf("%s\ngives %v\nnot %s", content, all, want)

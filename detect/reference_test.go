@@ -205,7 +205,10 @@ func TestReference(t *testing.T) {
 		sets = append(sets, [2]int{i, i + 1})
 	}
 	for _, set := range sets {
-		r := load(t, Options{Directory: userRules(t, "odd.yaml", oddRules(set[0], set[1]))})
+		r, faults := loadWith(nothing(), Options{Directory: userRules(t, "odd.yaml", oddRules(set[0], set[1]))})
+		if len(faults) > 0 {
+			t.Fatal(faults)
+		}
 		s := r.services[slices.IndexFunc(r.services, func(s *Service) bool { return s.Name == "odd" })]
 		ref := newReference(t, r, s)
 		for _, digits := range []int{20, 21} { // the bound of a number, from both sides
