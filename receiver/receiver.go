@@ -35,6 +35,9 @@ type Batch struct {
 	Received time.Time // when the batch was read
 	Records  []Record
 
+	// Location is the zone of time stamps within messages that name none; nil is this machine's.
+	Location *time.Location
+
 	// Stream and Cursor say how far this batch brings its stream: after a restart, reading goes on behind the last record
 	// of the last batch whose cursor was committed. A source that cannot rewind leaves both empty. One source may have many
 	// streams (a glob has one for each file).

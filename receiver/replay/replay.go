@@ -62,6 +62,9 @@ func New(in io.Reader, o Options) *Receiver {
 	if o.MaxLine <= 0 {
 		o.MaxLine = DefaultMaxLine
 	}
+	if o.Location == nil {
+		o.Location = time.UTC
+	}
 	r := &Receiver{options: o, in: in}
 	r.splitter = tail.Splitter{MaxLine: o.MaxLine, Trust: o.Trust, KeepEmpty: o.EveryLine, Parser: wire.NewParser(o.Location)}
 	if o.Program != "" {
@@ -80,7 +83,7 @@ func (r *Receiver) Meter() *receiver.Meter { return &r.meter }
 // asks for no position and its batches have none. A failed read is an error.
 func (r *Receiver) Run(ctx context.Context, _ receiver.Positions, h receiver.Handler) error {
 	b := &blocks{Receiver: r, handler: h, block: make([]byte, max(blockSize, 2*(r.splitter.MaxLine+2)))}
-	b.batch = receiver.Batch{Source: r.options.Source, Reporter: r.options.Reporter, Received: r.options.Received}
+	b.batch = receiver.Batch{Source: r.options.Source, Reporter: r.options.Reporter, Received: r.options.Received, Location: r.options.Location}
 	if b.batch.Received.IsZero() {
 		b.batch.Received = time.Now()
 	}

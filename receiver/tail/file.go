@@ -241,7 +241,7 @@ func (r *Receiver) handle(ctx context.Context, stream string, records []receiver
 	r.cursor = appendCursor(r.cursor[:0], seen, marks)
 	r.batch = receiver.Batch{
 		Source: r.source, Reporter: r.config.Reporter, Received: r.now,
-		Records: records, Stream: stream, Cursor: r.cursor,
+		Records: records, Stream: stream, Cursor: r.cursor, Location: r.zone,
 	}
 	return r.handler.Handle(ctx, &r.batch)
 }

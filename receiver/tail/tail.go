@@ -44,6 +44,7 @@ type Receiver struct {
 	source   string
 	log      *slog.Logger
 	splitter Splitter
+	zone     *time.Location
 	meter    receiver.Meter
 	poll     time.Duration
 	settle   time.Duration
@@ -74,7 +75,7 @@ func New(c Config) (*Receiver, error) {
 	if err != nil {
 		return nil, fmt.Errorf("follow %s: %w", c.Path, err)
 	}
-	r := &Receiver{config: c, source: "file:" + c.Path, log: c.Logger, poll: pollEvery, settle: settleAfter}
+	r := &Receiver{config: c, source: "file:" + c.Path, log: c.Logger, zone: zone, poll: pollEvery, settle: settleAfter}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
