@@ -1,0 +1,273 @@
+package detect
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// Explainer says why Detect judges a message as it does. It compiles every pattern a second time, by itself and as Detect
+// has it, and tries each on the whole message, so that it can tell of all ways to read it and of the nearest miss. It is
+// for people who ask: a message takes it a thousand times as long as it takes Detect. One goroutine uses it at a time.
+type Explainer struct {
+	rules    *Rules
+	patterns map[*Service][]explained
+	reach    reach
+}
+
+// explained is one variant and the text that it was written as.
+type explained struct {
+	variant
+	rule *Rule
+	text text
+	part []part
+}
+
+// NewExplainer makes an explainer for rules that Load returned.
+func NewExplainer(r *Rules) *Explainer {
+	x := &Explainer{rules: r, patterns: map[*Service][]explained{}}
+	for _, rule := range r.rules {
+		for _, p := range rule.match {
+			made, _ := rule.compilePattern(p.value) // Load found no fault with it
+			for _, v := range made {
+				x.patterns[rule.Service] = append(x.patterns[rule.Service], explained{v, rule, p, v.parts()})
+			}
+		}
+		for _, p := range rule.regex {
+			if e, err := newExpression(p.value); err == nil {
+				v := variant{rule: int32(rule.Index), form: formRegex, user: -1, expression: e}
+				x.patterns[rule.Service] = append(x.patterns[rule.Service], explained{v, rule, p, nil})
+			}
+		}
+	}
+	return x
+}
+
+// Explanation is what Detect made of a message, and why. Bytes and texts in it may be of the message: its sender chose
+// them.
+type Explanation struct {
+	Verdict Verdict
+	Finding Finding // as Detect fills it in
+
+	Services []*Service // which know the program
+	Message  []byte     // what the rules were shown: lent, a part of the message
+	Skipped  int        // bytes of the message before Message
+	Repeated bool       // rsyslog's "message repeated 3 times: [ ]" was taken off
+
+	// Ways are all ways to read the message, at most MaxWays, in the order of the rules. The first one names the rule.
+	Ways []Way
+	// Parsed is what the services' parsers made of the message.
+	Parsed []Parsed
+	// Nearest is the pattern that came closest; nil where one matched, or where none has anything in common with it.
+	Nearest *Nearest
+	// Similar are known programs whose name is nearly that of the message, where no service knows it.
+	Similar []string
+	// Elsewhere is what the message would be if another program had logged it, where it is ignored.
+	Elsewhere []Elsewhere
+}
+
+// MaxWays bounds Explanation.Ways.
+const MaxWays = 16
+
+// Way is one way to read a message.
+type Way struct {
+	Rule    *Rule
+	Pattern string     // as the rule file has it; "" for a parser's rule
+	Line    int        // of the pattern in Rule.Service.File
+	Peer    string     // what stands where the address belongs
+	Addr    netip.Addr // of Peer; the zero address where Refusal says why it is none
+	Refusal Refusal
+}
+
+// Parsed is what a parser that takes the place of patterns made of a message.
+type Parsed struct {
+	Service *Service
+	Fields  []Field // what it could read, in the order of the message
+	Failed  string  // why no rule matched, as a sentence without its end; "" where one did
+}
+
+// Field is a part of a message that has a name.
+type Field struct{ Name, Value string }
+
+// Nearest is the pattern that has most in common with a message that none matches.
+type Nearest struct {
+	Rule     *Rule
+	Pattern  string // as the rule file has it
+	Line     int    // of the pattern in Rule.Service.File
+	At       int    // where in Explanation.Message they part; its length if it ends too early
+	Expected string // what the pattern has there: text in quotes, a <field> or an expression; "" for its end
+
+	score, missing int
+}
+
+// Elsewhere is what a message would be as another program's.
+type Elsewhere struct {
+	Program string
+	Verdict Verdict
+	Rule    *Rule
+}
+
+// Explain judges one message of program, as Detect does, and says why.
+func (x *Explainer) Explain(program, message []byte) Explanation {
+	var e Explanation
+	e.Verdict = x.rules.Detect(program, message, &e.Finding)
+	e.Message = once(message)
+	if e.Repeated = len(e.Message) != len(message); e.Repeated {
+		e.Skipped = len(message) - len("]") - len(e.Message)
+	}
+	for _, s := range x.rules.services {
+		if slices.Contains(s.Programs, string(program)) {
+			e.Services = append(e.Services, s)
+			x.service(s, &e)
+		}
+	}
+	if e.Verdict != Ignored {
+		e.Nearest = nil
+		return e
+	}
+	if len(e.Services) == 0 {
+		e.Similar = x.similar(string(program))
+	}
+	e.Elsewhere = x.elsewhere(e.Services, message)
+	return e
+}
+
+// service adds what one service makes of the message.
+func (x *Explainer) service(s *Service, e *Explanation) {
+	if len(e.Message) == 0 {
+		return
+	}
+	if s.parser != nil {
+		x.parsed(s, e)
+		return
+	}
+	m := framed{text: e.Message}
+	newUnit(s.before, s.after, nil).unframe(&m)
+	skipped := 0
+	if m.before > 0 {
+		skipped = len(s.before[m.before-1])
+	}
+	for i := range x.patterns[s] {
+		p := &x.patterns[s][i]
+		var near Nearest
+		switch {
+		case len(m.text) == 0:
+			continue
+		case p.form == formRegex:
+			near = p.tryExpression(m.text, e)
+		default:
+			near = x.tryPattern(p, s, &m, e)
+		}
+		near.Rule, near.Pattern, near.Line = p.rule, p.text.value, p.text.line
+		near.At += skipped
+		if near.score >= minLiteral && (e.Nearest == nil || near.closer(e.Nearest)) {
+			e.Nearest = &near
+		}
+	}
+}
+
+// closer reports whether n has more in common with the message than other has.
+func (n *Nearest) closer(other *Nearest) bool {
+	if n.score != other.score {
+		return n.score > other.score
+	}
+	return n.missing < other.missing
+}
+
+// tryPattern adds every way to read the message by a pattern, or returns where the two part.
+func (x *Explainer) tryPattern(p *explained, s *Service, m *framed, e *Explanation) Nearest {
+	x.reach.fill(p.part, m.text)
+	peers := x.reach.peers(p.part, m.text)
+	if len(peers) == 0 {
+		return x.reach.nearest(p.part, m.text)
+	}
+	switch {
+	case p.before != 0 && p.before != m.before:
+		return Nearest{score: textOf(p.part), Expected: quoted(s.before[p.before-1])}
+	case p.after != 0 && p.after != m.after:
+		return Nearest{score: textOf(p.part), At: len(m.text), Expected: quoted(s.after[p.after-1])}
+	}
+	for _, peer := range peers {
+		e.addWay(p.rule, p.text, peer)
+	}
+	return Nearest{}
+}
+
+// addWay adds a way to read the message, once.
+func (e *Explanation) addWay(rule *Rule, pattern text, peer string) {
+	w := Way{Rule: rule, Pattern: pattern.value, Line: pattern.line, Peer: peer}
+	var ok bool
+	if w.Addr, ok = parseAddr([]byte(peer)); !ok {
+		w.Refusal = refusalOf([]byte(peer))
+	}
+	if !slices.Contains(e.Ways, w) && len(e.Ways) < MaxWays {
+		e.Ways = append(e.Ways, w)
+	}
+}
+
+// elsewhere tries every service that does not know the program.
+func (x *Explainer) elsewhere(but []*Service, message []byte) []Elsewhere {
+	var all []Elsewhere
+	var f Finding
+	for _, s := range x.rules.services {
+		if slices.Contains(but, s) {
+			continue
+		}
+		if v := x.rules.Detect([]byte(s.Programs[0]), message, &f); v != Ignored && f.Service == s {
+			all = append(all, Elsewhere{s.Programs[0], v, f.Rule})
+		}
+	}
+	return all
+}
+
+// similar returns the known programs that a person may have meant by program, the nearest first, three at most.
+func (x *Explainer) similar(program string) []string {
+	type candidate struct {
+		name     string
+		distance int
+	}
+	var all []candidate
+	low := strings.ToLower(program)
+	for _, s := range x.rules.services {
+		for _, name := range s.Programs {
+			other := strings.ToLower(name)
+			distance := editDistance(low, other)
+			if within := len(low) >= 3 && len(other) >= 3 && (strings.Contains(low, other) || strings.Contains(other, low)); within {
+				distance = min(distance, 2)
+			}
+			if distance <= min(2, len(low)/2) && !slices.ContainsFunc(all, func(c candidate) bool { return c.name == name }) {
+				all = append(all, candidate{name, distance})
+			}
+		}
+	}
+	slices.SortStableFunc(all, func(a, b candidate) int { return a.distance - b.distance })
+	var names []string
+	for _, c := range all[:min(len(all), 3)] {
+		names = append(names, c.name)
+	}
+	return names
+}
+
+// editDistance counts the bytes to insert, drop or change to make b of a (Levenshtein). Long names are far from each other.
+func editDistance(a, b string) int {
+	if max(len(a), len(b)) > 64 {
+		return 64
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

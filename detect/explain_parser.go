@@ -1,0 +1,84 @@
+package detect
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+
+	"tattled/event"
+)
+
+// parsed adds what the service's parser makes of the message.
+func (x *Explainer) parsed(s *Service, e *Explanation) {
+	var r reading
+	var f Finding
+	s.parser.judge(e.Message, s.block, s.accept, &r, &f)
+	p := s.parser.explain(e.Message)
+	p.Service = s
+	if r.found {
+		w := Way{Rule: x.rules.rules[r.rule], Addr: r.addr, Refusal: r.refusal}
+		if i := bytes.Index(e.Message, []byte(" SRC=")); i >= 0 {
+			peer, _, _ := bytes.Cut(e.Message[i+len(" SRC="):], []byte(" "))
+			w.Peer = string(peer)
+		}
+		if r.ambiguous {
+			p.Failed = "the prefix has words that mean a refused packet and words that mean an allowed one"
+			w.Refusal = Ambiguous
+		}
+		if len(e.Ways) < MaxWays {
+			e.Ways = append(e.Ways, w)
+		}
+	} else if p.Failed == "" {
+		p.Failed = "the rule for it is disabled"
+	}
+	e.Parsed = append(e.Parsed, p)
+}
+
+// explain says what is read of a line, and why no more.
+func (n *netfilter) explain(m []byte) (p Parsed) {
+	add := func(name string, value []byte) { p.Fields = append(p.Fields, Field{name, string(value)}) }
+	prefix, end := header(m)
+	if end < 0 {
+		p.Failed = fmt.Sprintf("it is no line about a packet: there is no \"IN=name OUT=\" in its first %d bytes", maxPrefix)
+		if bytes.Contains(m, []byte("IN= OUT=")) {
+			p.Failed = "the packet did not come in: IN= is empty"
+		}
+		return p
+	}
+	words := m[:prefix]
+	add("prefix", words)
+	in, _, _ := bytes.Cut(m[prefix+len("IN="):], []byte(" "))
+	add("IN", in)
+	rest := m[end:]
+	if len(rest) == 0 || rest[0] != ' ' {
+		out, _, _ := bytes.Cut(rest, []byte(" "))
+		add("OUT", out)
+		p.Failed = "the packet did not come in to this machine: OUT= names where it went on"
+		return p
+	}
+	for _, name := range []string{"SRC", "DST", "PROTO", "SPT", "DPT"} {
+		at := bytes.Index(rest, []byte(" "+name+"="))
+		if bracket := bytes.IndexByte(rest, '['); at < 0 || bracket >= 0 && bracket < at {
+			if name == "SRC" || name == "DST" || name == "PROTO" {
+				p.Failed = "the line has no " + name + "= where the kernel writes it, or ends too early"
+				return p
+			}
+			break
+		}
+		rest = rest[at+len(name)+2:]
+		value, _, _ := bytes.Cut(rest, []byte(" "))
+		add(name, value)
+	}
+	var found packet
+	switch meaning := n.meaning(words); {
+	case meaning == 0:
+		p.Failed = fmt.Sprintf("no word of the prefix %q says whether the packet was refused or allowed: name one in rules.netfilter.block or rules.netfilter.accept", words)
+	case meaning&meansAudit != 0:
+		p.Failed = "the prefix says that the packet was looked at, not what became of it"
+	case !n.read(m, &found):
+		p.Failed = "the parts of the line are not in the order in which the kernel writes them"
+	case found.proto == event.TCP:
+		add("stray", []byte(strconv.FormatBool(found.stray)))
+	}
+	return p
+}
