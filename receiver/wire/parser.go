@@ -261,15 +261,41 @@ func bracket(s []byte) (pid []byte, n int) {
 	}
 }
 
-// message sets Message to text, without a byte order mark and without the kernel's clock.
+// message sets Message to text, without a byte order mark, the kernel's clock or the message identifier of Solaris.
 func message(text []byte, r *receiver.Record) {
 	if len(text) >= 3 && text[0] == 0xEF && text[1] == 0xBB && text[2] == 0xBF {
 		text = text[3:]
 	}
-	if len(text) > 0 && text[0] == '[' && string(r.Program) == "kernel" {
-		text = text[kernelClock(text):]
+	if len(text) > 0 && text[0] == '[' {
+		if string(r.Program) == "kernel" {
+			text = text[kernelClock(text):]
+		} else {
+			text = text[messageID(text):]
+		}
 	}
 	r.Message = text
+}
+
+// messageID returns the length of "[ID 800047 auth.info] ", which syslogd of Solaris and illumos puts before messages
+// (msgid(1M)); 0 if text does not begin so.
+func messageID(text []byte) int {
+	const front = "[ID "
+	if len(text) < len(front) || string(text[:len(front)]) != front {
+		return 0
+	}
+	i := len(front)
+	for i < len(text) && digit(text[i]) {
+		i++
+	}
+	if i == len(front) || i == len(text) || text[i] != ' ' {
+		return 0
+	}
+	for i++; i < len(text) && (text[i] == '.' || 'a' <= text[i] && text[i] <= 'z' || digit(text[i])); i++ {
+	}
+	if i+1 < len(text) && text[i] == ']' && text[i+1] == ' ' {
+		return i + 2
+	}
+	return 0
 }
 
 // kernelClock returns the length of "[   12.345678] ", 0 if text does not begin so.

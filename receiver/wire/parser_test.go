@@ -63,6 +63,8 @@ var headers = map[string]struct {
 	"kernel":                       {"Nov 22 05:40:00 h kernel: [812345.678901] [UFW BLOCK] IN=eth0", want{RFC3164, at, "h", "kernel", "", "[UFW BLOCK] IN=eth0"}},
 	"kernel, young":                {"Nov 22 05:40:00 h kernel: [   12.345678] x", want{RFC3164, at, "h", "kernel", "", "x"}},
 	"kernel without clock":         {"Nov 22 05:40:00 h kernel: [UFW BLOCK] IN=eth0", want{RFC3164, at, "h", "kernel", "", "[UFW BLOCK] IN=eth0"}},
+	"Solaris":                      {"Nov 22 05:40:00 h sshd[7]: [ID 800047 auth.info] Failed", want{RFC3164, at, "h", "sshd", "7", "Failed"}},
+	"nearly Solaris":               {"Nov 22 05:40:00 h app: [ID x] [ID 8 A] [ID 8 a]", want{RFC3164, at, "h", "app", "", "[ID x] [ID 8 A] [ID 8 a]"}},
 	"only the kernel has a clock":  {"Nov 22 05:40:00 h app: [   12.345678] x", want{RFC3164, at, "h", "app", "", "[   12.345678] x"}},
 	"ends after host":              {"<13>May  1 20:51:40 myhostname", want{RFC3164, "2026-05-01T20:51:40Z", "myhostname", "", "", ""}},
 	"ends after host and space":    {"<13>May  1 20:51:40 myhostname ", want{RFC3164, "2026-05-01T20:51:40Z", "myhostname", "", "", ""}},
