@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"tattled/event"
 )
 
 // compile numbers services and rules and builds the matcher. Patterns that are refused are faults.
@@ -14,22 +12,19 @@ func (l *loader) compile() *Rules {
 	variants := map[*Service][]variant{}
 	order := int32(0)
 	for i, s := range l.services {
-		s.Index, s.block, s.accept = i, -1, -1
+		s.Index = i
 		for _, rule := range l.rules[s] {
 			rule.Index = len(r.rules)
 			r.rules = append(r.rules, rule)
-			switch {
-			case s.parser != nil && rule.Kind == event.FirewallBlock:
-				s.block = int32(rule.Index)
-			case s.parser != nil && rule.Kind == event.FirewallAccept:
-				s.accept = int32(rule.Index)
-			}
 			f := faults{file: s.File}
 			for _, v := range rule.compile(&f) {
 				v.order, order = order, order+1
 				variants[s] = append(variants[s], v)
 			}
 			l.faults = append(l.faults, f.all...)
+		}
+		if s.parser != nil {
+			s.parser.bind(l.rules[s])
 		}
 	}
 	if len(l.faults) == 0 {
@@ -96,9 +91,11 @@ func (l *loader) units(services []*Service, variants map[*Service][]variant) []*
 	}
 	for _, key := range keys {
 		if s := first[key]; s.parser != nil {
-			units = append(units, &unit{service: s})
+			units = append(units, &unit{parser: s.parser, stamped: s.stamped})
 		} else {
-			units = append(units, newUnit(s.before, s.after, together[key]))
+			u := newUnit(s.before, s.after, together[key])
+			u.stamped = s.stamped
+			units = append(units, u)
 		}
 	}
 	return units

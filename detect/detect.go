@@ -34,8 +34,8 @@ type Service struct {
 	File    string // where it was read: "sshd.yaml" for a built-in one, else its path
 
 	before, after []string
-	parser        *netfilter
-	block, accept int32 // the rules of a parser's verdicts
+	parser        parser // in place of patterns; nil without one
+	stamped       bool   // a message may begin with a stamp of the service's own
 }
 
 // Rule is one sort of event of a service.
@@ -67,6 +67,7 @@ type Finding struct {
 	Proto     event.Proto
 	Stray     bool   // a TCP packet that opens no connection
 	User      []byte // lent: a part of the message; nil where the rule has no user
+	Stamp     Stamp  // when it happened by the message's own word, where its service writes that
 
 	Refusal Refusal // why a message that a rule describes is not counted
 }
@@ -143,16 +144,22 @@ func (r *Rules) Detect(program, message []byte, f *Finding) Verdict {
 		return Ignored
 	}
 	f.Service = p.service
-	f.Proto, f.Stray = event.ProtoUnknown, false
 	var found reading
+	var stamp Stamp
 	if len(message) > 0 && message[0] == 'm' {
 		message = once(message)
 	}
 	for _, u := range p.units {
-		if s := u.service; s != nil {
-			s.parser.judge(message, s.block, s.accept, &found, f)
+		text := message
+		if u.stamped {
+			text = text[stamp.take(text):]
+		}
+		if u.parser != nil {
+			if one := u.parser.judge(text); one.found {
+				found.join(&one)
+			}
 		} else {
-			u.read(message, &found)
+			u.read(text, &found)
 		}
 	}
 	if !found.found {
@@ -167,8 +174,12 @@ func (r *Rules) Detect(program, message []byte, f *Finding) Verdict {
 		return Refused
 	}
 	f.Addr, f.Port, f.LocalPort, f.User = found.addr, found.port, found.local, found.user
+	f.Proto, f.Stray, f.Stamp = found.proto, found.stray, found.stamp
 	if f.Rule.Handshake {
 		f.Proto = event.TCP
+	}
+	if f.Service.stamped {
+		f.Stamp = stamp
 	}
 	return Matched
 }

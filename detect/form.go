@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -27,6 +28,53 @@ func (t *text) UnmarshalYAML(n *yaml.Node) error {
 	return nil
 }
 
+// lists is a mapping from names to one or several texts each.
+type lists struct {
+	line int // 0: it is not there
+	all  []list
+}
+
+// list is a name and its texts, of which there is at least one.
+type list struct {
+	name   text
+	values []text
+}
+
+// UnmarshalYAML takes a text for a list of one.
+func (l *lists) UnmarshalYAML(n *yaml.Node) error {
+	if n.Kind != yaml.MappingNode {
+		return &yaml.TypeError{Errors: []string{fmt.Sprintf("line %d: expected names with values here", n.Line)}}
+	}
+	l.line = n.Line
+	var problems []string
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		one := list{name: text{key.Value, key.Line}}
+		if slices.ContainsFunc(l.all, func(other list) bool { return other.name.value == key.Value }) {
+			problems = append(problems, fmt.Sprintf("line %d: %s is there twice", key.Line, key.Value))
+		}
+		values := []*yaml.Node{value}
+		if value.Kind == yaml.SequenceNode {
+			values = value.Content
+		}
+		for _, v := range values {
+			if v.Kind != yaml.ScalarNode || v.Tag == "!!null" {
+				problems = append(problems, fmt.Sprintf("line %d: expected a text, or a list of texts, for %s", v.Line, key.Value))
+				continue
+			}
+			one.values = append(one.values, text{v.Value, v.Line})
+		}
+		if len(values) == 0 {
+			problems = append(problems, fmt.Sprintf("line %d: the list of %s is empty", key.Line, key.Value))
+		}
+		l.all = append(l.all, one)
+	}
+	if len(problems) > 0 {
+		return &yaml.TypeError{Errors: problems}
+	}
+	return nil
+}
+
 // fileForm is a rule file.
 type fileForm struct {
 	// Service names the service. A user's file replaces the built-in service of that name.
@@ -39,8 +87,12 @@ type fileForm struct {
 	// difference to the rules: "error: ". A pattern that does begin or end with one of them demands it.
 	Before []text `yaml:"before"`
 	After  []text `yaml:"after"`
-	// Parser takes the place of patterns; there is one: netfilter.
-	Parser text       `yaml:"parser"`
+	// Stamp says that a message may begin with a time stamp of the service's own, which neither Before nor patterns see.
+	Stamp bool `yaml:"stamp"`
+	// Parser takes the place of patterns: one of newParsers.
+	Parser text `yaml:"parser"`
+	// Fields tells parser json where in an object its values are: a path, or several of which the first that is there wins.
+	Fields lists      `yaml:"fields"`
 	Rules  []ruleForm `yaml:"rules"`
 }
 
@@ -57,6 +109,10 @@ type ruleForm struct {
 	// Match are patterns (see rules/README.md), Regex are RE2 expressions with ^, $ and a group (?P<ip>...).
 	Match []text `yaml:"match"`
 	Regex []text `yaml:"regex"`
+	// Where takes the place of patterns in a file with parser access or json: for each field the values of which it must
+	// have one. Not has the same form; no field may have one of its values.
+	Where lists `yaml:"where"`
+	Not   lists `yaml:"not"`
 	// Samples are real messages and what to find in them. At least one must match.
 	Samples []sampleForm `yaml:"samples"`
 }

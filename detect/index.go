@@ -16,7 +16,8 @@ type unit struct {
 	tree          *node
 	loose         []*group // begin with a field, and are few
 	grams         *grams
-	service       *Service // has a parser that takes the place of everything else; else nil
+	parser        parser // takes the place of everything else; nil without one
+	stamped       bool   // a message may begin with a stamp, which is taken off first
 }
 
 // node is a place in a tree of texts. What lies on the way from the root to it, its own label included, is a beginning of
@@ -378,5 +379,9 @@ func unitKey(s *Service) string {
 	if s.parser != nil {
 		return "parser " + s.Name
 	}
-	return strings.Join(slices.Concat(s.before, []string{"\x00"}, s.after), "\x01")
+	stamp := ""
+	if s.stamped {
+		stamp = "stamp"
+	}
+	return strings.Join(slices.Concat(s.before, []string{"\x00"}, s.after, []string{"\x00", stamp}), "\x01")
 }

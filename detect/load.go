@@ -102,7 +102,7 @@ func readFile(files fs.FS, name string) ([]byte, error) {
 
 // add takes a service from its file.
 func (l *loader) add(form *fileForm, user bool, f *faults) {
-	s := &Service{Name: form.Service.value, Session: form.Session, File: f.file}
+	s := &Service{Name: form.Service.value, Session: form.Session, File: f.file, stamped: form.Stamp}
 	if !isName(s.Name) {
 		f.add(form.Service.line, "service: %q is no name: write lower-case letters, digits and hyphens", s.Name)
 	}
@@ -161,41 +161,6 @@ func frame(key string, list []text, f *faults) []string {
 		all = append(all, t.value)
 	}
 	return all
-}
-
-// parser sets the service's parser, and checks that its rules fit it.
-func (l *loader) parser(form *fileForm, s *Service, rules []*Rule, f *faults) {
-	switch form.Parser.value {
-	case "":
-		for _, r := range rules {
-			if len(r.match)+len(r.regex) == 0 {
-				f.add(r.Line, "rule %q matches nothing: write match:", r.Name)
-			}
-		}
-		return
-	case "netfilter":
-	default:
-		f.add(form.Parser.line, "parser: there is no parser %q, only netfilter", form.Parser.value)
-		return
-	}
-	if form.Before != nil || form.After != nil {
-		f.add(form.Parser.line, "parser: before and after are for patterns: leave them out")
-	}
-	count := map[event.Kind]int{}
-	for _, r := range rules {
-		count[r.Kind]++
-		if len(r.match)+len(r.regex) > 0 || r.Handshake {
-			f.add(r.Line, "rule %q: a rule of the netfilter parser has no patterns, and no packet proves a handshake", r.Name)
-		}
-	}
-	if len(rules) != 2 || count[event.FirewallBlock] != 1 || count[event.FirewallAccept] != 1 {
-		f.add(form.Parser.line, "parser: netfilter needs two rules, of the kinds firewall-block and firewall-accept")
-	}
-	var problems []string
-	s.parser, problems = newNetfilter(l.options.Netfilter)
-	for _, p := range problems {
-		l.faults = append(l.faults, Fault{Problem: "rules.netfilter: " + p})
-	}
 }
 
 // newRule reads a rule; patterns are compiled later.

@@ -3,6 +3,8 @@ package detect
 import (
 	"bytes"
 	"net/netip"
+
+	"tattled/event"
 )
 
 // form is how a pattern is matched. It depends on where the address stands among the pattern's wide fields.
@@ -48,6 +50,11 @@ type reading struct {
 	rule      int32
 	addr      netip.Addr
 	user      []byte
+
+	// What only parsers know.
+	proto event.Proto
+	stray bool
+	stamp Stamp
 }
 
 // add takes a way to read the message by a pattern.
@@ -118,7 +125,7 @@ func (g *group) try(m *framed, known bool, r *reading) {
 func (v *variant) tryExact(m []byte, known bool, r *reading) {
 	var c caught
 	s := &v.segments[0]
-	if last := &s.steps[len(s.steps)-1]; last.field == fieldIP && last.text.text == "" {
+	if last := &s.steps[len(s.steps)-1]; (last.field == fieldIP || last.field == fieldIPPort) && last.text.text == "" {
 		if at, ok := s.backward(m, len(m), &c); !ok || at != 0 {
 			return
 		}

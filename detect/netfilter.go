@@ -36,15 +36,6 @@ type verdictWord struct {
 	meaning meaning
 }
 
-// meaning is a set of what the words of a prefix mean.
-type meaning uint8
-
-const (
-	meansBlock meaning = 1 << iota
-	meansAccept
-	meansAudit // looked at, not judged
-)
-
 // wordsOf are the words known without configuration.
 func wordsOf(m meaning) []string {
 	switch m {
@@ -57,21 +48,19 @@ func wordsOf(m meaning) []string {
 	}
 }
 
-// packet is what a line says. Its program said it of a packet that came in, and not of one that went out or through.
-type packet struct {
-	meaning meaning
-	source  []byte
-	proto   event.Proto
-	port    uint16
-	local   uint16
-	stray   bool
-}
-
 const (
 	maxPrefix    = 256 // bytes before IN=: nftables allows 127, a stamp may stand before it
 	maxInterface = 15  // bytes, IFNAMSIZ less one
 	wordSlots    = 128
 )
+
+func newNetfilterParser(p *parserForm) parser {
+	n, problems := newNetfilter(p.options.Netfilter)
+	for _, problem := range problems {
+		p.faults.all = append(p.faults.all, Fault{Problem: "rules.netfilter: " + problem})
+	}
+	return newPacketParser(p, n.read)
+}
 
 func newNetfilter(c Netfilter) (*netfilter, []string) {
 	n := new(netfilter)
@@ -122,15 +111,15 @@ func wordHash(h uint32, low byte) uint32 { return h*31 + uint32(low) }
 
 // read reads a line; ok is false for one that tells of no packet that came in. It counts positions by hand, as most of
 // what is between the spaces is a few bytes long.
-func (n *netfilter) read(m []byte, p *packet) (ok bool) {
+func (n *netfilter) read(m []byte) (p packet, ok bool) {
 	prefix, i := header(m)
 	if i < 0 || i >= len(m) || m[i] != ' ' {
-		return false // no packet, or one that went out, or through
+		return p, false // no packet, or one that went out, or through
 	}
 	for i++; !prefixed(m[i:], "SRC="); i++ { // the link layer: MAC=, PHYSIN=, VPROTO=..
 		space := bytes.IndexByte(m[i:], ' ')
 		if space < 0 || prefixed(m[i:], "DST=") || prefixed(m[i:], "PROTO=") || m[i] == '[' {
-			return false
+			return p, false
 		}
 		i += space
 	}
@@ -140,13 +129,14 @@ func (n *netfilter) read(m []byte, p *packet) (ok bool) {
 		i++
 	}
 	if !prefixed(m[i:], " DST=") {
-		return false
+		return p, false
 	}
 	p.source = m[from:i]
 	if p.meaning = n.meaning(m[:prefix]); p.meaning == 0 {
-		return false
+		return p, false
 	}
-	return p.transport(m[i+len(" DST="):])
+	ok = p.transport(m[i+len(" DST="):])
+	return p, ok
 }
 
 // header finds "IN=name OUT=" near the front and returns where it begins and ends. The end is negative if there is none,
@@ -276,29 +266,4 @@ func opens(m []byte) bool {
 		}
 	}
 	return false
-}
-
-// judge turns a line into a reading by the rule for its verdict.
-func (n *netfilter) judge(m []byte, block, accept int32, r *reading, f *Finding) {
-	var p packet
-	if !n.read(m, &p) || p.meaning&meansAudit != 0 {
-		return
-	}
-	c := reading{found: true, rule: block, port: p.port, local: p.local}
-	switch p.meaning {
-	case meansBlock:
-	case meansAccept:
-		c.rule = accept
-	default:
-		c.ambiguous = true
-	}
-	var valid bool
-	if c.addr, valid = parseAddr(p.source); !valid {
-		c.refusal = BadAddress
-	}
-	if c.rule < 0 {
-		return // the operator disabled it
-	}
-	r.join(&c)
-	f.Proto, f.Stray = p.proto, p.stray
 }

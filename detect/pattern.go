@@ -9,9 +9,10 @@ import (
 type field uint8
 
 const (
-	literal   field = iota // no hole: fixed text
-	fieldIP                // the peer's address; exactly one in a pattern
-	fieldPort              // the peer's port
+	literal     field = iota // no hole: fixed text
+	fieldIP                  // the peer's address; exactly one in a pattern
+	fieldIPPort              // the same with the peer's port behind it
+	fieldPort                // the peer's port
 	fieldLocalPort
 	fieldInt   // decimal digits
 	fieldHost  // a name or an address that is not the peer's
@@ -23,7 +24,7 @@ const (
 
 // fieldNames are the names that a pattern may use. Several names for one thing make patterns readable.
 var fieldNames = map[string]field{
-	"ip": fieldIP, "port": fieldPort, "local_port": fieldLocalPort, "int": fieldInt, "host": fieldHost,
+	"ip": fieldIP, "ip:port": fieldIPPort, "port": fieldPort, "local_port": fieldLocalPort, "int": fieldInt, "host": fieldHost,
 	"word": fieldWord, "word?": fieldMaybe, "method": fieldWord, "user": fieldUser, "any": fieldAny,
 }
 
@@ -37,6 +38,8 @@ func (f field) class() uint8 {
 		return classDigit
 	case fieldIP, fieldHost:
 		return classHost
+	case fieldIPPort:
+		return classPeer
 	default:
 		return classWord
 	}
@@ -49,7 +52,7 @@ func (f field) longest() int {
 		return 5
 	case fieldInt:
 		return 20
-	case fieldIP, fieldHost:
+	case fieldIP, fieldIPPort, fieldHost:
 		return 256
 	default:
 		return 512
@@ -60,6 +63,7 @@ const (
 	classDigit uint8 = 1 << iota
 	classHost
 	classWord
+	classPeer
 )
 
 // classes tells for each byte which narrow fields may hold it. The class of an address is much wider than addresses are:
@@ -71,7 +75,10 @@ var classes = func() (t [256]uint8) {
 		}
 		t[c] = classWord
 		if !strings.ContainsRune("[](){}<>,;\"'`/#=|@&?!\\$", rune(c)) {
-			t[c] |= classHost
+			t[c] |= classHost | classPeer
+		}
+		if c == '[' || c == ']' {
+			t[c] |= classPeer
 		}
 		if '0' <= c && c <= '9' {
 			t[c] |= classDigit
@@ -156,7 +163,7 @@ func nextItem(s, special string) (item, string, error) {
 		}
 		f, known := fieldNames[s[1:end]]
 		if !known {
-			return item{}, "", fmt.Errorf("no such field: %s (there are ip, port, local_port, user, host, int, word, word?, method and any; write \\< for a less-than sign)", s[:end+1])
+			return item{}, "", fmt.Errorf("no such field: %s (there are ip, ip:port, port, local_port, user, host, int, word, word?, method and any; write \\< for a less-than sign)", s[:end+1])
 		}
 		return item{field: f}, s[end+1:], nil
 	}
@@ -213,8 +220,9 @@ func checkItems(items []item) error {
 			return fmt.Errorf("the text %q between two fields could be part of the field behind it: put a byte into it that such a field cannot hold", items[i-1].text)
 		}
 	}
-	if count[fieldIP] != 1 {
-		return fmt.Errorf("the pattern has %d <ip> fields: it must have exactly one, in each of its alternatives", count[fieldIP])
+	count[fieldPort] += count[fieldIPPort]
+	if n := count[fieldIP] + count[fieldIPPort]; n != 1 {
+		return fmt.Errorf("the pattern has %d <ip> fields: it must have exactly one, in each of its alternatives", n)
 	}
 	for f, name := range map[field]string{fieldPort: "port", fieldLocalPort: "local_port", fieldUser: "user"} {
 		if count[f] > 1 {

@@ -23,11 +23,12 @@ type referenceRule struct {
 type reference struct {
 	rules         []referenceRule
 	before, after []string
+	stamped       bool
 }
 
 func newReference(t testing.TB, r *Rules, s *Service) reference {
 	t.Helper()
-	ref := reference{before: s.before, after: s.after}
+	ref := reference{before: s.before, after: s.after, stamped: s.stamped}
 	for _, rule := range r.rules {
 		if rule.Service != s {
 			continue
@@ -58,6 +59,10 @@ func newReference(t testing.TB, r *Rules, s *Service) reference {
 func (ref *reference) peers(message string) map[string]bool {
 	all := map[string]bool{}
 	text, before, after := message, "", ""
+	if ref.stamped {
+		var s Stamp
+		text = text[s.take([]byte(text)):]
+	}
 	for _, b := range ref.before {
 		if strings.HasPrefix(text, b) {
 			text, before = text[len(b):], b
@@ -107,6 +112,15 @@ func enumerate(items []item, text, peer string, found func(peer string)) {
 			}
 		case it.field == fieldIP:
 			peer = value
+		case it.field == fieldIPPort:
+			colon := strings.LastIndex(value, ":")
+			if _, ok := parsePort([]byte(value[colon+1:])); colon < 0 || !ok {
+				continue
+			}
+			peer = value[:colon]
+			if inner, ok := strings.CutPrefix(peer, "["); ok && strings.HasSuffix(inner, "]") {
+				peer = strings.TrimSuffix(inner, "]")
+			}
 		}
 		enumerate(rest, text[n:], peer, found)
 	}
@@ -155,6 +169,7 @@ var oddPatterns = []string{
 	"aaa<any>aa <ip> aa<any>aaa", "abc <word?> <ip>", "abc <user> <ip>:", "<user>: abc <ip> [<port>]", "abc \\<<user>@<ip>\\>",
 	"aabb<any>b <ip> a<any>aab<any>b", "abc<any> rhost=<ip> <any>=<user>", "abc <any>, <ip>, <local_port>, <any>",
 	"abc <ip> <user> y", "<ip> abc<any>abc", "abc <int> <ip>", "abc<any>c <ip> <int>",
+	"abc <ip:port>", "<user> [<ip:port>] abc", "abc]<ip:port>]: <any>", "<ip:port> abc <any> <int>", "abc <any> \\<<ip:port>\\> <user>!",
 }
 
 // oddRules is a rule file of the odd patterns.
@@ -167,6 +182,14 @@ func oddRules(from, to int) string {
 	return b.String()
 }
 
+// withPort writes an address with a port, one of version 6 in brackets.
+func withPort(peer string) string {
+	if strings.Contains(peer, ":") {
+		peer = "[" + peer + "]"
+	}
+	return peer + ":4022"
+}
+
 // fill writes a message by a pattern, with text for the wide fields.
 func fill(items []item, peer string, word, text func() string) string {
 	var b strings.Builder
@@ -176,6 +199,8 @@ func fill(items []item, peer string, word, text func() string) string {
 			b.WriteString(it.text)
 		case it.field == fieldIP:
 			b.WriteString(peer)
+		case it.field == fieldIPPort:
+			b.WriteString(withPort(peer))
 		case it.field.wide():
 			b.WriteString(text())
 		case it.field == fieldHost:
@@ -192,7 +217,7 @@ func fill(items []item, peer string, word, text func() string) string {
 // TestReference compares the matcher with the reference, for each odd pattern alone and for all together.
 func TestReference(t *testing.T) {
 	g := rand.New(rand.NewPCG(3, 3))
-	pieces := []string{"abc", "aa", "b", " ", "  ", "192.0.2.1", "192.0.2.2", "2001:db8::1", "::", ":", "[", "]", ".", "x", "host", "=", "rip=", "rhost=", "ip ", ", ", "<", "@", ">", "e: ", " !", "22", "a", "by", "y", "z", "c", "!", "1.2.3", "123456789012345678901", "65536"}
+	pieces := []string{"abc", "aa", "b", " ", "  ", "192.0.2.1", "192.0.2.2", "2001:db8::1", "::", ":", "[", "]", ".", "x", "host", "=", "rip=", "rhost=", "ip ", ", ", "<", "@", ">", "e: ", " !", "22", ":22", "[::1]", "a", "by", "y", "z", "c", "!", "1.2.3", "123456789012345678901", "65536"}
 	random := func() string {
 		var b strings.Builder
 		for range g.IntN(8) {
@@ -250,7 +275,7 @@ func TestEveryPatternIsNeeded(t *testing.T) {
 			}
 			for _, p := range rule.match {
 				ways, _ := expand(p.value)
-				one := reference{before: ref.before, after: ref.after}
+				one := reference{before: ref.before, after: ref.after, stamped: ref.stamped}
 				for _, items := range ways {
 					var v variant
 					items = v.takeFrame(items, s)

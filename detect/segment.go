@@ -131,7 +131,7 @@ func (s *segment) literals(fn func(text string)) {
 
 func (s *segment) hasIP() bool {
 	for _, st := range s.steps {
-		if st.field == fieldIP {
+		if st.field == fieldIP || st.field == fieldIPPort {
 			return true
 		}
 	}
@@ -192,6 +192,8 @@ func (st *step) catch(m []byte, from, to int, c *caught) bool {
 	switch st.field {
 	case fieldIP:
 		c.ip, c.ipEnd = from, to
+	case fieldIPPort:
+		return c.peer(m, from, to)
 	case fieldPort, fieldLocalPort:
 		port, ok := parsePort(m[from:to])
 		if !ok {
@@ -203,6 +205,26 @@ func (st *step) catch(m []byte, from, to int, c *caught) bool {
 			c.local = port
 		}
 	}
+	return true
+}
+
+// peer notes an address with its port behind the last colon. The address may stand in brackets; one bracket alone stays
+// with it and makes it none.
+func (c *caught) peer(m []byte, from, to int) bool {
+	colon := from + bytes.LastIndexByte(m[from:to], ':')
+	if colon < from {
+		return false
+	}
+	port, ok := parsePort(m[colon+1 : to])
+	if !ok {
+		return false
+	}
+	if colon-from >= 2 && m[from] == '[' && m[colon-1] == ']' {
+		from, to = from+1, colon-1
+	} else {
+		to = colon
+	}
+	c.ip, c.ipEnd, c.port = from, to, port
 	return true
 }
 

@@ -1,0 +1,164 @@
+package detect
+
+import (
+	"slices"
+	"strings"
+
+	"tattled/event"
+)
+
+// parser reads the lines of a service whose form says where everything stands, in place of patterns. Like a pattern it
+// takes any bytes, needs linear time, allocates nothing, and takes the peer from where its program writes it.
+type parser interface {
+	// bind is called once, before judge, with the service's rules that are left when the operator's choice is done. They
+	// are numbered by now.
+	bind(rules []*Rule)
+	// judge returns what the message says by one of the rules, if by any.
+	judge(message []byte) reading
+}
+
+// parserForm is what a parser is made of.
+type parserForm struct {
+	*fileForm
+	rules   []*Rule // in the order of fileForm.Rules
+	options *Options
+	faults  *faults // of the file
+}
+
+// newParsers are the parsers by name. Each function checks the file's form as far as only that parser can tell.
+var newParsers = map[string]func(p *parserForm) parser{
+	"netfilter": newNetfilterParser,
+}
+
+// parser makes the service's parser, and checks that its rules fit it.
+func (l *loader) parser(form *fileForm, s *Service, rules []*Rule, f *faults) {
+	name := form.Parser.value
+	if name == "" {
+		form.checkPatterns(rules, f)
+		return
+	}
+	newParser := newParsers[name]
+	if newParser == nil {
+		f.add(form.Parser.line, "parser: there is no parser %q (there are %s)", name, listed(newParsers))
+		return
+	}
+	if form.Before != nil || form.After != nil {
+		f.add(form.Parser.line, "parser: before and after are for patterns: leave them out")
+	}
+	for i, r := range rules {
+		if len(r.match)+len(r.regex) > 0 {
+			f.add(r.Line, "rule %q: a rule of the %s parser has no patterns", form.Rules[i].Name.value, name)
+		}
+	}
+	s.parser = newParser(&parserForm{fileForm: form, rules: rules, options: &l.options, faults: f})
+}
+
+// checkPatterns checks that the rules of a service without a parser have patterns, and nothing that is a parser's.
+func (form *fileForm) checkPatterns(rules []*Rule, f *faults) {
+	if len(form.Fields.all) > 0 {
+		f.add(form.Fields.line, "fields: they are for parser: json")
+	}
+	for i, r := range rules {
+		if len(r.match)+len(r.regex) == 0 {
+			f.add(r.Line, "rule %q matches nothing: write match:", r.Name)
+		}
+		form.Rules[i].noConditions(f)
+	}
+}
+
+// noConditions refuses where: and not: in a rule of a service whose parser knows no fields.
+func (r *ruleForm) noConditions(f *faults) {
+	for _, c := range []lists{r.Where, r.Not} {
+		if c.line > 0 {
+			f.add(c.line, "rule %q: where: and not: are for parser: access and parser: json", r.Name.value)
+		}
+	}
+}
+
+// listed names the keys of a table, in order.
+func listed[V any](table map[string]V) string {
+	var names []string
+	for name := range table {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
+}
+
+// packet is what a line of a packet filter says. Its program said it of a packet that came in, and not of one that went
+// out or through.
+type packet struct {
+	meaning meaning
+	source  []byte
+	proto   event.Proto
+	port    uint16
+	local   uint16
+	stray   bool
+}
+
+// meaning is a set of what a packet filter says that it did with a packet.
+type meaning uint8
+
+const (
+	meansBlock meaning = 1 << iota
+	meansAccept
+	meansAudit // looked at, not judged
+)
+
+// packetParser is the parser for a packet filter's lines. It has two rules: for packets that were blocked, and for those
+// that were accepted.
+type packetParser struct {
+	read          func(message []byte) (p packet, ok bool) // false for a line that tells of no packet that came in
+	block, accept int32                                    // numbers of rules, negative where the operator disabled one
+}
+
+// newPacketParser checks the form of a packet filter's file and makes its parser.
+func newPacketParser(p *parserForm, read func(message []byte) (p packet, ok bool)) parser {
+	count := map[event.Kind]int{}
+	for i, r := range p.rules {
+		count[r.Kind]++
+		p.Rules[i].noConditions(p.faults)
+		if r.Handshake {
+			p.faults.add(r.Line, "rule %q: no packet proves a handshake: leave handshake out", r.Name)
+		}
+	}
+	if len(p.rules) != 2 || count[event.FirewallBlock] != 1 || count[event.FirewallAccept] != 1 {
+		p.faults.add(p.Parser.line, "parser: %s needs two rules, of the kinds firewall-block and firewall-accept", p.Parser.value)
+	}
+	if len(p.Fields.all) > 0 {
+		p.faults.add(p.Fields.line, "fields: they are for parser: json")
+	}
+	return &packetParser{read: read, block: -1, accept: -1}
+}
+
+func (n *packetParser) bind(rules []*Rule) {
+	for _, r := range rules {
+		if r.Kind == event.FirewallBlock {
+			n.block = int32(r.Index)
+		} else {
+			n.accept = int32(r.Index)
+		}
+	}
+}
+
+// judge turns a packet into a reading by the rule for its verdict.
+func (n *packetParser) judge(m []byte) reading {
+	p, ok := n.read(m)
+	if !ok || p.meaning&meansAudit != 0 {
+		return reading{}
+	}
+	r := reading{rule: n.block, port: p.port, local: p.local, proto: p.proto, stray: p.stray}
+	switch p.meaning {
+	case meansBlock:
+	case meansAccept:
+		r.rule = n.accept
+	default:
+		r.ambiguous = true
+	}
+	var valid bool
+	if r.addr, valid = parseAddr(p.source); !valid {
+		r.refusal = BadAddress
+	}
+	r.found = r.rule >= 0
+	return r
+}

@@ -1,0 +1,200 @@
+package detect
+
+import (
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// stampLayouts are the forms of stamps, without a zone, as package time writes them.
+var stampLayouts = []string{
+	"2006/01/02 15:04:05", "2006-01-02 15:04:05", "2006-01-02T15:04:05", "Mon Jan _2 15:04:05 2006", "Jan _2 15:04:05",
+	"02-Jan-2006 15:04:05", "02 Jan 2006 15:04:05", "02/Jan/2006:15:04:05",
+}
+
+// parseStamp reads a stamp with package time. known says whether it names an instant, or only what a clock showed.
+func parseStamp(text string) (t time.Time, zoned, ok bool) {
+	if seconds, fraction, found := strings.Cut(text, "."); found && len(seconds) == 10 {
+		n, err := strconv.ParseInt(seconds, 10, 64)
+		nanos, err2 := strconv.ParseUint((fraction + "00000000")[:9], 10, 32)
+		return time.Unix(n, int64(nanos)), true, err == nil && err2 == nil && len(fraction) <= 9
+	}
+	if len(text) > 11 && text[11] == ' ' && text[4] == '-' { // an hour with a space, which package time does not know
+		text = text[:11] + "0" + text[12:]
+	}
+	for _, layout := range stampLayouts {
+		for _, zone := range []string{"", "Z07:00", "Z0700", "Z07", " -0700", " -07:00", " -07"} {
+			if t, err := time.Parse(layout+zone, text); err == nil {
+				return t, zone != "", true
+			}
+		}
+		if at := strings.LastIndexByte(text, ' '); at > 0 {
+			if t, err := time.Parse(layout, text[:at]); err == nil {
+				name := text[at+1:]
+				return t, name == "UTC" || name == "GMT" || name == "Z", true
+			}
+		}
+	}
+	return time.Time{}, false, false
+}
+
+// sameStamp compares the stamp of a message with what package time says of it.
+func sameStamp(t *testing.T, message string) (taken int) {
+	t.Helper()
+	var s Stamp
+	taken = s.take([]byte(message))
+	if taken == 0 {
+		if s != (Stamp{}) {
+			t.Fatalf("%q has no stamp and leaves %+v", message, s)
+		}
+		return 0
+	}
+	text := strings.TrimRight(message[:taken], " ")
+	text = strings.TrimSuffix(text, ":")
+	if text[0] == '[' {
+		text = strings.TrimSuffix(text[1:], "]")
+	}
+	zone := time.FixedZone("here", -5*3600)
+	latest := time.Date(2026, 11, 22, 10, 0, 0, 0, zone)
+	want, zoned, ok := parseStamp(text)
+	if !ok {
+		t.Fatalf("%q: time.Parse knows no %q", message, text)
+	}
+	if !zoned {
+		want = time.Date(want.Year(), want.Month(), want.Day(), want.Hour(), want.Minute(), want.Second(), want.Nanosecond(), zone)
+	}
+	got, ok := s.Time(zone, latest)
+	if s.kind == stampYearless {
+		if !ok || got.After(latest.Add(24*time.Hour)) || got.Before(latest.AddDate(-8, 0, 0)) {
+			t.Fatalf("%q is in the year %v", message, got)
+		}
+		want = time.Date(got.Year(), want.Month(), want.Day(), want.Hour(), want.Minute(), want.Second(), want.Nanosecond(), zone)
+	}
+	if !ok || !got.Equal(want) {
+		t.Fatalf("%q is at %v, not %v", message, got, want)
+	}
+	return taken
+}
+
+// TestStamp writes random times in every form, whole and damaged.
+func TestStamp(t *testing.T) {
+	g := rand.New(rand.NewPCG(5, 5))
+	zones := []string{"", "Z", "+0000", "+01:00", "-0330", " UTC", " CET", " +0200", " -03", " -03:30", " GMT"}
+	for i := range 40_000 {
+		at := time.Unix(g.Int64N(4e9), g.Int64N(1e9)).UTC()
+		layout, behind := stampLayouts[i%len(stampLayouts)], ""
+		switch zone := zones[g.IntN(len(zones))]; {
+		case layout[0] == 'J':
+		case layout[0] == 'M':
+			layout = strings.Replace(layout, "05", []string{"05", "05.000000"}[g.IntN(2)], 1)
+			if strings.HasPrefix(zone, " ") {
+				behind = zone
+			}
+		default:
+			layout += []string{"", ".000", ",000000", ".000000000"}[g.IntN(4)]
+			behind = zone
+		}
+		text := at.Format(layout) + behind
+		if i%97 == 0 {
+			text = strconv.FormatInt(1e9+g.Int64N(8e9), 10) + ".123"
+		}
+		if g.IntN(3) == 0 {
+			text = "[" + text + "]"
+		}
+		text += []string{" ", ":", ": ", "  "}[g.IntN(4)]
+		message := text + "x"
+		if n := sameStamp(t, message); n != len(text) {
+			t.Fatalf("of %q, %d bytes are the stamp", message, n)
+		}
+		if n := sameStamp(t, text); n != len(text) {
+			t.Fatalf("of %q, %d bytes are the stamp", text, n)
+		}
+		for range 4 {
+			b := []byte(message)
+			b[g.IntN(len(b))] = "0123456789 :-/[]TZ+.,JF"[g.IntN(23)]
+			sameStamp(t, string(b))
+		}
+		sameStamp(t, message[:g.IntN(len(message))])
+	}
+}
+
+// TestStampEnds says where stamps end that are followed by what looks like a zone, and what is none.
+func TestStampEnds(t *testing.T) {
+	for message, rest := range map[string]string{
+		"2026-11-22 10:00:00 SMTP call from":              "SMTP call from",
+		"2026-11-22 10:00:00 CET x":                       "x",
+		"2026-11-22 10:00:00.5 CEST: x":                   "x",
+		"2026-11-22 10:00:00 CETX x":                      "CETX x",
+		"2026-11-22 10:00:00 +123 x":                      "+123 x",
+		"2026-11-22 10:00:00 - x":                         "- x",
+		"2026-11-22  9:00:00 1 [Note] x":                  "1 [Note] x",
+		"2026-11-22T10:00:00+01:00 x":                     "x",
+		"[22-Nov-2026 10:00:00 Europe/Berlin] x":          "x",
+		"[22-Nov-2026 10:00:00 America/Port-au-Prince] x": "x",
+		"[Nov 22 10:00:00] x":                             "x",
+		"Nov  2 10:00:00 x":                               "x",
+		"1795300000.123    456 x":                         "456 x",
+		"2026-11-22 10:00:00: x":                          "x",
+		// not stamps
+		"1795300000 x": "", "2026-11-22 10:00:00x": "", "2026-11-22 24:00:00 x": "", "2026-02-29 10:00:00 x": "", "2026-11-22 10:00:60 x": "",
+		"[2026-11-22 10:00:00 x": "", "2026-11-22 10:00:00] x": "", "2026/11/22T10:00:00 x": "", "22/Nov/2026 10:00:00 x": "", "22-Nov/2026 10:00:00 x": "",
+		"Mai 22 10:00:00 x": "", "Foo Nov 22 10:00:00 2026 x": "", "Sun Nov 22 10:00:00Z 2026 x": "", "Nov 22 10:00:00Z x": "", "2026-11-22 10:00:00": "",
+		"Sun Feb 29 10:00:00 2026 x": "", "[]]]]]]]]]]]]]]]]]]": "", "2026-11-22 10:00:00. x": "",
+	} {
+		n := sameStamp(t, message)
+		if n > 0 && message[n:] != rest || n == 0 && rest != "" {
+			t.Errorf("of %q, %q is the message", message, message[n:])
+		}
+	}
+	var s Stamp
+	s.take([]byte("Feb 29 10:00:00 x"))
+	if got, ok := s.Time(time.UTC, time.Date(2027, 3, 1, 0, 0, 0, 0, time.UTC)); !ok || got.Year() != 2024 {
+		t.Errorf("the last 29th of February was %v", got)
+	}
+	s.take([]byte("Nov 23 09:00:00 x"))
+	if got, _ := s.Time(time.UTC, time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)); got.Year() != 2026 {
+		t.Errorf("tomorrow is %v", got)
+	}
+	if got, ok := (Stamp{}).Time(time.UTC, time.Now()); ok {
+		t.Errorf("no stamp is %v", got)
+	}
+}
+
+// TestStampedService says that a stamp is taken off before the frame and the patterns, for a service that has the key, and
+// is found; and that another service of the program sees the message as it is.
+func TestStampedService(t *testing.T) {
+	stamped := strings.Replace(ruleFile("match: ['bad guy <ip:port>']", `samples: [{line: "2026-11-22 10:00:00 UTC e: bad guy 203.0.113.5:40022", ip: 203.0.113.5, port: 40022}, {line: "e: bad guy [2001:db8::5]:1", ip: "2001:db8::5", port: 1}]`), "rules:", "stamp: true\nbefore: ['e: ']\nrules:", 1)
+	dir := userRules(t, "stamped.yaml", stamped)
+	r := load(t, Options{Directory: dir})
+	if _, faults := r.Run(); len(faults) > 0 {
+		t.Error(faults)
+	}
+	var f Finding
+	for message, want := range map[string]string{
+		"2026-11-22 10:00:00 UTC e: bad guy 203.0.113.5:40022": "2026-11-22T10:00:00Z",
+		"bad guy 203.0.113.5:40022":                            "",
+	} {
+		if v := r.Detect([]byte("mine"), []byte(message), &f); v != Matched {
+			t.Fatalf("%q is %s", message, describe(v, &f))
+		}
+		at, ok := f.Stamp.Time(time.UTC, time.Now())
+		if ok != (want != "") || ok && at.Format(time.RFC3339) != want {
+			t.Errorf("%q was at %v, %v", message, at, ok)
+		}
+	}
+	if v := r.Detect([]byte("sshd"), []byte("2026-11-22 10:00:00 Invalid user a from 203.0.113.5 port 22"), &f); v != Ignored {
+		t.Errorf("sshd has no stamps, and is %s", describe(v, &f))
+	}
+}
+
+func FuzzStamp(f *testing.F) {
+	for _, layout := range stampLayouts {
+		f.Add(layout + " x")
+		f.Add("[" + layout + ".123 UTC] x")
+	}
+	f.Add("1795300000.123 x")
+	f.Add("2026-11-22 10:00:00 -03: x")
+	f.Fuzz(func(t *testing.T, message string) { sameStamp(t, message) })
+}
