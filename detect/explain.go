@@ -83,6 +83,7 @@ type Way struct {
 type Parsed struct {
 	Service *Service
 	Fields  []Field // what it could read, in the order of the message
+	Peer    string  // what stands where the address belongs
 	Failed  string  // why no rule matched, as a sentence without its end; "" where one did
 }
 
@@ -137,15 +138,18 @@ func (x *Explainer) service(s *Service, e *Explanation) {
 	if len(e.Message) == 0 {
 		return
 	}
+	skipped := 0
+	if s.stamped {
+		skipped = new(Stamp).take(e.Message)
+	}
+	m := framed{text: e.Message[skipped:]}
 	if s.parser != nil {
-		x.parsed(s, e)
+		x.parsed(s, m.text, e)
 		return
 	}
-	m := framed{text: e.Message}
 	newUnit(s.before, s.after, nil).unframe(&m)
-	skipped := 0
 	if m.before > 0 {
-		skipped = len(s.before[m.before-1])
+		skipped += len(s.before[m.before-1])
 	}
 	for i := range x.patterns[s] {
 		p := &x.patterns[s][i]

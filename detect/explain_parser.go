@@ -8,21 +8,13 @@ import (
 	"tattled/event"
 )
 
-// parsed adds what the service's parser makes of the message.
-func (x *Explainer) parsed(s *Service, e *Explanation) {
-	var r reading
-	var f Finding
-	s.parser.judge(e.Message, s.block, s.accept, &r, &f)
-	p := s.parser.explain(e.Message)
+// parsed adds what the service's parser makes of the message, its stamp aside.
+func (x *Explainer) parsed(s *Service, message []byte, e *Explanation) {
+	r, p := s.parser.judge(message), s.parser.explain(message)
 	p.Service = s
 	if r.found {
-		w := Way{Rule: x.rules.rules[r.rule], Addr: r.addr, Refusal: r.refusal}
-		if i := bytes.Index(e.Message, []byte(" SRC=")); i >= 0 {
-			peer, _, _ := bytes.Cut(e.Message[i+len(" SRC="):], []byte(" "))
-			w.Peer = string(peer)
-		}
+		w := Way{Rule: x.rules.rules[r.rule], Peer: p.Peer, Addr: r.addr, Refusal: r.refusal}
 		if r.ambiguous {
-			p.Failed = "the prefix has words that mean a refused packet and words that mean an allowed one"
 			w.Refusal = Ambiguous
 		}
 		if len(e.Ways) < MaxWays {
@@ -68,14 +60,22 @@ func (n *netfilter) explain(m []byte) (p Parsed) {
 		rest = rest[at+len(name)+2:]
 		value, _, _ := bytes.Cut(rest, []byte(" "))
 		add(name, value)
+		if name == "SRC" {
+			p.Peer = string(value)
+		}
 	}
-	var found packet
 	switch meaning := n.meaning(words); {
 	case meaning == 0:
 		p.Failed = fmt.Sprintf("no word of the prefix %q says whether the packet was refused or allowed: name one in rules.netfilter.block or rules.netfilter.accept", words)
 	case meaning&meansAudit != 0:
 		p.Failed = "the prefix says that the packet was looked at, not what became of it"
-	case !n.read(m, &found):
+	case meaning == meansBlock|meansAccept:
+		p.Failed = "the prefix has words that mean a refused packet and words that mean an allowed one"
+	}
+	found, ok := n.read(m)
+	switch {
+	case p.Failed != "":
+	case !ok:
 		p.Failed = "the parts of the line are not in the order in which the kernel writes them"
 	case found.proto == event.TCP:
 		add("stray", []byte(strconv.FormatBool(found.stray)))

@@ -59,7 +59,7 @@ func newNetfilterParser(p *parserForm) parser {
 	for _, problem := range problems {
 		p.faults.all = append(p.faults.all, Fault{Problem: "rules.netfilter: " + problem})
 	}
-	return newPacketParser(p, n.read)
+	return newPacketParser(p, n)
 }
 
 func newNetfilter(c Netfilter) (*netfilter, []string) {

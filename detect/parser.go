@@ -15,6 +15,9 @@ type parser interface {
 	bind(rules []*Rule)
 	// judge returns what the message says by one of the rules, if by any.
 	judge(message []byte) reading
+	// explain says what is read of a message and, where no rule can match, why; for people, as Explainer is. The service
+	// and what is not the parser's are set by the caller.
+	explain(message []byte) Parsed
 }
 
 // parserForm is what a parser is made of.
@@ -108,12 +111,19 @@ const (
 // packetParser is the parser for a packet filter's lines. It has two rules: for packets that were blocked, and for those
 // that were accepted.
 type packetParser struct {
-	read          func(message []byte) (p packet, ok bool) // false for a line that tells of no packet that came in
-	block, accept int32                                    // numbers of rules, negative where the operator disabled one
+	packetReader
+	block, accept int32 // numbers of rules, negative where the operator disabled one
+}
+
+// packetReader knows the form of one packet filter's lines.
+type packetReader interface {
+	// read is false for a line that tells of no packet that came in.
+	read(message []byte) (p packet, ok bool)
+	explain(message []byte) Parsed // as parser has it
 }
 
 // newPacketParser checks the form of a packet filter's file and makes its parser.
-func newPacketParser(p *parserForm, read func(message []byte) (p packet, ok bool)) parser {
+func newPacketParser(p *parserForm, reader packetReader) parser {
 	count := map[event.Kind]int{}
 	for i, r := range p.rules {
 		count[r.Kind]++
@@ -128,7 +138,7 @@ func newPacketParser(p *parserForm, read func(message []byte) (p packet, ok bool
 	if len(p.Fields.all) > 0 {
 		p.faults.add(p.Fields.line, "fields: they are for parser: json")
 	}
-	return &packetParser{read: read, block: -1, accept: -1}
+	return &packetParser{packetReader: reader, block: -1, accept: -1}
 }
 
 func (n *packetParser) bind(rules []*Rule) {

@@ -124,17 +124,27 @@ func (t *part) narrow(m []byte, p int, fn func(p, q int)) {
 				continue
 			}
 		}
+		if t.field == fieldIPPort {
+			if _, _, _, ok := cutPort(m[p:q]); !ok {
+				continue
+			}
+		}
 		fn(p, q)
 	}
 }
 
 // peers returns every text that stands where the address belongs, in all ways to read the whole message.
 func (r *reach) peers(parts []part, m []byte) []string {
-	k := slices.IndexFunc(parts, func(t part) bool { return t.field == fieldIP })
+	k := slices.IndexFunc(parts, func(t part) bool { return t.field == fieldIP || t.field == fieldIPPort })
 	var all []string
 	parts[k].steps(m, r.from[k], func(p, q int) {
-		if r.to[k+1][q] && len(all) < MaxWays && !slices.Contains(all, string(m[p:q])) {
-			all = append(all, string(m[p:q]))
+		peer := m[p:q]
+		if parts[k].field == fieldIPPort {
+			from, to, _, _ := cutPort(peer)
+			peer = peer[from:to]
+		}
+		if r.to[k+1][q] && len(all) < MaxWays && !slices.Contains(all, string(peer)) {
+			all = append(all, string(peer))
 		}
 	})
 	return all
@@ -191,6 +201,8 @@ func (t *part) name() string {
 	switch t.field {
 	case fieldIP:
 		return "<ip>"
+	case fieldIPPort:
+		return "<ip:port>"
 	case fieldPort:
 		return "<port>"
 	case fieldLocalPort:

@@ -193,7 +193,9 @@ func (st *step) catch(m []byte, from, to int, c *caught) bool {
 	case fieldIP:
 		c.ip, c.ipEnd = from, to
 	case fieldIPPort:
-		return c.peer(m, from, to)
+		start, end, port, ok := cutPort(m[from:to])
+		c.ip, c.ipEnd, c.port = from+start, from+end, port
+		return ok
 	case fieldPort, fieldLocalPort:
 		port, ok := parsePort(m[from:to])
 		if !ok {
@@ -208,24 +210,20 @@ func (st *step) catch(m []byte, from, to int, c *caught) bool {
 	return true
 }
 
-// peer notes an address with its port behind the last colon. The address may stand in brackets; one bracket alone stays
-// with it and makes it none.
-func (c *caught) peer(m []byte, from, to int) bool {
-	colon := from + bytes.LastIndexByte(m[from:to], ':')
-	if colon < from {
-		return false
+// cutPort parts an address, b[from:to], from its port, which is what follows the last colon. The address may stand in
+// brackets; one bracket alone stays with it and makes it none.
+func cutPort(b []byte) (from, to int, port uint16, ok bool) {
+	colon := bytes.LastIndexByte(b, ':')
+	if colon < 0 {
+		return 0, 0, 0, false
 	}
-	port, ok := parsePort(m[colon+1 : to])
-	if !ok {
-		return false
+	if port, ok = parsePort(b[colon+1:]); !ok {
+		return 0, 0, 0, false
 	}
-	if colon-from >= 2 && m[from] == '[' && m[colon-1] == ']' {
-		from, to = from+1, colon-1
-	} else {
-		to = colon
+	if colon >= 2 && b[0] == '[' && b[colon-1] == ']' {
+		return 1, colon - 1, port, true
 	}
-	c.ip, c.ipEnd, c.port = from, to, port
-	return true
+	return 0, colon, port, true
 }
 
 // find returns the first place at or behind from where the segment matches and ends by to.
