@@ -195,9 +195,10 @@ func TestLinear(t *testing.T) {
 // out: there the message is one of both, and the samples say which of them it is.
 func TestAlone(t *testing.T) {
 	r := load(t, Options{})
+	samplesOf, _ := r.samples()
 	var f Finding
 	for _, rule := range r.rules {
-		for _, s := range rule.samples {
+		for _, s := range samplesOf[rule] {
 			for _, other := range r.services {
 				if other == rule.Service {
 					continue

@@ -4,40 +4,45 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 )
 
-// compile numbers services and rules and builds the matcher. Patterns that are refused are faults.
+// compile numbers services and rules, and builds the matchers for the programs that a user's service knows, so that every
+// fault of a user's file is found. Patterns that are built in are compiled when their program is first heard of: most
+// machines run few of all programs. The tests hold them, and Run tells of faults.
 func (l *loader) compile() *Rules {
-	r := &Rules{services: l.services}
-	variants := map[*Service][]variant{}
-	order := int32(0)
+	r := &Rules{services: l.services, builtin: l.builtin}
 	for i, s := range l.services {
 		s.Index = i
 		for _, rule := range l.rules[s] {
 			rule.Index = len(r.rules)
 			r.rules = append(r.rules, rule)
-			f := faults{file: s.File}
-			for _, v := range rule.compile(&f) {
-				v.order, order = order, order+1
-				variants[s] = append(variants[s], v)
-			}
-			l.faults = append(l.faults, f.all...)
 		}
 		if s.parser != nil {
 			s.parser.bind(l.rules[s])
 		}
 	}
-	if len(l.faults) == 0 {
-		r.programs = newPrograms(l.programs(variants))
+	r.listPrograms()
+	for _, m := range r.matchers {
+		if slices.ContainsFunc(m.services, func(s *Service) bool { return !s.builtin }) {
+			l.faults = append(l.faults, r.build(m, len(l.faults) == 0)...)
+		}
 	}
 	return r
 }
 
-// programs builds what is needed for each program's messages. Programs that the same services know share it.
-func (l *loader) programs(variants map[*Service][]variant) []program {
+// matcher is what judges the messages of programs that the same services know.
+type matcher struct {
+	services []*Service
+	names    []string
+	units    atomic.Pointer[[]*unit] // nil until the first message
+}
+
+// listPrograms sets r.programs and r.matchers.
+func (r *Rules) listPrograms() {
 	knowing := map[string][]*Service{}
 	var names []string
-	for _, s := range l.services {
+	for _, s := range r.services {
 		for _, name := range s.Programs {
 			if knowing[name] == nil {
 				names = append(names, name)
@@ -45,25 +50,58 @@ func (l *loader) programs(variants map[*Service][]variant) []program {
 			knowing[name] = append(knowing[name], s)
 		}
 	}
-	built := map[string][]*unit{}
+	byServices := map[string]*matcher{}
 	var all []program
 	for _, name := range names {
 		var key strings.Builder
 		for _, s := range knowing[name] {
 			fmt.Fprintf(&key, "%d ", s.Index)
 		}
-		units := built[key.String()]
-		if units == nil {
-			units = l.units(knowing[name], variants)
-			built[key.String()] = units
-			if n := scattered(units); n > maxScattered {
-				l.faults = append(l.faults, Fault{Problem: fmt.Sprintf("rules: %d patterns for the program %q begin alike: "+
-					"give them different beginnings, at most %d may share one", n, name, maxScattered)})
-			}
+		m := byServices[key.String()]
+		if m == nil {
+			m = &matcher{services: knowing[name]}
+			byServices[key.String()] = m
+			r.matchers = append(r.matchers, m)
 		}
-		all = append(all, program{name: name, service: knowing[name][0], units: units})
+		m.names = append(m.names, name)
+		all = append(all, program{name: name, service: knowing[name][0], matcher: m})
 	}
-	return all
+	r.programs = newPrograms(all)
+}
+
+// build compiles what m needs, unless that was done, and returns what is wrong with it. Without sound, a fault is known
+// already and more are looked for in the patterns alone.
+func (r *Rules) build(m *matcher, sound bool) []Fault {
+	r.building.Lock()
+	defer r.building.Unlock()
+	if m.units.Load() != nil {
+		return nil
+	}
+	var found []Fault
+	variants := map[*Service][]variant{}
+	order := int32(0)
+	for _, rule := range r.rules {
+		s := rule.Service
+		if !slices.Contains(m.services, s) {
+			continue
+		}
+		f := faults{file: s.File}
+		for _, v := range rule.compile(&f) {
+			v.order, order = order, order+1
+			variants[s] = append(variants[s], v)
+		}
+		found = append(found, f.all...)
+	}
+	if !sound {
+		return found
+	}
+	units := newUnits(m.services, variants)
+	if n := scattered(units); n > maxScattered {
+		found = append(found, Fault{Problem: fmt.Sprintf("rules: %d patterns for the program %q begin alike: "+
+			"give them different beginnings, at most %d may share one", n, m.names[0], maxScattered)})
+	}
+	m.units.Store(&units)
+	return found
 }
 
 func scattered(units []*unit) (most int) {
@@ -75,8 +113,8 @@ func scattered(units []*unit) (most int) {
 	return most
 }
 
-// units builds the matchers for services: one for those that agree on the frame, and one for each parser.
-func (l *loader) units(services []*Service, variants map[*Service][]variant) []*unit {
+// newUnits makes a unit of the services that agree on the frame, and one for each parser.
+func newUnits(services []*Service, variants map[*Service][]variant) []*unit {
 	var units []*unit
 	var keys []string
 	together := map[string][]variant{}

@@ -11,16 +11,22 @@ package detect
 
 import (
 	"bytes"
+	"io/fs"
 	"net/netip"
+	"sync"
 
 	"tattled/event"
 )
 
-// Rules is a compiled set of rules. It never changes and is safe for concurrent use.
+// Rules is a set of rules. It never changes, but for being compiled bit by bit as programs are first heard of, and is safe
+// for concurrent use.
 type Rules struct {
 	services []*Service
 	rules    []*Rule
 	programs programs
+	matchers []*matcher
+	building sync.Mutex // held while a matcher is built
+	builtin  fs.FS
 }
 
 // Service is what one rule file describes: the log of one sort of server.
@@ -33,6 +39,7 @@ type Service struct {
 	Session bool
 	File    string // where it was read: "sshd.yaml" for a built-in one, else its path
 
+	builtin       bool
 	before, after []string
 	parser        parser // in place of patterns; nil without one
 	stamped       bool   // a message may begin with a stamp of the service's own
@@ -50,7 +57,7 @@ type Rule struct {
 
 	match   []text
 	regex   []text
-	samples []sample
+	samples []sample // of a user's rule; those of the built-in ones are read when Run needs them
 }
 
 // String returns "service/rule".
@@ -135,7 +142,7 @@ func (r *Rules) Services() []*Service { return r.services }
 
 // Detect judges one message of program. It sets all of f for a message that matched, and Service, Rule and Refusal for
 // any. It takes any bytes, needs time linear in their number and allocates nothing (but twice for a line that a rule
-// written as a regular expression matches). A message that was cut off must not be given to it: where it ends, its peer
+// written as a regular expression matches, and at the first message of a program). A message that was cut off must not be given to it: where it ends, its peer
 // may have chosen.
 func (r *Rules) Detect(program, message []byte, f *Finding) Verdict {
 	f.Service, f.Rule, f.Refusal = nil, nil, NotRefused
@@ -149,7 +156,12 @@ func (r *Rules) Detect(program, message []byte, f *Finding) Verdict {
 	if len(message) > 0 && message[0] == 'm' {
 		message = once(message)
 	}
-	for _, u := range p.units {
+	units := p.matcher.units.Load()
+	if units == nil {
+		r.build(p.matcher, true)
+		units = p.matcher.units.Load()
+	}
+	for _, u := range *units {
 		text := message
 		if u.stamped {
 			text = text[stamp.take(text):]

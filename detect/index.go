@@ -340,7 +340,7 @@ type programs struct {
 type program struct {
 	name    string
 	service *Service // the first that knows the program
-	units   []*unit
+	matcher *matcher
 }
 
 func newPrograms(all []program) programs {

@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"bytes"
 	"embed"
 	"fmt"
 	"io/fs"
@@ -35,7 +36,7 @@ func Load(o Options) (*Rules, []Fault) { return loadWith(builtin, o) }
 
 // loadWith is Load with built in what is in files.
 func loadWith(files fs.FS, o Options) (*Rules, []Fault) {
-	l := loader{options: o}
+	l := loader{options: o, builtin: files}
 	l.addAll(files, "rules", "", false)
 	if o.Directory != "" {
 		l.addAll(os.DirFS(o.Directory), ".", o.Directory, true)
@@ -49,7 +50,7 @@ func loadWith(files fs.FS, o Options) (*Rules, []Fault) {
 			}
 			return a.Line - b.Line
 		})
-		return nil, l.faults
+		return nil, slices.Compact(l.faults) // a service whose programs others know too is compiled with each of them
 	}
 	return r, nil
 }
@@ -57,6 +58,7 @@ func loadWith(files fs.FS, o Options) (*Rules, []Fault) {
 // loader is a Load under way.
 type loader struct {
 	options  Options
+	builtin  fs.FS
 	services []*Service
 	rules    map[*Service][]*Rule
 	users    map[string]string // service -> the user's file that has it
@@ -77,6 +79,9 @@ func (l *loader) addAll(files fs.FS, dir, shown string, user bool) {
 		}
 		f := faults{file: filepath.Join(shown, name)}
 		content, err := readFile(files, path.Join(dir, name))
+		if err == nil && !user {
+			content = withoutSamples(content)
+		}
 		if err != nil {
 			f.add(0, "cannot read the file: %v", err)
 		} else if form, ok := decode(content, &f); ok {
@@ -100,9 +105,32 @@ func readFile(files fs.FS, name string) ([]byte, error) {
 	return fs.ReadFile(files, name)
 }
 
+// withoutSamples takes the samples and comments out of a file that is built in, which are most of it: only Run needs them,
+// and reading YAML is most of what Load costs. It relies on the style of these files (TestWithoutSamples holds them to
+// it): the samples of a rule are what is indented deeper than the line "samples:". Lines keep their numbers.
+func withoutSamples(content []byte) []byte {
+	var out []byte
+	samples := -1 // the indentation of the samples that are being left out
+	for line := range bytes.Lines(content) {
+		text := bytes.TrimLeft(line, " ")
+		indent := len(line) - len(text)
+		switch {
+		case samples >= 0 && indent > samples, len(text) == 0, text[0] == '#', text[0] == '\n':
+			out = append(out, '\n')
+		case bytes.HasPrefix(text, []byte("samples:")):
+			samples = indent
+			out = append(out, '\n')
+		default:
+			samples = -1
+			out = append(out, line...)
+		}
+	}
+	return out
+}
+
 // add takes a service from its file.
 func (l *loader) add(form *fileForm, user bool, f *faults) {
-	s := &Service{Name: form.Service.value, Session: form.Session, File: f.file, stamped: form.Stamp}
+	s := &Service{Name: form.Service.value, Session: form.Session, File: f.file, builtin: !user, stamped: form.Stamp}
 	if !isName(s.Name) {
 		f.add(form.Service.line, "service: %q is no name: write lower-case letters, digits and hyphens", s.Name)
 	}
@@ -185,16 +213,8 @@ func newRule(s *Service, form *ruleForm, f *faults) *Rule {
 	if len(r.Categories) == 0 && r.Kind != event.AuthSuccess && r.Kind != event.FirewallAccept {
 		f.add(r.Line, "categories: rule %q has none, so it could never be reported: see https://www.abuseipdb.com/categories", r.Name)
 	}
-	positive := 0
-	for i := range form.Samples {
-		one := newSample(&form.Samples[i], f)
-		if one.addr.IsValid() {
-			positive++
-		}
-		r.samples = append(r.samples, one)
-	}
-	if positive == 0 {
-		f.add(r.Line, "samples: rule %q has none that must match: add a real line and its ip", r.Name)
+	if !s.builtin {
+		r.samples = newSamples(form, f)
 	}
 	return r
 }

@@ -3,9 +3,12 @@ package detect
 import (
 	"bytes"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -287,13 +290,52 @@ func FuzzLoad(f *testing.F) {
 	})
 }
 
+// TestWithoutSamples says that what Load leaves out of a file that is built in is its samples and nothing else.
+func TestWithoutSamples(t *testing.T) {
+	files, err := fs.Glob(builtin, "rules/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no rules: %v", err)
+	}
+	for _, name := range files {
+		content, err := builtin.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var f faults
+		whole, ok := decode(content, &f)
+		short, okShort := decode(withoutSamples(content), &f)
+		if !ok || !okShort {
+			t.Errorf("%s: %v", name, f.all)
+			continue
+		}
+		for i := range whole.Rules {
+			whole.Rules[i].Samples = nil
+		}
+		if !reflect.DeepEqual(whole, short) {
+			t.Errorf("%s: the samples cannot be told from the rules: give each rule a line samples: and indent them deeper", name)
+		}
+	}
+}
+
+// TestLoadIsCheap bounds what loading the built-in rules leaves for the collector, for it is a part of each start.
+func TestLoadIsCheap(t *testing.T) {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	r := load(t, Options{})
+	runtime.ReadMemStats(&after)
+	if got := (after.TotalAlloc - before.TotalAlloc) >> 10; got > 8<<10 {
+		t.Errorf("Load allocates %d KiB for %d rules", got, len(r.All()))
+	}
+}
+
 // FuzzDetect feeds messages to all rules: an address that is found stands in the message, the user too, and for the rules
 // made of patterns the reference agrees.
 func FuzzDetect(f *testing.F) {
 	r := load(f, Options{})
+	samplesOf, _ := r.samples()
 	ref := sshdReference(f, r)
 	for _, rule := range r.rules {
-		for _, s := range rule.samples {
+		for _, s := range samplesOf[rule] {
 			f.Add(rule.Service.Programs[0], []byte(s.form.Line.value))
 		}
 	}

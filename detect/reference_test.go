@@ -267,6 +267,7 @@ func sshdReference(t testing.TB, r *Rules) reference {
 // and none without an example.
 func TestEveryPatternIsNeeded(t *testing.T) {
 	r := load(t, Options{})
+	samplesOf, _ := r.samples()
 	for _, s := range r.services {
 		ref := newReference(t, r, s)
 		for _, rule := range r.rules {
@@ -281,7 +282,7 @@ func TestEveryPatternIsNeeded(t *testing.T) {
 					items = v.takeFrame(items, s)
 					one.rules = append(one.rules, referenceRule{items: items})
 				}
-				if !slices.ContainsFunc(rule.samples, func(s sample) bool {
+				if !slices.ContainsFunc(samplesOf[rule], func(s sample) bool {
 					return s.addr.IsValid() && len(one.peers(string(once([]byte(s.form.Line.value))))) > 0
 				}) {
 					t.Errorf("%s:%d: no sample for %s", s.File, p.line, p.value)

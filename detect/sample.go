@@ -3,6 +3,7 @@ package detect
 import (
 	"fmt"
 	"net/netip"
+	"path"
 	"strconv"
 )
 
@@ -44,6 +45,54 @@ func newSample(form *sampleForm, f *faults) sample {
 	return s
 }
 
+// newSamples reads a rule's samples.
+func newSamples(form *ruleForm, f *faults) []sample {
+	var all []sample
+	positive := 0
+	for i := range form.Samples {
+		one := newSample(&form.Samples[i], f)
+		if one.addr.IsValid() {
+			positive++
+		}
+		all = append(all, one)
+	}
+	if positive == 0 {
+		f.add(form.line(), "samples: rule %q has none that must match: add a real line and its ip", form.Name.value)
+	}
+	return all
+}
+
+// samples returns the samples of every rule. It reads the built-in files again, this time in full.
+func (r *Rules) samples() (map[*Rule][]sample, []Fault) {
+	all := map[*Rule][]sample{}
+	rules := map[*Service]map[string]*Rule{}
+	for _, rule := range r.rules {
+		all[rule] = rule.samples
+		if rules[rule.Service] == nil {
+			rules[rule.Service] = map[string]*Rule{}
+		}
+		rules[rule.Service][rule.Name] = rule
+	}
+	var found []Fault
+	for _, s := range r.services {
+		if !s.builtin {
+			continue
+		}
+		f := faults{file: s.File}
+		if content, err := readFile(r.builtin, path.Join("rules", s.File)); err != nil {
+			f.add(0, "cannot read the file: %v", err)
+		} else if form, ok := decode(content, &f); ok {
+			for i := range form.Rules {
+				if rule := rules[s][form.Rules[i].Name.value]; rule != nil {
+					all[rule] = newSamples(&form.Rules[i], &f)
+				}
+			}
+		}
+		found = append(found, f.all...)
+	}
+	return all, found
+}
+
 // Tally is what Run did.
 type Tally struct {
 	Services []ServiceTally // in the order of Rules.Services
@@ -56,17 +105,20 @@ type ServiceTally struct {
 	Samples int
 }
 
-// Run tries every sample of every rule and returns a fault for each that is not judged as it says.
+// Run compiles every rule, tries every sample of it and returns a fault for each that is not judged as it says.
 func (r *Rules) Run() (Tally, []Fault) {
 	var t Tally
-	var found []Fault
+	samples, found := r.samples()
+	for _, m := range r.matchers {
+		found = append(found, r.build(m, true)...)
+	}
 	for _, s := range r.services {
 		t.Services = append(t.Services, ServiceTally{Service: s})
 	}
 	for _, rule := range r.rules {
 		mine := &t.Services[rule.Service.Index]
 		mine.Rules++
-		for _, s := range rule.samples {
+		for _, s := range samples[rule] {
 			mine.Samples++
 			if problem := r.check(rule, &s); problem != "" {
 				found = append(found, Fault{File: rule.Service.File, Line: s.line, Problem: "sample of " + rule.Name + ": " + problem})
