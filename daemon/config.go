@@ -60,6 +60,29 @@ type Rules struct {
 	Directory string           `yaml:"directory"` // rule files of your own; a missing directory has none
 	Disable   []string         `yaml:"disable"`   // "service" or "service/rule"
 	Netfilter detect.Netfilter `yaml:"netfilter"` // more verdict words of log prefixes
+
+	// Drift is how many lines of a known program in a row, none of which matches a rule, raise an alarm after an hour: the
+	// program's format may have changed. From 100; -1 is never. Default: 10000.
+	Drift int `yaml:"drift"`
+}
+
+// Check implements checker.
+func (r *Rules) Check(report setting.Report) {
+	if r.Drift != 0 && r.Drift != -1 && r.Drift < 100 {
+		report("drift", fmt.Sprintf("%d is too few lines to tell: write 100 or more, or -1 for no alarm", r.Drift))
+	}
+}
+
+// driftLines returns how many lines raise the alarm, 0 for never.
+func (r *Rules) driftLines() uint64 {
+	switch r.Drift {
+	case -1:
+		return 0
+	case 0:
+		return defaultDriftLines
+	default:
+		return uint64(r.Drift)
+	}
 }
 
 // Report lists the third parties to report to.

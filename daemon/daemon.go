@@ -64,6 +64,7 @@ type Daemon struct {
 	registry  *prometheus.Registry
 	metrics   *metrics
 	page      *web.Server
+	drift     drift
 }
 
 // New reads the configuration and opens all that it names: state file, sockets, databases. It starts nothing. Its error is
@@ -105,7 +106,7 @@ func (d *Daemon) wire(rules *detect.Rules) error {
 		ObserveCommit: func(took time.Duration) { d.metrics.commits.Observe(took.Seconds()) },
 	})
 	d.openCouriers()
-	d.pipeline = newPipeline(newEngine(rules, gate, d.tally), d.tally, d.places, d.committer)
+	d.pipeline = newPipeline(newEngine(d.config, rules, gate, d.tally), d.tally, d.places, d.committer)
 	if err := d.openReceivers(); err != nil {
 		return err
 	}
@@ -177,8 +178,8 @@ func newPolicy(cfg *Config, gate *policy.Gate, counters *policy.Counters) *polic
 	return policy.New(rules, gate, destinations(cfg), counters)
 }
 
-func newEngine(rules *detect.Rules, gate *policy.Gate, t *tally) *engine {
-	e := &engine{rules: rules, gate: gate}
+func newEngine(cfg *Config, rules *detect.Rules, gate *policy.Gate, t *tally) *engine {
+	e := &engine{rules: rules, gate: gate, driftLines: cfg.Rules.driftLines()}
 	e.matched, e.missed = t.forRules(rules)
 	return e
 }
@@ -232,7 +233,7 @@ func (d *Daemon) Run(ctx context.Context, hangup <-chan os.Signal) error {
 		{"chores", []func(context.Context) error{
 			func(ctx context.Context) error { return d.manager.watchdog(ctx, d.committer.Beat) },
 			func(ctx context.Context) error { return d.obey(ctx, hangup) },
-			d.followOwn, d.keepBackups, d.places.Run,
+			d.followOwn, d.keepBackups, d.watchDrift, d.places.Run,
 		}},
 	})
 	if err == nil {
@@ -324,6 +325,7 @@ func (d *Daemon) health() web.Health {
 	if err := d.places.Err(); err != nil {
 		h.Problems = append(h.Problems, strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
+	h.Problems = append(h.Problems, d.drift.problems()...)
 	for _, r := range d.receivers {
 		h.Sources = append(h.Sources, d.sourceHealth(r))
 	}

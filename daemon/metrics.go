@@ -87,6 +87,7 @@ func (d *Daemon) registerMetrics() error {
 	}), "source")
 	m.add(prometheus.CounterValue, "detect_matched_total", "Records in which a rule found an event.", d.matched, "service", "rule")
 	m.add(prometheus.CounterValue, "detect_unmatched_total", "Records of a known program in which no rule found anything, by service.", d.unmatched, "program")
+	m.add(prometheus.GaugeValue, "detect_drifting", "1 while none of many records of a known program matched: its format may have changed.", d.drift.each, "program")
 	m.add(prometheus.CounterValue, "detect_refused_total", "Records that a rule fits and that are not sure enough to count.", d.refused, "reason")
 	m.add(prometheus.CounterValue, "policy_decisions_total", "Policies that were reached, and what came of it.", d.decisions, "policy", "action")
 	m.add(prometheus.CounterValue, "policy_gate_refused_total", "Reports to third parties that the gate refused.", d.gateRefused, "reason")

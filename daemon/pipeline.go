@@ -35,6 +35,8 @@ type engine struct {
 	gate    *policy.Gate
 	matched []*atomic.Uint64 // by Rule.Index
 	missed  []*atomic.Uint64 // by Service.Index: lines of a known program that matched nothing
+
+	driftLines uint64 // how many of those in a row raise the alarm; 0 for never
 }
 
 // scratch is what one call of Handle needs, reused by later ones.
@@ -92,7 +94,7 @@ func (p *pipeline) Handle(ctx context.Context, b *receiver.Batch) error {
 func (p *pipeline) event(s *scratch, r *receiver.Record, b *receiver.Batch) event.Event {
 	f := &s.finding
 	e := event.Event{
-		Time: eventTime(r.Time, b.Received), Received: b.Received,
+		Time: eventTime(r, f.Stamp, b), Received: b.Received,
 		Kind: f.Rule.Kind, Service: f.Rule.Service.Name, Rule: f.Rule.Name, Categories: f.Rule.Categories,
 		Addr: f.Addr, Port: f.Port, LocalPort: f.LocalPort, Proto: f.Proto,
 		Handshake: f.Rule.Handshake, Stray: f.Stray, Session: f.Rule.Service.Session,
@@ -107,13 +109,22 @@ func (p *pipeline) event(s *scratch, r *receiver.Record, b *receiver.Batch) even
 	return e
 }
 
-// eventTime is when it happened by the record's own word, unless that has not come yet: a clock that runs ahead, or a
-// zone that was guessed wrong, must not date a report into the future.
-func eventTime(record, received time.Time) time.Time {
-	if record.IsZero() || record.After(received) {
-		return received
+// eventTime is when it happened by the record's own word, be it its header's or a stamp in the message of a log without
+// headers; unless that has not come yet: a clock that runs ahead, or a zone that was guessed wrong, must not date a report
+// into the future.
+func eventTime(r *receiver.Record, stamp detect.Stamp, b *receiver.Batch) time.Time {
+	at := r.Time
+	if at.IsZero() {
+		zone := b.Location
+		if zone == nil {
+			zone = time.Local
+		}
+		at, _ = stamp.Time(zone, b.Received)
 	}
-	return record
+	if at.IsZero() || at.After(b.Received) {
+		return b.Received
+	}
+	return at
 }
 
 // lineOf copies the message, cut at event.MaxLine on a boundary of characters.

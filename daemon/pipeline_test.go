@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -46,7 +48,7 @@ func testPipeline(t testing.TB, trusted string, out submitter) *pipeline {
 	}
 	tally := newTally()
 	gate := policy.NewGate(policy.GateConfig{Trusted: []setting.Network{n}})
-	return newPipeline(newEngine(testRules(t), gate, tally), tally, nil, out)
+	return newPipeline(newEngine(&Config{}, testRules(t), gate, tally), tally, nil, out)
 }
 
 func record(program, message string) receiver.Record {
@@ -97,6 +99,44 @@ func TestPipeline(t *testing.T) {
 	}
 	if n := p.tally.missedCounts()["sshd"]; n != 1 {
 		t.Errorf("%d lines of sshd matched nothing, want 1", n)
+	}
+}
+
+// A log without headers dates its events itself, in the zone of its source; a header's word comes first.
+func TestStampsDateEvents(t *testing.T) {
+	dir := t.TempDir()
+	const shop = `{service: shop, programs: [shop], stamp: true, rules: [{name: login, kind: auth-failure, categories: [18],
+		match: ["login failed from <ip>"], samples: [{line: "login failed from 203.0.113.5", ip: 203.0.113.5}]}]}`
+	if err := os.WriteFile(filepath.Join(dir, "shop.yaml"), []byte(shop), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	rules, faults := detect.Load(detect.Options{Directory: dir})
+	if len(faults) > 0 {
+		t.Fatal(faults)
+	}
+	brussels, err := time.LoadLocation("Europe/Brussels")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out taken
+	tally := newTally()
+	p := newPipeline(newEngine(&Config{}, rules, policy.NewGate(policy.GateConfig{}), tally), tally, nil, &out)
+	now := time.Date(2026, 11, 22, 5, 40, 0, 0, time.UTC)
+	headed := record("shop", "2026/11/22 06:30:00 login failed from 203.0.113.5")
+	headed.Time = now.Add(-time.Hour)
+	b := &receiver.Batch{Source: "test", Received: now, Location: brussels, Records: []receiver.Record{
+		record("shop", "2026/11/22 06:30:00 login failed from 203.0.113.5"),
+		record("shop", "2026/11/22 09:30:00 login failed from 203.0.113.5"), // not yet
+		record("shop", "login failed from 203.0.113.5"),
+		headed,
+	}}
+	if err := p.Handle(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []time.Time{now.Add(-10 * time.Minute), now, now, headed.Time} {
+		if i >= len(out.events) || !out.events[i].Time.Equal(want) {
+			t.Errorf("event %d of %d is not dated %v", i, len(out.events), want)
+		}
 	}
 }
 

@@ -38,7 +38,7 @@ func (d *Daemon) reload() {
 	gate := newGate(cfg)
 	gate.SetOwn(own)
 	d.swap(cfg, gate)
-	d.pipeline.engine.Store(newEngine(rules, gate, d.tally))
+	d.pipeline.engine.Store(newEngine(cfg, rules, gate, d.tally))
 	for _, o := range d.outlets {
 		if s := senders[o.name]; s != nil {
 			o.sender.Store(&s)

@@ -70,6 +70,15 @@ func (t *tally) forRules(rules *detect.Rules) (matched, missed []*atomic.Uint64)
 // ruleCounts returns how often each rule matched.
 func (t *tally) ruleCounts() map[ruleName]uint64 { return counts(t, t.rules) }
 
+// matchedByService returns how often any rule of a service matched.
+func (t *tally) matchedByService() map[string]uint64 {
+	all := map[string]uint64{}
+	for name, n := range t.ruleCounts() {
+		all[name.service] += n
+	}
+	return all
+}
+
 // missedCounts returns, by service, how many records of a known program matched nothing.
 func (t *tally) missedCounts() map[string]uint64 { return counts(t, t.missed) }
 

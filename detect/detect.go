@@ -37,7 +37,10 @@ type Service struct {
 	// Session says that all lines of one program and PID on one host tell of one connection, so that several lines about
 	// one attempt are one attempt.
 	Session bool
-	File    string // where it was read: "sshd.yaml" for a built-in one, else its path
+	// Drift says that many lines of the programs in a row without a match are odd: a busy server of this sort always has
+	// some that match, be it a log-in that succeeds.
+	Drift bool
+	File  string // where it was read: "sshd.yaml" for a built-in one, else its path
 
 	builtin       bool
 	before, after []string

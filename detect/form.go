@@ -81,6 +81,8 @@ type fileForm struct {
 	Service text `yaml:"service"`
 	// Programs are the syslog tags (SYSLOG_IDENTIFIER in the journal) that the service logs under, compared exactly.
 	Programs []text `yaml:"programs"`
+	// Drift: false says that the programs log so much else that it means nothing if no rule matches for long. Default: true.
+	Drift *bool `yaml:"drift"`
 	// Session says that the lines of one program and PID tell of one connection, and one attempt may be several of them.
 	Session bool `yaml:"session"`
 	// Before are texts of which a message may begin with one, and After those of which it may end with one, without a

@@ -130,7 +130,7 @@ func withoutSamples(content []byte) []byte {
 
 // add takes a service from its file.
 func (l *loader) add(form *fileForm, user bool, f *faults) {
-	s := &Service{Name: form.Service.value, Session: form.Session, File: f.file, builtin: !user, stamped: form.Stamp}
+	s := &Service{Name: form.Service.value, Session: form.Session, Drift: form.Drift == nil || *form.Drift, File: f.file, builtin: !user, stamped: form.Stamp}
 	if !isName(s.Name) {
 		f.add(form.Service.line, "service: %q is no name: write lower-case letters, digits and hyphens", s.Name)
 	}
