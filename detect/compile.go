@@ -155,7 +155,8 @@ func (r *Rule) compile(f *faults) []variant {
 			f.add(p.line, "regex: %v", err)
 			continue
 		}
-		all = append(all, variant{rule: int32(r.Index), form: formRegex, user: -1, expression: e})
+		v := variant{rule: int32(r.Index), form: formRegex, user: -1, expression: e, openFront: anyByte(), openBack: anyByte()}
+		all = append(all, v)
 	}
 	return all
 }
@@ -172,6 +173,7 @@ func (r *Rule) compilePattern(pattern string) ([]variant, error) {
 		if err := checkItems(items); err != nil {
 			return nil, err
 		}
+		v.findOpen(items, r.Service)
 		v.segments, v.user = split(items)
 		v.core = slices.IndexFunc(v.segments, func(s segment) bool { return s.hasIP() })
 		switch last := len(v.segments) - 1; {
@@ -218,4 +220,78 @@ func (v *variant) takeFrame(items []item, s *Service) []item {
 		}
 	}
 	return slices.DeleteFunc(items, func(it item) bool { return it.field == literal && it.text == "" })
+}
+
+// findOpen notes where a text of the frame might be taken for the frame's though a field, or a field and fixed text beside
+// it, hold it: to take it off would then hide how the message was meant.
+func (v *variant) findOpen(items []item, s *Service) {
+	for _, text := range s.before {
+		if v.before == 0 {
+			v.openFront += openEnd(mirrored(items), reversed(text))
+		}
+	}
+	for _, text := range s.after {
+		if v.after == 0 {
+			v.openBack += openEnd(items, text)
+		}
+	}
+}
+
+// openEnd returns the bytes that may stand before a text of the frame, at the end of a message that a pattern describes,
+// such that the pattern does not describe the message without that text.
+func openEnd(items []item, text string) string {
+	n := len(items) - 1
+	last := items[n]
+	if last.field == literal {
+		if n > 0 && len(last.text) < len(text) && strings.HasSuffix(text, last.text) {
+			return anyByte()
+		}
+		return ""
+	}
+	beside := ""
+	if n > 0 {
+		beside = items[n-1].text
+	}
+	admits := func(s string) bool {
+		return last.field.wide() || classPrefix(s, last.field.class()) == len(s) && (s != "" || last.field == fieldMaybe)
+	}
+	open := ""
+	if last.field != fieldIP && !last.field.wide() && beside != "" && admits(text) {
+		open += beside[len(beside)-1:] // nothing would be left for the field; an address is more than such a text
+	}
+	for cut := 1; cut <= len(text); cut++ {
+		switch head := text[:cut]; {
+		case !admits(text[cut:]):
+		case len(beside) > cut && strings.HasSuffix(beside, head):
+			open += beside[len(beside)-cut-1 : len(beside)-cut]
+		case strings.HasSuffix(head, beside):
+			return anyByte()
+		}
+	}
+	return open
+}
+
+// anyByte has every byte.
+func anyByte() string {
+	var all [256]byte
+	for c := range all {
+		all[c] = byte(c)
+	}
+	return string(all[:])
+}
+
+// mirrored is a pattern read from the end.
+func mirrored(items []item) []item {
+	all := slices.Clone(items)
+	slices.Reverse(all)
+	for i := range all {
+		all[i].text = reversed(all[i].text)
+	}
+	return all
+}
+
+func reversed(s string) string {
+	b := []byte(s)
+	slices.Reverse(b)
+	return string(b)
 }

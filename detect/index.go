@@ -12,6 +12,7 @@ import (
 type unit struct {
 	before, after []fixed
 	framing       [256]uint8 // framesFront, framesBack: what a text of before begins with, one of after ends with
+	open          [256]uint8 // framesFront, framesBack: beside which bytes any variant is open
 	root          [256]*node // by the first byte of a message
 	tree          *node
 	loose         []*group // begin with a field, and are few
@@ -59,6 +60,14 @@ func newUnit(before, after []string, variants []variant) *unit {
 			firsts = append(firsts, first)
 		}
 		byFirst[first] = append(byFirst[first], v)
+	}
+	for _, v := range variants {
+		for _, c := range []byte(v.openFront) {
+			u.open[c] |= framesFront
+		}
+		for _, c := range []byte(v.openBack) {
+			u.open[c] |= framesBack
+		}
 	}
 	var scattered []variant
 	for _, first := range firsts {
@@ -170,20 +179,41 @@ func (u *unit) insert(text string, groups []*group) {
 	at.groups = append(at.groups, groups...)
 }
 
-// read makes what it can of a message.
+// read makes what it can of a message. Where a text of the frame might also be what a peer wrote, the message is read with
+// that text as well: the way in which its program meant it must be among those that are compared.
 func (u *unit) read(message []byte, r *reading) {
 	if len(message) == 0 {
 		return
 	}
 	m := framed{text: message}
-	if u.framing[message[0]]&framesFront != 0 || u.framing[message[len(message)-1]]&framesBack != 0 {
-		u.unframe(&m)
+	if u.framing[message[0]]&framesFront == 0 && u.framing[message[len(message)-1]]&framesBack == 0 {
+		u.readFramed(&m, r)
+		return
 	}
+	front, back := u.unframe(&m)
+	u.readFramed(&m, r)
+	if len(m.text) == 0 {
+		return
+	}
+	openFront := front > 0 && u.open[m.text[0]]&framesFront != 0
+	openBack := back > 0 && u.open[m.text[len(m.text)-1]]&framesBack != 0
+	if openFront {
+		u.readFramed(&framed{text: message[:len(message)-back], after: m.after, kept: framesFront}, r)
+	}
+	if openBack {
+		u.readFramed(&framed{text: message[front:], before: m.before, kept: framesBack}, r)
+	}
+	if openFront && openBack {
+		u.readFramed(&framed{text: message, kept: framesFront | framesBack}, r)
+	}
+}
+
+func (u *unit) readFramed(m *framed, r *reading) {
 	if len(m.text) > 0 {
 		at := 0
 		for n := u.root[m.text[0]]; n != nil && n.label.beginsAt(m.text, at); {
 			for _, g := range n.groups {
-				g.try(&m, true, r)
+				g.try(m, true, r)
 			}
 			if at += len(n.label.text); at == len(m.text) {
 				break
@@ -196,27 +226,30 @@ func (u *unit) read(message []byte, r *reading) {
 		}
 	}
 	for _, g := range u.loose {
-		g.try(&m, false, r)
+		g.try(m, false, r)
 	}
 	if u.grams != nil {
-		u.grams.read(&m, r)
+		u.grams.read(m, r)
 	}
 }
 
-// unframe takes the frame off, a text at either end at most.
-func (u *unit) unframe(m *framed) {
+// unframe takes the frame off, a text at either end at most, and returns how long they are.
+func (u *unit) unframe(m *framed) (front, back int) {
 	for i := range u.before {
 		if f := &u.before[i]; f.beginsAt(m.text, 0) {
-			m.text, m.before = m.text[len(f.text):], i+1
+			front, m.before = len(f.text), i+1
+			m.text = m.text[front:]
 			break
 		}
 	}
 	for i := range u.after {
 		if f := &u.after[i]; f.endsAt(m.text, len(m.text)) {
-			m.text, m.after = m.text[:len(m.text)-len(f.text)], i+1
+			back, m.after = len(f.text), i+1
+			m.text = m.text[:len(m.text)-back]
 			break
 		}
 	}
+	return front, back
 }
 
 // grams finds rules by a text that they must contain, all of them in one pass over the message (after Wu and Manber, "A

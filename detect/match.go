@@ -23,12 +23,15 @@ type variant struct {
 	order         int32 // among all patterns of a Rules: where two match, the smaller one names the rule
 	rule          int32
 	before, after int // the texts of the frame that the message must have had, from 1; 0 for whatever it had
-	form          form
-	segments      []segment
-	core          int  // the segment with the address
-	user          int  // the segment before the user; -1 for none
-	rare          byte // of a formInner: a byte that a matching message has and few others do, 0 for none
-	expression    *expression
+	// The bytes beside which what looks like the frame's text may be a part of what a field holds: see findOpen.
+	openFront, openBack string
+
+	form       form
+	segments   []segment
+	core       int  // the segment with the address
+	user       int  // the segment before the user; -1 for none
+	rare       byte // of a formInner: a byte that a matching message has and few others do, 0 for none
+	expression *expression
 }
 
 // group is a set of variants that are judged together: of a formTail, all that end in the same segment, because that
@@ -91,9 +94,13 @@ func (r *reading) join(other *reading) {
 type framed struct {
 	text          []byte
 	before, after int
+	kept          uint8 // framesFront, framesBack: where it was not, for the variants that are open there
 }
 
 func (v *variant) fits(m *framed) bool {
+	if m.kept&framesFront != 0 && v.openFront == "" || m.kept&framesBack != 0 && v.openBack == "" {
+		return false
+	}
 	return (v.before == 0 || v.before == m.before) && (v.after == 0 || v.after == m.after)
 }
 

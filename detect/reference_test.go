@@ -2,6 +2,7 @@ package detect
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -55,31 +56,41 @@ func newReference(t testing.TB, r *Rules, s *Service) reference {
 	return ref
 }
 
-// peers returns everything that the message may name as its peer, in all ways to read it by all patterns.
+// peers returns everything that the message may name as its peer, in all ways to read it by all patterns. A text of the
+// frame is the frame's, or what a peer wrote, but never a part of an address.
 func (ref *reference) peers(message string) map[string]bool {
 	all := map[string]bool{}
-	text, before, after := message, "", ""
 	if ref.stamped {
 		var s Stamp
-		text = text[s.take([]byte(text)):]
+		message = message[s.take([]byte(message)):]
 	}
-	for _, b := range ref.before {
-		if strings.HasPrefix(text, b) {
-			text, before = text[len(b):], b
-			break
+	ways := func(list []string, is func(string, string) bool) []string {
+		for _, text := range list {
+			if is(message, text) {
+				return []string{text, ""}
+			}
+		}
+		return []string{""}
+	}
+	fronts, backs := ways(ref.before, strings.HasPrefix), ways(ref.after, strings.HasSuffix)
+	for _, before := range fronts {
+		for _, after := range backs {
+			if len(before)+len(after) > len(message) {
+				continue
+			}
+			text := message[len(before) : len(message)-len(after)]
+			for _, r := range ref.rules {
+				if (r.before == "" || r.before == before) && (r.after == "" || r.after == after) {
+					enumerate(r.items, text, "", func(peer string) {
+						ends := strings.HasPrefix(text, peer) && before != fronts[0] && strings.HasPrefix(peer, fronts[0]) ||
+							strings.HasSuffix(text, peer) && after != backs[0] && strings.HasSuffix(peer, backs[0])
+						all[peer] = all[peer] || !ends
+					})
+				}
+			}
 		}
 	}
-	for _, a := range ref.after {
-		if strings.HasSuffix(text, a) {
-			text, after = text[:len(text)-len(a)], a
-			break
-		}
-	}
-	for _, r := range ref.rules {
-		if (r.before == "" || r.before == before) && (r.after == "" || r.after == after) {
-			enumerate(r.items, text, "", func(peer string) { all[peer] = true })
-		}
-	}
+	maps.DeleteFunc(all, func(_ string, may bool) bool { return !may })
 	return all
 }
 
