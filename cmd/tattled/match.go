@@ -57,12 +57,9 @@ By default each finding is a line for people; --json writes an object for each (
 }
 
 func match(ctx context.Context, flags *matchFlags, files []string, in io.Reader, out, errOut io.Writer) error {
-	zone := time.Local
-	if flags.timezone != "" {
-		var err error
-		if zone, err = time.LoadLocation(flags.timezone); err != nil {
-			return usageError{fmt.Errorf("--timezone: %q is no time zone of this system", flags.timezone)}
-		}
+	zone, err := zoneOf(flags.timezone)
+	if err != nil {
+		return err
 	}
 	rules, problems := detect.Load(detect.Options{Directory: flags.rules})
 	if len(problems) > 0 {

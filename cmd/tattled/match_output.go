@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"strconv"
 	"time"
-	"unicode"
 
 	"tattled/detect"
 	"tattled/receiver"
@@ -48,15 +47,7 @@ func printJSON(s *scan, r *receiver.Record, f *detect.Finding) error {
 	if err != nil {
 		return err
 	}
-	s.line = s.line[:0]
-	for _, c := range string(text) {
-		if unicode.IsControl(c) || unicode.Is(unicode.Bidi_Control, c) {
-			s.line = fmt.Appendf(s.line, `\u%04x`, c)
-		} else {
-			s.line = append(s.line, string(c)...)
-		}
-	}
-	s.line = append(s.line, '\n')
+	s.line = append(harmlessJSON(s.line[:0], text), '\n')
 	_, err = s.out.Write(s.line)
 	return err
 }

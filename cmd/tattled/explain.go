@@ -1,0 +1,183 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tattled/daemon"
+	"tattled/receiver"
+	"tattled/receiver/replay"
+	"tattled/receiver/wire"
+)
+
+// explainFlags are how `tattled explain` was called.
+type explainFlags struct {
+	json     bool
+	program  string
+	config   string
+	source   string
+	timezone string
+	chosen   bool // --config was given
+}
+
+func explainCommand() *cobra.Command {
+	var flags explainFlags
+	cmd := &cobra.Command{
+		Use:   "explain [--json] [--program NAME] [--source NAME] LINE...|-",
+		Short: "Say why a log line is matched, refused or ignored, and what would follow",
+		Long: `Say for each LINE what every stage of tattled would make of it: which header it has, which rules know its program, which
+rule matches it or why none does, and what the policy and the gate for reports would say. The first line is the verdict.
+With - lines are read from standard input, and each is explained. Quote a LINE for the shell, or use - and paste it.
+
+Where nothing matches, the pattern that comes closest is shown, with a mark where it and the message part. A line without
+a header that is known needs --program, as the file that it comes from has in the configuration.
+
+It judges one line by itself: policies count events over time, and what was counted before is not looked at. The
+configuration is read for disabled rules, trusted networks and policies; if there is none, the shipped defaults hold.
+Nothing is stored or sent. The exit code is 0 whatever the verdict is. All text of a log is shown with its control
+characters escaped.`,
+		Example: `  tattled explain 'Nov 22 05:40:00 web1 sshd[123]: Failed password for root from 203.0.113.5 port 40022 ssh2'
+  tattled explain --program sshd 'Invalid user admin from 203.0.113.5 port 40022'
+  journalctl -o short -t sshd -n 20 | tattled explain -
+  grep 203.0.113.5 /var/log/auth.log | tattled explain --json - | jq -r '.verdict + " " + .reason'`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			flags.chosen = cmd.Flags().Changed("config")
+			return explain(cmd.Context(), &flags, args, cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	configFlag(cmd, &flags.config)
+	cmd.Flags().BoolVar(&flags.json, "json", false, "write one JSON object for each line")
+	cmd.Flags().StringVar(&flags.program, "program", "", "the lines have no header and are of the program `NAME`")
+	cmd.Flags().StringVar(&flags.source, "source", "", "judge as if read from the source `NAME` of the configuration, with its trust")
+	cmd.Flags().StringVar(&flags.timezone, "timezone", "", "the `ZONE` of timestamps that name none (default: this machine's)")
+	return cmd
+}
+
+func explain(ctx context.Context, flags *explainFlags, args []string, in io.Reader, out, errOut io.Writer) error {
+	zone, err := zoneOf(flags.timezone)
+	if err != nil {
+		return err
+	}
+	path := flags.config
+	if !flags.chosen {
+		switch f, err := os.Open(path); {
+		case errors.Is(err, fs.ErrNotExist):
+			path = ""
+		case err != nil:
+			fmt.Fprintf(errOut, "tattled: %v: the shipped defaults are used\n", err)
+			path = ""
+		default:
+			f.Close()
+		}
+	}
+	x, err := daemon.NewExplainer(path)
+	if err != nil {
+		return err
+	}
+	w := bufio.NewWriter(out)
+	e := &explaining{flags: flags, explainer: x, config: path, zone: zone, parser: wire.NewParser(zone), out: w}
+	for _, line := range args {
+		if line == "-" {
+			err = replay.New(in, replay.Options{Program: "-", Location: zone, EveryLine: true}).Run(ctx, nil, e)
+		} else {
+			err = e.line([]byte(line), false, time.Now())
+		}
+		if err != nil {
+			return errors.Join(w.Flush(), err)
+		}
+	}
+	if err := w.Flush(); err != nil {
+		return fmt.Errorf("write: %w", err)
+	}
+	return ctx.Err()
+}
+
+// zoneOf finds a time zone by the flag --timezone.
+func zoneOf(name string) (*time.Location, error) {
+	if name == "" {
+		return time.Local, nil
+	}
+	zone, err := time.LoadLocation(name)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("--timezone: %q is no time zone of this system", name)}
+	}
+	return zone, nil
+}
+
+// explaining explains lines one after another. It is a receiver.Handler for one goroutine, whose records are whole lines.
+type explaining struct {
+	flags     *explainFlags
+	explainer *daemon.Explainer
+	config    string // "" for the shipped defaults
+	zone      *time.Location
+	parser    *wire.Parser
+	out       *bufio.Writer
+	count     int
+}
+
+// Handle implements receiver.Handler.
+func (e *explaining) Handle(_ context.Context, b *receiver.Batch) error {
+	for i := range b.Records {
+		if err := e.line(b.Records[i].Message, b.Records[i].Cut, b.Received); err != nil {
+			return err
+		}
+	}
+	return e.out.Flush() // somebody may be typing
+}
+
+// line explains one line, of which the end may have been cut off.
+func (e *explaining) line(line []byte, cut bool, received time.Time) error {
+	e.count++
+	line = wire.Trim(line)
+	r := receiver.Record{Program: []byte(e.flags.program), Message: line}
+	header := ""
+	if e.flags.program == "" {
+		header = e.parser.Parse(line, received, &r).String()
+	}
+	r.Trust, r.Cut = e.explainer.Trust(e.flags.source), cut
+	a := newAnswer(&r, e.explainer.Explain(&r, e.flags.source, received), header)
+	a.LineNo, a.Config = e.count, e.config
+	var text []byte
+	if e.flags.json {
+		var err error
+		if text, err = json.Marshal(a); err != nil {
+			return err
+		}
+		text = append(harmlessJSON(nil, text), '\n')
+	} else {
+		var b bytes.Buffer
+		if e.count > 1 {
+			b.WriteByte('\n')
+		}
+		a.write(&b)
+		text = b.Bytes()
+	}
+	if _, err := e.out.Write(text); err != nil {
+		return fmt.Errorf("write: %w", err)
+	}
+	return nil
+}
+
+// harmless shows text of a log so that no terminal obeys it: control characters, what reverses the direction of writing
+// and bytes that are no UTF-8 are written as escapes, all else as it is.
+func harmless(text string) string {
+	var b strings.Builder
+	for rest := text; rest != ""; {
+		shown, size := harmlessRune(rest)
+		b.WriteString(shown)
+		rest = rest[size:]
+	}
+	return b.String()
+}

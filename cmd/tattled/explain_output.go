@@ -1,0 +1,421 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"tattled/daemon"
+	"tattled/detect"
+	"tattled/policy"
+	"tattled/receiver"
+)
+
+// answer is what explain says of one line: --json writes it as it is. Absent fields are left out.
+type answer struct {
+	LineNo  int    `json:"line_no"`
+	Verdict string `json:"verdict"` // matched, refused or ignored
+	Reason  string `json:"reason"`  // one sentence for people
+	Config  string `json:"config,omitempty"`
+
+	Header  string `json:"header,omitempty"` // rfc3164, rfc3339, rfc5424 or none; absent with --program
+	Time    string `json:"time,omitempty"`
+	Host    string `json:"host,omitempty"`
+	Program string `json:"program,omitempty"`
+	PID     string `json:"pid,omitempty"`
+	Message string `json:"message"`
+
+	Services  []string        `json:"services,omitempty"` // that know the program
+	Rule      string          `json:"rule,omitempty"`     // service/rule
+	Kind      string          `json:"kind,omitempty"`
+	IP        string          `json:"ip,omitempty"`
+	Port      uint16          `json:"port,omitempty"`
+	LocalPort uint16          `json:"local_port,omitempty"`
+	Proto     string          `json:"proto,omitempty"`
+	User      string          `json:"user,omitempty"`
+	Handshake bool            `json:"handshake,omitempty"`
+	Stray     bool            `json:"stray,omitempty"`
+	Refusal   string          `json:"refusal,omitempty"`
+	Disabled  string          `json:"disabled,omitempty"`
+	Ways      []answerWay     `json:"ways,omitempty"`
+	Parsed    []answerParsed  `json:"parsed,omitempty"`
+	Nearest   *answerNearest  `json:"nearest,omitempty"`
+	Similar   []string        `json:"similar,omitempty"`
+	Elsewhere []answerElse    `json:"elsewhere,omitempty"`
+	Gate      *answerGate     `json:"gate,omitempty"`
+	Policies  []answerPolicy  `json:"policies,omitempty"`
+	finding   *detect.Finding // of a match
+	message   []byte          // that the rules were shown
+}
+
+// answerWay is one way to read the line.
+type answerWay struct {
+	Rule    string `json:"rule"`
+	Pattern string `json:"pattern,omitempty"`
+	File    string `json:"file"`
+	Line    int    `json:"line,omitempty"`
+	Peer    string `json:"peer"`
+	Refusal string `json:"refusal,omitempty"`
+}
+
+// answerParsed is what a parser read.
+type answerParsed struct {
+	Service string      `json:"service"`
+	Fields  [][2]string `json:"fields,omitempty"`
+	Failed  string      `json:"failed,omitempty"`
+}
+
+// answerNearest is the pattern that came closest.
+type answerNearest struct {
+	Rule     string `json:"rule"`
+	Pattern  string `json:"pattern"`
+	File     string `json:"file"`
+	Line     int    `json:"line"`
+	At       int    `json:"at"`       // byte of the message, behind what rsyslog may have written around it
+	Expected string `json:"expected"` // "" is the end of the message
+}
+
+// answerElse is what the line would be as another program's.
+type answerElse struct {
+	Program string `json:"program"`
+	Verdict string `json:"verdict"`
+	Rule    string `json:"rule"`
+}
+
+// answerGate is the gate's word on a report.
+type answerGate struct {
+	Report  bool   `json:"report"`
+	Refusal string `json:"refusal,omitempty"`
+	Because string `json:"because,omitempty"`
+	Trust   string `json:"trust"` // of the source
+}
+
+// answerPolicy is what a policy makes of the event.
+type answerPolicy struct {
+	Name      string   `json:"name"`
+	Counts    bool     `json:"counts"`
+	Mismatch  string   `json:"mismatch,omitempty"`
+	Threshold int      `json:"threshold"`
+	Within    string   `json:"within,omitempty"`
+	Distinct  string   `json:"distinct,omitempty"`
+	After     []string `json:"after,omitempty"`
+	Do        []string `json:"do"`
+}
+
+func newAnswer(r *receiver.Record, e daemon.Explained, header string) *answer {
+	d := &e.Detection
+	a := &answer{
+		Verdict: d.Verdict.String(), Header: header, Host: string(r.Host), Program: string(r.Program), PID: string(r.PID),
+		Message: string(r.Message), Similar: d.Similar, message: d.Message,
+	}
+	if !r.Time.IsZero() {
+		a.Time = r.Time.Format(time.RFC3339Nano)
+	}
+	for _, s := range d.Services {
+		a.Services = append(a.Services, s.Name)
+	}
+	for _, w := range d.Ways {
+		one := answerWay{Rule: w.Rule.String(), Pattern: w.Pattern, File: w.Rule.Service.File, Line: w.Line, Peer: w.Peer}
+		if w.Refusal != detect.NotRefused {
+			one.Refusal = w.Refusal.String()
+		}
+		a.Ways = append(a.Ways, one)
+	}
+	for _, p := range d.Parsed {
+		one := answerParsed{Service: p.Service.Name, Failed: p.Failed}
+		for _, f := range p.Fields {
+			one.Fields = append(one.Fields, [2]string{f.Name, f.Value})
+		}
+		a.Parsed = append(a.Parsed, one)
+	}
+	if n := d.Nearest; n != nil {
+		a.Nearest = &answerNearest{n.Rule.String(), n.Pattern, n.Rule.Service.File, n.Line, n.At, n.Expected}
+	}
+	for _, o := range d.Elsewhere {
+		a.Elsewhere = append(a.Elsewhere, answerElse{o.Program, o.Verdict.String(), o.Rule.String()})
+	}
+	if e.Disabled != nil {
+		a.Disabled = e.Disabled.String()
+	}
+	switch {
+	case r.Cut:
+		a.Verdict, a.Reason = "refused", "it is longer than tattled takes, and whoever wrote it chose where it is cut"
+	case d.Verdict == detect.Matched:
+		a.matched(&e, r)
+	case d.Verdict == detect.Refused:
+		a.refused(d)
+	default:
+		a.ignored(d)
+	}
+	return a
+}
+
+// matched fills in what follows from a match.
+func (a *answer) matched(e *daemon.Explained, r *receiver.Record) {
+	f := &e.Detection.Finding
+	a.Rule, a.Kind, a.IP, a.Port, a.LocalPort = f.Rule.String(), f.Rule.Kind.String(), f.Addr.String(), f.Port, f.LocalPort
+	a.Proto, a.User, a.Handshake, a.Stray, a.finding = f.Proto.String(), string(f.User), f.Rule.Handshake, f.Stray, f
+	a.Gate = &answerGate{Report: e.Refusal == policy.None, Refusal: e.Refusal.String(), Because: e.Refusal.Because(), Trust: r.Trust.String()}
+	var counting, reporting []string
+	for _, p := range e.Policies {
+		one := answerPolicy{
+			Name: p.Policy, Counts: p.Counts, Mismatch: p.Mismatch, Threshold: max(p.Config.Threshold, 1), Distinct: p.Config.Distinct, Do: p.Config.Do,
+		}
+		if p.Config.Within > 0 {
+			one.Within = p.Config.Within.String()
+		}
+		for _, k := range p.Config.After {
+			one.After = append(one.After, k.String())
+		}
+		a.Policies = append(a.Policies, one)
+		if p.Counts || p.Mismatch == "" && !e.Trusted && !e.Ordinary {
+			counting = append(counting, p.Policy)
+			if strings.Contains(strings.Join(p.Config.Do, " "), "report") {
+				reporting = append(reporting, p.Policy)
+			}
+		}
+	}
+	a.Reason = fmt.Sprintf("%s, %s by %s", a.Rule, a.Kind, a.IP)
+	switch {
+	case e.Trusted:
+		a.Reason += "; nothing follows, because the address lies in a trusted network"
+	case e.Ordinary:
+		a.Reason += "; it counts against nobody: it is regular traffic, or opens no connection"
+	case len(counting) == 0:
+		a.Reason += "; no policy counts it"
+	default:
+		a.Reason += "; it counts for " + strings.Join(counting, ", ")
+		if len(reporting) > 0 && !a.Gate.Report {
+			a.Reason += ", but is not reported, because " + a.Gate.Because
+		}
+	}
+}
+
+// refused says why a line that a rule describes is refused.
+func (a *answer) refused(d *detect.Explanation) {
+	a.Rule, a.Refusal = d.Finding.Rule.String(), d.Finding.Refusal.String()
+	var peers []string
+	for _, w := range d.Ways {
+		if peer := strconv.Quote(w.Peer); !slices.Contains(peers, peer) {
+			peers = append(peers, peer)
+		}
+	}
+	peer := strings.Join(peers, " and ")
+	switch d.Finding.Refusal {
+	case detect.HostName:
+		a.Reason = fmt.Sprintf("%s describes it, but the name %s stands where the address belongs, and names are never resolved", a.Rule, peer)
+	case detect.BadAddress:
+		a.Reason = fmt.Sprintf("%s describes it, but %s, where the address belongs, is none", a.Rule, peer)
+	default:
+		a.Reason = fmt.Sprintf("%s describes it, but it can be read in more than one way, and so may name somebody whom the sender chose", a.Rule)
+		if len(peers) > 1 {
+			a.Reason += ": " + peer
+		}
+	}
+}
+
+// ignored says why no rule describes the line.
+func (a *answer) ignored(d *detect.Explanation) {
+	switch {
+	case a.Disabled != "":
+		a.Reason = fmt.Sprintf("the configuration disables %s, which describes it (rules.disable)", a.Disabled)
+	case a.Program == "" && a.Header == "none":
+		a.Reason = "it has no header that is known, so that its program is not known: give it with --program NAME, or program: of the file in the configuration"
+	case a.Program == "":
+		a.Reason = "its header names no program"
+	case len(d.Services) == 0:
+		a.Reason = fmt.Sprintf("no rule file knows the program %q", a.Program)
+		if len(d.Similar) > 0 {
+			a.Reason += fmt.Sprintf("; did you mean %s?", strings.Join(d.Similar, " or "))
+		}
+	case len(d.Parsed) > 0 && d.Nearest == nil:
+		a.Reason = d.Parsed[0].Failed
+	default:
+		a.Reason = "no rule of " + strings.Join(a.Services, ", ") + " describes it"
+	}
+}
+
+// write writes the answer for people.
+func (a *answer) write(b *bytes.Buffer) {
+	fmt.Fprintf(b, "%s: %s\n\n", strings.ToUpper(a.Verdict), harmless(a.Reason))
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(b, "  %-9s %s\n", name, strings.TrimRight(harmless(fmt.Sprintf(format, args...)), " "))
+	}
+	if a.Header != "" {
+		row("header", "%s", list("", a.Header, "", a.Time, "host ", a.Host, "program ", a.Program, "pid ", a.PID))
+	} else {
+		row("header", "none is looked for; program %s", a.Program)
+	}
+	row("message", "%s", a.Message)
+	if len(a.Services) > 0 {
+		row("services", "%s", strings.Join(a.Services, ", "))
+	}
+	if a.finding != nil {
+		a.writeFound(row)
+	}
+	for _, p := range a.Parsed {
+		var fields []string
+		for _, f := range p.Fields {
+			fields = append(fields, f[0]+" "+strconv.Quote(f[1]))
+		}
+		if len(fields) > 0 {
+			row("parsed", "%s", strings.Join(fields, ", "))
+		}
+		if p.Failed != "" && p.Failed != a.Reason {
+			row("", "%s: %s", p.Service, p.Failed)
+		}
+	}
+	if a.Verdict == "refused" {
+		for i, w := range a.Ways {
+			row(fmt.Sprintf("reading %d", i+1), "peer %q by %s", w.Peer, w.Rule)
+			if w.Pattern != "" {
+				row("", "%s (%s:%d)", w.Pattern, w.File, w.Line)
+			}
+		}
+	}
+	if a.Nearest != nil {
+		a.writeNearest(b, row)
+	}
+	for _, o := range a.Elsewhere {
+		row("hint", "as a line of the program %s it would be %s by %s", o.Program, o.Verdict, o.Rule)
+	}
+	a.writeFollows(row)
+	if a.Config == "" {
+		row("config", "the shipped defaults")
+	} else {
+		row("config", "%s", a.Config)
+	}
+}
+
+func (a *answer) writeFound(row func(name, format string, args ...any)) {
+	rule := a.finding.Rule
+	row("rule", "%s (%s:%d)", a.Rule, rule.Service.File, rule.Line)
+	if len(a.Ways) > 0 && a.Ways[0].Pattern != "" {
+		row("pattern", "%s", a.Ways[0].Pattern)
+	}
+	port, local, user := "", "", ""
+	if a.Port > 0 {
+		port = strconv.Itoa(int(a.Port))
+	}
+	if a.LocalPort > 0 {
+		local = strconv.Itoa(int(a.LocalPort))
+	}
+	if a.finding.User != nil {
+		user = strconv.Quote(a.User)
+	}
+	row("found", "%s", list("kind ", a.Kind, "ip ", a.IP, "port ", port, "our port ", local, "", a.Proto, "user ", user))
+}
+
+func (a *answer) writeFollows(row func(name, format string, args ...any)) {
+	if a.Gate == nil {
+		return
+	}
+	if a.Gate.Report {
+		row("gate", "it may lead to a report, as a record of a source with trust: %s", a.Gate.Trust)
+	} else {
+		row("gate", "no report, because %s", a.Gate.Because)
+	}
+	name := "policies"
+	var others []string
+	for _, p := range a.Policies {
+		what := "events"
+		if p.Distinct != "" {
+			what = "different " + p.Distinct
+		}
+		if len(p.After) > 0 {
+			what = strings.Join(p.After, ", ") + " before"
+		}
+		reach := fmt.Sprintf("%d %s", p.Threshold, what)
+		if p.Within != "" {
+			reach += " within " + p.Within
+		}
+		reach += ", then " + strings.Join(p.Do, ", ")
+		switch {
+		case p.Counts:
+			row(name, "%s: it is counted; %s", p.Name, reach)
+			name = ""
+		case p.Mismatch == "" && len(p.After) > 0:
+			row(name, "%s: it is what reaches it; %s", p.Name, reach)
+			name = ""
+		case p.Mismatch != "":
+			others = append(others, p.Name+" ("+p.Mismatch+")")
+		}
+	}
+	if len(others) > 0 {
+		row("not for", "%s", strings.Join(others, ", "))
+	}
+}
+
+// shownBefore and shownBehind bound, in characters, what is shown of a message around the place where a pattern parts
+// from it.
+const (
+	shownBefore = 70
+	shownBehind = 40
+)
+
+// writeNearest shows the pattern that came closest, and below the message a mark where they part.
+func (a *answer) writeNearest(b *bytes.Buffer, row func(name, format string, args ...any)) {
+	n := a.Nearest
+	row("nearest", "%s (%s:%d)", n.Rule, n.File, n.Line)
+	row("", "%s", n.Pattern)
+	before, behind := []rune(harmless(string(a.message[:n.At]))), []rune(harmless(string(a.message[n.At:])))
+	if len(before) > shownBefore {
+		before = append([]rune("..."), before[len(before)-shownBefore:]...)
+	}
+	if len(behind) > shownBehind {
+		behind = append(behind[:shownBehind:shownBehind], []rune("...")...)
+	}
+	row("", "%s", string(before)+string(behind))
+	expected := "the end of the message"
+	if n.Expected != "" {
+		expected = n.Expected
+	}
+	fmt.Fprintf(b, "  %-9s %s^ here it expects %s\n", "", strings.Repeat(" ", len(before)), harmless(expected))
+}
+
+// list joins names with the values that are there: "host ", "web1", "pid ", "" is "host web1".
+func list(pairs ...string) string {
+	var all []string
+	for i := 0; i < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			all = append(all, pairs[i]+pairs[i+1])
+		}
+	}
+	return strings.Join(all, ", ")
+}
+
+// obeyed reports whether a terminal may obey c instead of showing it.
+func obeyed(c rune) bool {
+	return unicode.IsControl(c) || unicode.Is(unicode.Bidi_Control, c) || c == '\u2028' || c == '\u2029'
+}
+
+// harmlessRune shows the first character of text, and returns how many bytes of it that was.
+func harmlessRune(text string) (shown string, size int) {
+	c, size := utf8.DecodeRuneInString(text)
+	switch {
+	case c == utf8.RuneError && size == 1:
+		return fmt.Sprintf(`\x%02x`, text[0]), 1
+	case obeyed(c):
+		quoted := strconv.QuoteRuneToASCII(c)
+		return quoted[1 : len(quoted)-1], size
+	default:
+		return text[:size], size
+	}
+}
+
+// harmlessJSON appends JSON to b with the control characters escaped that JSON itself lets stand (DEL and the C1 range).
+func harmlessJSON(b, text []byte) []byte {
+	for _, c := range string(text) {
+		if obeyed(c) {
+			b = fmt.Appendf(b, `\u%04x`, c)
+		} else {
+			b = utf8.AppendRune(b, c)
+		}
+	}
+	return b
+}

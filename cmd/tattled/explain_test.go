@@ -1,0 +1,116 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"unicode"
+)
+
+const explainHeader = "Nov 22 05:40:00 web1 sshd[123]: "
+
+// explainConfig is a configuration that disables a rule and trusts a network.
+const explainConfig = `sources:
+  files: [{path: /var/log/shared.log, trust: count}, {path: /var/log/auth.log}]
+rules: {disable: [sshd/invalid-user]}
+trusted: [8.8.4.0/24]
+policy:
+  - {name: one, when: {kind: [auth-failure], source: [/var/log/shared.log]}, threshold: 3, within: 10m, do: [report]}
+`
+
+// TestExplain says what is told first for each sort of verdict, and what must stand below it.
+func TestExplain(t *testing.T) {
+	config := write(t, t.TempDir(), "tattled.yaml", explainConfig)
+	for _, c := range []struct {
+		line  string
+		args  []string
+		first string
+		below []string
+	}{
+		{explainHeader + "Failed password for root from 8.8.8.8 port 40022 ssh2", nil, "MATCHED: sshd/failed-password, auth-failure by 8.8.8.8; it counts for ssh-bruteforce,",
+			[]string{"rfc3164, ", "host web1, program sshd, pid 123", "sshd.yaml:", `user "root"`, "it may lead to a report", "5 events within 10m, then report", "5 different users within 1h", "port-scan (kind)"}},
+		{explainHeader + "Failed password for root from 10.1.2.3 port 40022 ssh2", nil, "MATCHED: ", []string{"but is not reported, because the address is no public one (private)"}},
+		{explainHeader + "Failed password for root from host.example port 40022 ssh2", nil, `REFUSED: sshd/failed-password describes it, but the name "host.example"`, []string{`peer "host.example"`}},
+		{explainHeader + "Failed password for root from 203.0.113.05 port 40022 ssh2", nil, `REFUSED: sshd/failed-password describes it, but "203.0.113.05", where the address belongs`, nil},
+		{explainHeader + `Failed hostbased for dan from 203.0.113.5 port 45785 ssh2: RSA SHA256:AAAA, client user "x from 198.51.100.9 port 22 ssh2: RSA SHA256:BBBB, client user "y", client host "h"`, nil,
+			"REFUSED: sshd/offered describes it, but it can be read in more than one way", []string{`"203.0.113.5" and "198.51.100.9"`, "reading 2", "Failed hostbased for <user>"}},
+		{explainHeader + "Failed password for root from 203.0.113.5 port 40022 ssh3", nil, "IGNORED: no rule of sshd describes it",
+			[]string{"40022 ssh3\n" + strings.Repeat(" ", 12+len("Failed password for root from 203.0.113.5 port 40022 ssh")) + `^ here it expects "2"`}},
+		{"Nov 22 05:40:00 web1 ssdh[123]: Invalid user x from 203.0.113.5 port 1", nil, `IGNORED: no rule file knows the program "ssdh"; did you mean sshd?`, []string{"as a line of the program sshd it would be matched by sshd/invalid-user"}},
+		{"Invalid user x from 203.0.113.5 port 1", nil, "IGNORED: it has no header that is known", []string{"--program", "as a line of the program sshd"}},
+		{"Invalid user x from 8.8.8.8 port 1", []string{"--program", "sshd"}, "MATCHED: sshd/invalid-user", []string{"none is looked for; program sshd"}},
+		{"[UFW BLOCK] IN=eth0 OUT=eth1 SRC=8.8.8.8 DST=192.0.2.1 LEN=40 PROTO=TCP SPT=1 DPT=23 SYN URGP=0 ", []string{"--program", "kernel"}, "IGNORED: the packet did not come in", []string{`OUT "eth1"`}},
+		{"[UFW BLOCK] IN=eth0 OUT= SRC=8.8.8.8 DST=192.0.2.1 LEN=40 PROTO=TCP SPT=1 DPT=443 WINDOW=1 SYN URGP=0 ", []string{"--program", "kernel"}, "MATCHED: netfilter/block, firewall-block by 8.8.8.8; it counts against nobody", nil},
+		{"[UFW BLOCK] IN=eth0 OUT= SRC=8.8.8.8 DST=192.0.2.1 LEN=40 PROTO=UDP SPT=1 DPT=53 LEN=9 ", []string{"--program", "kernel"}, "MATCHED: netfilter/block, firewall-block by 8.8.8.8; it counts for port-scan, but is not reported, because a sender address is easily forged with udp", nil},
+		{explainHeader + "Invalid user x from 8.8.8.8 port 1", []string{"--config", config}, "IGNORED: the configuration disables sshd/invalid-user", []string{config}},
+		{explainHeader + "Failed none for root from 8.8.4.4 port 1 ssh2", []string{"--config", config}, "MATCHED: sshd/offered, probe by 8.8.4.4; nothing follows, because the address lies in a trusted network", nil},
+		{explainHeader + "Failed password for root from 8.8.8.8 port 1 ssh2", []string{"--config", config}, "MATCHED: sshd/failed-password, auth-failure by 8.8.8.8; no policy counts it", []string{"one (source)"}},
+		{explainHeader + "Failed password for root from 8.8.8.8 port 1 ssh2", []string{"--config", config, "--source", "/var/log/shared.log"},
+			"MATCHED: sshd/failed-password, auth-failure by 8.8.8.8; it counts for one, but is not reported, because anybody could have forged", nil},
+		{"", nil, "IGNORED: it has no header", nil},
+	} {
+		args := append([]string{"explain", c.line}, c.args...)
+		code, out, errOut := invoke(t, "", args...)
+		if code != exitOK || errOut != "" || !strings.HasPrefix(out, c.first) {
+			t.Errorf("%q: exit %d, %s\n%s\nwant %s", c.line, code, errOut, out, c.first)
+		}
+		for _, want := range c.below {
+			if !strings.Contains(out, want) {
+				t.Errorf("%q: no %q in\n%s", c.line, want, out)
+			}
+		}
+	}
+}
+
+// TestExplainJSON says that each line of standard input is explained, in one object a line.
+func TestExplainJSON(t *testing.T) {
+	in := explainHeader + "Failed password for root from 203.0.113.5 port 40022 ssh2\n\n" + explainHeader + "Failed password for root"
+	code, out, errOut := invoke(t, in, "explain", "--json", "-")
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	if code != exitOK || errOut != "" || len(lines) != 3 {
+		t.Fatalf("exit %d, %s\n%s", code, errOut, out)
+	}
+	var all [3]answer
+	for i, line := range lines {
+		if err := json.Unmarshal([]byte(line), &all[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first, last := all[0], all[2]
+	if first.LineNo != 1 || first.Verdict != "matched" || first.IP != "203.0.113.5" || first.Rule != "sshd/failed-password" || first.User != "root" ||
+		first.Gate == nil || first.Gate.Report || first.Gate.Refusal != "documentation" || len(first.Policies) == 0 || first.Policies[0].Within != "10m" {
+		t.Errorf("%+v", first)
+	}
+	if all[1].Verdict != "ignored" || last.LineNo != 3 || last.Nearest == nil || last.Nearest.Expected != `" from "` || last.Nearest.At != len("Failed password for root") {
+		t.Errorf("%+v", last)
+	}
+}
+
+// TestExplainIsHarmless says that no text of a log reaches a terminal as anything but text.
+func TestExplainIsHarmless(t *testing.T) {
+	line := "Nov 22 05:40:00 we\x1bb1 s\x1b]0;shd: Failed \u202epass\u009bword for \x1b[31mroot\xff\x07 from 203.0.113.5 port 40022 ssh3\x1b"
+	for _, args := range [][]string{{"explain", line}, {"explain", "--program", "sshd", line}, {"explain", "--json", line}, {"explain", "--program", "s\x1bhd", "x"}} {
+		_, out, _ := invoke(t, "", args...)
+		for _, c := range out {
+			if c != '\n' && unicode.IsControl(c) || c == '\u202e' || c == unicode.ReplacementChar && args[1] != "--json" {
+				t.Errorf("%q writes %q:\n%q", args, c, out)
+			}
+		}
+	}
+	code, out, _ := invoke(t, strings.Repeat("A", 1<<20)+"\n"+explainHeader+"x\n", "explain", "--json", "-")
+	if code != exitOK || strings.Count(out, "\n") != 2 || !strings.Contains(out, "longer than") {
+		t.Errorf("a long line: exit %d, %d bytes", code, len(out))
+	}
+}
+
+func TestExplainUsage(t *testing.T) {
+	if code, _, _ := invoke(t, "", "explain"); code != exitUsage {
+		t.Errorf("without a line: exit %d", code)
+	}
+	if code, _, errOut := invoke(t, "", "explain", "--config", "/nonexistent.yaml", "x"); code != exitConfig || !strings.Contains(errOut, "/nonexistent.yaml") {
+		t.Errorf("without its configuration: exit %d, %s", code, errOut)
+	}
+	if code, _, _ := invoke(t, "", "explain", "--timezone", "Mars/North", "x"); code != exitUsage {
+		t.Errorf("without a zone: exit %d", code)
+	}
+}

@@ -1,0 +1,132 @@
+package daemon
+
+import (
+	"time"
+
+	"tattled/detect"
+	"tattled/event"
+	"tattled/geoip"
+	"tattled/policy"
+	"tattled/receiver"
+)
+
+// Explainer says what the daemon would make of single log records, stage by stage. It opens nothing but the files that
+// the configuration names, keeps no state and sends nothing. One goroutine uses it at a time.
+type Explainer struct {
+	cfg      *Config
+	detector *detect.Explainer
+	whole    *detect.Rules // with the rules that the configuration disables
+	gate     *policy.Gate
+	policy   *policy.Policy
+	policies []policy.Config
+	pipeline *pipeline
+}
+
+// Explained is what each stage makes of a record.
+type Explained struct {
+	Detection detect.Explanation
+	// Disabled is the rule that would have matched if the configuration did not disable it; nil for none.
+	Disabled *detect.Rule
+
+	// The rest is set where a rule matched.
+
+	Event    *event.Event
+	Trusted  bool           // its address lies in a trusted network: nothing follows
+	Ordinary bool           // it is a packet that counts against nobody
+	Refusal  policy.Refusal // why it must not lead to a report; None if it may
+	Policies []ExplainedPolicy
+}
+
+// ExplainedPolicy is what one policy makes of an event by itself.
+type ExplainedPolicy struct {
+	policy.Explanation
+	Config policy.Config
+}
+
+// NewExplainer reads the configuration at path; with "" the shipped defaults hold. Its error is Faults.
+func NewExplainer(path string) (*Explainer, error) {
+	cfg := &Config{}
+	if path != "" {
+		var err error
+		if cfg, err = ReadConfig(path); err != nil {
+			return nil, err
+		}
+	}
+	rules, faults := loadRules(cfg)
+	if len(faults) > 0 {
+		return nil, faults
+	}
+	x := &Explainer{cfg: cfg, detector: detect.NewExplainer(rules), whole: rules, gate: newGate(cfg), policies: cfg.Policy}
+	if len(cfg.Rules.Disable) > 0 {
+		all := *cfg
+		all.Rules.Disable = nil
+		if x.whole, faults = loadRules(&all); len(faults) > 0 {
+			return nil, faults
+		}
+	}
+	if x.policies == nil {
+		x.policies = policy.Defaults()
+	}
+	if own, err := ownAddresses(); err == nil {
+		x.gate.SetOwn(own)
+	}
+	x.policy = newPolicy(cfg, x.gate, nil)
+	places := geoip.New(cfg.GeoIP)
+	_ = places.Load() // a place that cannot be looked up is unknown, as it would be to the daemon
+	x.pipeline = &pipeline{places: places}
+	return x, nil
+}
+
+// Sources lists the names of the configured sources.
+func (x *Explainer) Sources() []string {
+	var all []string
+	if x.cfg.Sources.Journal != nil {
+		all = append(all, "journal")
+	}
+	for _, f := range x.cfg.Sources.Files {
+		all = append(all, f.Path)
+	}
+	for _, l := range x.cfg.Sources.Syslog {
+		all = append(all, l.Listen)
+	}
+	return all
+}
+
+// Trust returns the trust that the configuration gives to records of a source. For a source that decides by the peer, or
+// is not configured, it is that of a record which may lead to a report.
+func (x *Explainer) Trust(source string) event.Trust {
+	trust := ""
+	for _, f := range x.cfg.Sources.Files {
+		if f.Path == source {
+			trust = f.Trust
+		}
+	}
+	for _, l := range x.cfg.Sources.Syslog {
+		if l.Listen == source {
+			trust = l.Trust
+		}
+	}
+	if trust == event.TrustCount.String() {
+		return event.TrustCount
+	}
+	return event.TrustReport
+}
+
+// Explain says what becomes of a record that was read from source at the given time.
+func (x *Explainer) Explain(r *receiver.Record, source string, received time.Time) Explained {
+	e := Explained{Detection: x.detector.Explain(r.Program, r.Message)}
+	var f detect.Finding
+	if x.whole.Detect(r.Program, r.Message, &f); f.Rule != nil && e.Detection.Verdict == detect.Ignored {
+		e.Disabled = f.Rule
+	}
+	if e.Detection.Verdict != detect.Matched {
+		return e
+	}
+	ev := x.pipeline.event(&scratch{finding: e.Detection.Finding, names: names{}}, r, &receiver.Batch{Source: source, Received: received})
+	e.Event = &ev
+	e.Trusted, e.Ordinary, e.Refusal = x.gate.Trusts(ev.Addr), x.gate.Ordinary(&ev), x.gate.Refuse(&ev)
+	for i, one := range x.policy.Explain(&ev) {
+		e.Policies = append(e.Policies, ExplainedPolicy{one, x.policies[i]})
+	}
+	return e
+}
