@@ -147,27 +147,49 @@ func (x *Explainer) service(s *Service, e *Explanation) {
 		x.parsed(s, m.text, e)
 		return
 	}
-	newUnit(s.before, s.after, nil).unframe(&m)
-	if m.before > 0 {
-		skipped += len(s.before[m.before-1])
-	}
-	for i := range x.patterns[s] {
-		p := &x.patterns[s][i]
-		var near Nearest
-		switch {
-		case len(m.text) == 0:
-			continue
-		case p.form == formRegex:
-			near = p.tryExpression(m.text, e)
-		default:
-			near = x.tryPattern(p, s, &m, e)
-		}
-		near.Rule, near.Pattern, near.Line = p.rule, p.text.value, p.text.line
-		near.At += skipped
-		if near.score >= minLiteral && (e.Nearest == nil || near.closer(e.Nearest)) {
-			e.Nearest = &near
+	for _, way := range framings(s, m.text) {
+		for i := range x.patterns[s] {
+			p := &x.patterns[s][i]
+			var near Nearest
+			if p.form == formRegex {
+				near = p.tryExpression(way.text, e)
+			} else {
+				near = x.tryPattern(p, s, &way.framed, e)
+			}
+			near.Rule, near.Pattern, near.Line = p.rule, p.text.value, p.text.line
+			near.At += skipped + way.front
+			if near.score >= minLiteral && (e.Nearest == nil || near.closer(e.Nearest)) {
+				e.Nearest = &near
+			}
 		}
 	}
+}
+
+// framing is a way to take the frame off a message.
+type framing struct {
+	framed
+	front int // bytes that it took off before the text
+}
+
+// framings lists every way to take a service's frame off: a text of it may also be what a peer wrote, and so belong to the
+// message. The way without the frame comes first.
+func framings(s *Service, message []byte) []framing {
+	m := framed{text: message}
+	front, back := newUnit(s.before, s.after, nil).unframe(&m)
+	var all []framing
+	if len(m.text) > 0 {
+		all = append(all, framing{m, front})
+	}
+	if front > 0 && front+back < len(message) {
+		all = append(all, framing{framed{text: message[:len(message)-back], after: m.after}, 0})
+	}
+	if back > 0 && front+back < len(message) {
+		all = append(all, framing{framed{text: message[front:], before: m.before}, front})
+	}
+	if front > 0 && back > 0 && front+back < len(message) {
+		all = append(all, framing{framed{text: message}, 0})
+	}
+	return all
 }
 
 // closer reports whether n has more in common with the message than other has.
