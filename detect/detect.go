@@ -55,6 +55,7 @@ type Rule struct {
 	Name       string // unique within its service
 	Kind       event.Kind
 	Handshake  bool  // the peer completed a handshake, so that its address is proven
+	Weak       bool  // a well-behaved peer fits it now and then
 	Categories []int // of AbuseIPDB; never written to
 	Line       int   // in the service's file
 

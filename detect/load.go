@@ -194,7 +194,7 @@ func frame(key string, list []text, f *faults) []string {
 // newRule reads a rule; patterns are compiled later.
 func newRule(s *Service, form *ruleForm, f *faults) *Rule {
 	r := &Rule{
-		Service: s, Name: form.Name.value, Handshake: form.Handshake, Line: form.line(),
+		Service: s, Name: form.Name.value, Handshake: form.Handshake, Weak: form.Weak, Line: form.line(),
 		match: form.Match, regex: form.Regex,
 	}
 	if !isName(r.Name) {

@@ -30,6 +30,7 @@ type Event struct {
 	Handshake bool // the peer completed a handshake, so that its address is proven
 	Stray     bool // a TCP packet that opens no connection: left-over traffic, not an attempt
 	Session   bool // lines of one (Host, PID) tell of one connection: several lines about one attempt count once
+	Weak      bool // of a sort that well-behaved peers cause as well: it takes very many to mean something
 
 	User    string // the account that was tried, as the peer wrote it
 	Program string

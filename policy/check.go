@@ -103,6 +103,9 @@ func (w *When) check(report setting.Report) {
 			}
 		}
 	}
+	if w.Strength != "" && w.Strength != strong && w.Strength != weak {
+		report("when.strength", fmt.Sprintf("%q is none: write strong or weak, or leave it out", w.Strength))
+	}
 	if len(w.Country) > 0 && len(w.CountryNot) > 0 {
 		report("when.country_not", "it can not be combined with country: keep the one that is shorter")
 	}

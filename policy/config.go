@@ -73,6 +73,9 @@ type When struct {
 	Rule []string `yaml:"rule"`
 	// RuleNot lists rules that do not fulfil the condition.
 	RuleNot []string `yaml:"rule_not"`
+	// Strength is "strong" for events that only attackers cause, or "weak" for those of rules that a well-behaved peer fits
+	// now and then: a page that is not there, a lost connection. Absent: both.
+	Strength string `yaml:"strength"`
 	// Source lists sources as the configuration names them.
 	Source []string `yaml:"source"`
 

@@ -424,6 +424,8 @@ func TestConditions(t *testing.T) {
 		{When{Rule: []string{"x"}}, "rule"},
 		{When{RuleNot: []string{"x"}}, ""},
 		{When{RuleNot: []string{"x", "failed-password"}}, "rule_not"},
+		{When{Strength: "strong"}, ""},
+		{When{Strength: "weak"}, "strength"},
 		{When{Source: []string{"journal"}}, ""},
 		{When{Source: []string{"x"}}, "source"},
 		{When{Country: []string{"FR", "DE"}}, ""},

@@ -9,13 +9,15 @@ import (
 	"tattled/event"
 )
 
-// What may stand in Config.Do and Config.Distinct.
+// What may stand in Config.Do, Config.Distinct and When.Strength.
 const (
 	doReport      = "report"
 	doAlert       = "alert"
 	doCount       = "count"
 	distinctPorts = "ports"
 	distinctUsers = "users"
+	strong        = "strong"
+	weak          = "weak"
 )
 
 // rule is a Config in the form in which it is asked.
@@ -102,6 +104,8 @@ func (r *rule) mismatch(e *event.Event) string {
 		return "rule"
 	case slices.Contains(w.RuleNot, e.Rule):
 		return "rule_not"
+	case w.Strength != "" && e.Weak != (w.Strength == weak):
+		return "strength"
 	case len(w.Ports) > 0 && !slices.ContainsFunc(w.Ports, func(p Ports) bool { return p.Contains(e.LocalPort) }):
 		return "ports"
 	case len(w.User) > 0 && !slices.Contains(w.User, e.User):

@@ -27,6 +27,7 @@ const (
 	flagHandshake = 1 << iota
 	flagStray
 	flagSession
+	flagWeak
 )
 
 // appendEvent writes e without its Seq, which is the record's key.
@@ -57,6 +58,9 @@ func flagsOf(e *event.Event) byte {
 	if e.Session {
 		f |= flagSession
 	}
+	if e.Weak {
+		f |= flagWeak
+	}
 	return f
 }
 
@@ -69,7 +73,7 @@ func decodeEvent(b []byte) (event.Event, bool) {
 	e := event.Event{Time: d.time(), Received: d.time()}
 	e.Kind, e.Proto, e.Trust = event.Kind(d.byte()), event.Proto(d.byte()), event.Trust(d.byte())
 	f := d.byte()
-	e.Handshake, e.Stray, e.Session = f&flagHandshake != 0, f&flagStray != 0, f&flagSession != 0
+	e.Handshake, e.Stray, e.Session, e.Weak = f&flagHandshake != 0, f&flagStray != 0, f&flagSession != 0, f&flagWeak != 0
 	e.Addr = d.addr()
 	e.Port = binary.BigEndian.Uint16(d.bytes(2))
 	e.LocalPort = binary.BigEndian.Uint16(d.bytes(2))
