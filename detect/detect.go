@@ -46,6 +46,7 @@ type Service struct {
 	before, after []string
 	parser        parser // in place of patterns; nil without one
 	stamped       bool   // a message may begin with a stamp of the service's own
+	longest       int    // bytes of the longest message that is whole; 0 if the service never cuts one
 }
 
 // Rule is one sort of event of a service.
@@ -167,6 +168,9 @@ func (r *Rules) Detect(program, message []byte, f *Finding) Verdict {
 	}
 	for _, u := range *units {
 		text := message
+		if u.longest > 0 && len(message) > u.longest {
+			continue
+		}
 		if u.stamped {
 			text = text[stamp.take(text):]
 		}

@@ -135,7 +135,7 @@ func (x *Explainer) Explain(program, message []byte) Explanation {
 
 // service adds what one service makes of the message.
 func (x *Explainer) service(s *Service, e *Explanation) {
-	if len(e.Message) == 0 {
+	if len(e.Message) == 0 || s.longest > 0 && len(e.Message) > s.longest {
 		return
 	}
 	skipped := 0

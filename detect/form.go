@@ -91,6 +91,9 @@ type fileForm struct {
 	After  []text `yaml:"after"`
 	// Stamp says that a message may begin with a time stamp of the service's own, which neither Before nor patterns see.
 	Stamp bool `yaml:"stamp"`
+	// Longest is the length in bytes, stamp and all, of the longest message that the service writes whole. Where a longer
+	// one ends, its peer may have chosen, so it is ignored.
+	Longest text `yaml:"longest"`
 	// Parser takes the place of patterns: one of newParsers.
 	Parser text `yaml:"parser"`
 	// Fields tells parser json where in an object its values are: a path, or several of which the first that is there wins.

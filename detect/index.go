@@ -2,6 +2,7 @@ package detect
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -19,6 +20,7 @@ type unit struct {
 	grams         *grams
 	parser        parser // takes the place of everything else; nil without one
 	stamped       bool   // a message may begin with a stamp, which is taken off first
+	longest       int    // bytes of the longest message that is read; 0 for any
 }
 
 // node is a place in a tree of texts. What lies on the way from the root to it, its own label included, is a beginning of
@@ -416,5 +418,5 @@ func unitKey(s *Service) string {
 	if s.stamped {
 		stamp = "stamp"
 	}
-	return strings.Join(slices.Concat(s.before, []string{"\x00"}, s.after, []string{"\x00", stamp}), "\x01")
+	return strings.Join(slices.Concat(s.before, []string{"\x00"}, s.after, []string{"\x00", stamp, strconv.Itoa(s.longest)}), "\x01")
 }

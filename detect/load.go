@@ -143,6 +143,12 @@ func (l *loader) add(form *fileForm, user bool, f *faults) {
 	if len(s.Programs) == 0 {
 		f.add(form.Service.line, "programs: there is none: list the syslog tags that the service logs under")
 	}
+	if form.Longest.line > 0 {
+		var err error
+		if s.longest, err = strconv.Atoi(form.Longest.value); err != nil || s.longest < 1 {
+			f.add(form.Longest.line, "longest: %q is no number of bytes", form.Longest.value)
+		}
+	}
 	s.before, s.after = frame("before", form.Before, f), frame("after", form.After, f)
 	var rules []*Rule
 	for i := range form.Rules {

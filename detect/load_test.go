@@ -64,6 +64,7 @@ func TestFaults(t *testing.T) {
 		ruleFile("match: ['bad guy <ip>']", `samples: [{line: x, refused: "no"}]`):                `samples: refused: "no" is no reason (one of [ambiguous bad-address host-name])`,
 		ruleFile("match: ['bad guy <ip>']", `samples: [{ip: 1.2.3.4}]`):                           "samples: one without a line",
 		ruleFile("match: ['bad guy <ip>']", `samples: [{line: x, ip: 1.2.3.4, port: 99999}]`):     `samples: "99999" is no port`,
+		ruleFile("match: ['bad guy <ip>']", goodSample) + "longest: much\n":                       `longest: "much" is no number of bytes`,
 		ruleFile("match: ['bad guy <ip>']", goodSample, "x: 1"):                                   "no such key: x",
 		strings.Replace(ruleFile("match: ['bad guy <ip>']", goodSample), "probe", "evil", 1):      `rules.yaml:5: kind: no such kind: "evil"`,
 		strings.Replace(ruleFile("match: ['bad guy <ip>']", goodSample), "15", "99", 1):           `rules.yaml:6: categories: "99" is no category`,
