@@ -85,7 +85,7 @@ func (s *Stamp) take(m []byte) (length int) {
 	for end < len(m) && m[end] == ' ' {
 		end++
 	}
-	if end == from {
+	if end == from && (at == 0 || end == len(m) || m[end] != '[') { // "[stamp][level] " needs nothing between
 		return 0
 	}
 	*s = found
