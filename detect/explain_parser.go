@@ -64,7 +64,7 @@ func (n *netfilter) explain(m []byte) (p Parsed) {
 			p.Peer = string(value)
 		}
 	}
-	switch meaning := n.meaning(words); {
+	switch meaning := n.words.meaning(words); {
 	case meaning == 0:
 		p.Failed = fmt.Sprintf("no word of the prefix %q says whether the packet was refused or allowed: name one in rules.netfilter.block or rules.netfilter.accept", words)
 	case meaning&meansAudit != 0:

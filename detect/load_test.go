@@ -399,7 +399,7 @@ func TestNetfilterWords(t *testing.T) {
 	for prefix, want := range map[string]Verdict{
 		"[UFW BLOCK] ": Matched, "blocked: ": Matched, "DROP": Matched, "x_DROPPED_y ": Matched, "Deny ": Matched, "[DENIED]": Matched, "REJECT ": Matched,
 		"rejected: ": Matched, "BAN ": Matched, "f2b-banned ": Matched, "ACCEPT ": Matched, "[allowed]": Matched, "[WAN_LOCAL-4000-D]": Matched,
-		"[WAN_LOCAL-4000-A]": Matched, "GEOBLOCKED ": Matched, "": Ignored, "urBAN ": Ignored, "dropbox ": Ignored, "[UFW AUDIT] ": Ignored,
+		"[WAN_LOCAL-4000-A]": Matched, "[DROP-A-10000] DESCR=\"Block\" ": Matched, "GEOBLOCKED ": Matched, "": Ignored, "urBAN ": Ignored, "dropbox ": Ignored, "[UFW AUDIT] ": Ignored,
 		"AUDIT DROP ": Ignored, "ALLOW or BLOCK ": Refused, "in: ": Ignored, strings.Repeat("x", 300) + " DROP ": Ignored, "DROP\x00\xff ": Matched,
 	} {
 		var f Finding

@@ -11,8 +11,8 @@ import (
 // Netfilter is the configuration of the parser for lines of the kernel's packet filter (rules.netfilter).
 type Netfilter struct {
 	// Block lists words of log prefixes that mean a refused packet, besides the known ones (block, drop, deny, reject, ban
-	// and their past forms). A word is letters and digits, upper or lower case: "D" for UniFi's "[WAN_LOCAL-4000-D]".
-	// Default: none.
+	// and their past forms, and the last letter of "[WAN_LOCAL-4000-D]"). A word is letters and digits, upper or lower case:
+	// "Denegado". Default: none.
 	Block []string `yaml:"block"`
 	// Accept lists words of log prefixes that mean an allowed packet, besides the known ones (accept, allow and their past
 	// forms). Default: none.
@@ -27,9 +27,10 @@ type Netfilter struct {
 //
 // Addresses are read from where the kernel puts them and nowhere else: what the prefix says, and the packet that an ICMP
 // error quotes in brackets, never matter.
-type netfilter struct {
-	words [wordSlots][]verdictWord
-}
+type netfilter struct{ words *verdictWords }
+
+// verdictWords are the words by which the operator's prefix tells what became of a packet.
+type verdictWords [wordSlots][]verdictWord
 
 type verdictWord struct {
 	text    string // lower case
@@ -55,15 +56,16 @@ const (
 )
 
 func newNetfilterParser(p *parserForm) parser {
-	n, problems := newNetfilter(p.options.Netfilter)
+	words, problems := newVerdictWords(p.options.Netfilter)
 	for _, problem := range problems {
 		p.faults.all = append(p.faults.all, Fault{Problem: "rules.netfilter: " + problem})
 	}
-	return newPacketParser(p, n)
+	return newPacketParser(p, &netfilter{words})
 }
 
-func newNetfilter(c Netfilter) (*netfilter, []string) {
-	n := new(netfilter)
+// newVerdictWords returns the words that are known and the operator's, and what is wrong with the latter.
+func newVerdictWords(c Netfilter) (*verdictWords, []string) {
+	w := new(verdictWords)
 	known := map[string]meaning{}
 	var problems []string
 	add := func(word string, m meaning) {
@@ -80,7 +82,7 @@ func newNetfilter(c Netfilter) (*netfilter, []string) {
 			for i := range len(low) {
 				h = wordHash(h, low[i])
 			}
-			n.words[h%wordSlots] = append(n.words[h%wordSlots], verdictWord{low, m})
+			w[h%wordSlots] = append(w[h%wordSlots], verdictWord{low, m})
 		}
 	}
 	for _, m := range []meaning{meansBlock, meansAccept, meansAudit} {
@@ -94,7 +96,7 @@ func newNetfilter(c Netfilter) (*netfilter, []string) {
 	for _, word := range c.Accept {
 		add(word, meansAccept)
 	}
-	return n, problems
+	return w, problems
 }
 
 // lower is a word's byte in lower case, 0 for a byte that ends words.
@@ -132,7 +134,7 @@ func (n *netfilter) read(m []byte) (p packet, ok bool) {
 		return p, false
 	}
 	p.source = m[from:i]
-	if p.meaning = n.meaning(m[:prefix]); p.meaning == 0 {
+	if p.meaning = n.words.meaning(m[:prefix]); p.meaning == 0 {
 		return p, false
 	}
 	ok = p.transport(m[i+len(" DST="):])
@@ -165,24 +167,61 @@ func header(m []byte) (at, end int) {
 	}
 }
 
-// meaning returns what the words of a prefix mean, together.
-func (n *netfilter) meaning(prefix []byte) (m meaning) {
+// meaning returns what the words of a prefix mean, together; a letter that stands for the verdict decides alone.
+func (w *verdictWords) meaning(prefix []byte) (m meaning) {
 	for i := 0; i < len(prefix); i++ {
 		h, from := uint32(0), i
 		for i < len(prefix) && lower[prefix[i]] != 0 {
 			h = wordHash(h, lower[prefix[i]])
 			i++
 		}
-		if i == from {
+		switch i - from {
+		case 0:
 			continue
+		case 1:
+			if letter := verdictLetter(prefix, from); letter != 0 {
+				return letter
+			}
 		}
-		for _, w := range n.words[h%wordSlots] {
-			if equalFold(prefix[from:i], w.text) {
-				m |= w.meaning
+		for _, word := range w[h%wordSlots] {
+			if equalFold(prefix[from:i], word.text) {
+				m |= word.meaning
 			}
 		}
 	}
 	return m
+}
+
+// verdictLetter returns what the letter at i of a prefix means, 0 if it stands for no verdict. Ubiquiti and VyOS write the
+// action's first letter behind the rule's name, or behind its zones and before its number: "[WAN_LOCAL-4000-D]",
+// "[ipv4-INP-filter-10-A]", `[WAN_LOCAL-D-2000] DESCR="Drop All Other Traffic" `. What the operator called the rule or
+// describes it by may have any word of a verdict.
+func verdictLetter(prefix []byte, i int) meaning {
+	if i < 2 || prefix[i-1] != '-' || bytes.IndexByte(prefix[:i], '[') < 0 {
+		return 0
+	}
+	rest := prefix[i+1:]
+	if prefixed(rest, "-") {
+		digits := 1
+		for digits < len(rest) && rest[digits]-'0' <= 9 {
+			digits++
+		}
+		if digits == 1 {
+			return 0
+		}
+		rest = rest[digits:]
+	}
+	if !prefixed(rest, "]") {
+		return 0
+	}
+	switch prefix[i] {
+	case 'A':
+		return meansAccept
+	case 'D', 'R':
+		return meansBlock
+	default:
+		return 0
+	}
 }
 
 func equalFold(word []byte, low string) bool {

@@ -1,0 +1,74 @@
+package detect
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+)
+
+// FuzzFilterlog feeds packets with any protocol part, which a peer shapes: the peer is always the source column.
+func FuzzFilterlog(f *testing.F) {
+	r := load(f, Options{})
+	f.Add("0x0", "none", "40022,23,0,S,1,,1024,,")
+	f.Add("0x0", "DF", "errormsg='tcp 198.51.100.66,198.51.100.66,1,2,S")
+	f.Add("error='truncated-ip 20 bytes missing!',0x0", "none", "1,2,3")
+	f.Fuzz(func(t *testing.T, tos, flags, rest string) {
+		var found Finding
+		message := "5,,,1000000103,em0,match,block,in,4," + tos + ",,244,54321,0," + flags + ",6,tcp,40,203.0.113.5,192.0.2.10," + rest
+		v := r.Detect([]byte("filterlog"), []byte(message), &found)
+		if strings.Contains(tos+flags, ",") {
+			return // columns that filterlog does not write: anything but a panic
+		}
+		if v != Matched || found.Addr != netip.MustParseAddr(truePeer) {
+			t.Fatalf("%q is %s", message, describe(v, &found))
+		}
+	})
+}
+
+// TestPacketLinear says that the parsers of packet filters take hostile lines in linear time: no line of 64 KiB takes
+// longer than 30 ns a byte.
+func TestPacketLinear(t *testing.T) {
+	r := load(t, Options{})
+	for _, l := range []struct{ program, front, repeated, back string }{
+		{"filterlog", "", ",", ""}, {"filterlog", "5,,,1,em0,match,block,in,4", ",", "1"}, {"filterlog", "", "block,in,4,", ""},
+		{"filterlog", "5,,,1,em0,match,block,in,4,0x0,,1,1,0,none,6,tcp,4,", "2", ",1.2.3.4,1,2,3,S,"},
+		{"mikrotik", "DROP input: in:x", " out:(", ""}, {"mikrotik", "DROP input: in:x out:(none), ", "proto ", ""},
+		{"mikrotik", "DROP input: in:x out:(none), proto TCP (", "SYN,", "), 1.2.3.4:1->1.2.3.4:2, len"},
+		{"mikrotik", "DROP input: in:x out:(none), proto TCP (SYN), ", "->", ", "}, {"mikrotik", "DROP input: in:x out:(none), proto UDP, ", ":", "->a, "},
+		{"mikrotik", "", ": in:", ""}, {"kernel", "[", "-D", "-1]IN=eth0 OUT= SRC=1.2.3.4 DST=1.1.1.1 PROTO=2 "},
+	} {
+		message := []byte(l.front + strings.Repeat(l.repeated, 64<<10/len(l.repeated)) + l.back)
+		best := time.Hour // other work on the machine only adds
+		var f Finding
+		for range 20 {
+			start := time.Now()
+			r.Detect([]byte(l.program), message, &f)
+			best = min(best, time.Since(start))
+		}
+		if best > 2*time.Millisecond {
+			t.Errorf("%s: %q + %q... takes %v", l.program, l.front, l.repeated, best)
+		}
+		if n := testing.AllocsPerRun(3, func() { r.Detect([]byte(l.program), message, &f) }); n != 0 {
+			t.Errorf("%s: %q + %q... allocates %v times", l.program, l.front, l.repeated, n)
+		}
+	}
+}
+
+// TestPacketSamplesDoNotAllocate says the same of the lines of the rule files.
+func TestPacketSamplesDoNotAllocate(t *testing.T) {
+	r := load(t, Options{})
+	for _, rule := range r.rules {
+		if rule.Service.parser == nil || rule.Service.Name != "filterlog" && rule.Service.Name != "mikrotik" && rule.Service.Name != "netfilter" {
+			continue
+		}
+		program := []byte(rule.Service.Programs[0])
+		for _, s := range rule.samples {
+			line := []byte(s.form.Line.value)
+			var f Finding
+			if n := testing.AllocsPerRun(3, func() { r.Detect(program, line, &f) }); n != 0 {
+				t.Errorf("%s:%d: %v allocations", rule.Service.File, s.line, n)
+			}
+		}
+	}
+}
