@@ -61,6 +61,8 @@ var fences = []struct {
 		reason: "its server can be killed from outside: a contract and an oracle, never what a network reaches"},
 	{path: "go.yaml.in/yaml/v3", only: []string{"detect", "daemon", "web"}, reason: "rules, the configuration, and whether the web configuration file asks who calls; a Config has tags"},
 	{path: "github.com/spf13/cobra", only: []string{"cmd"}, reason: "the command line is cmd's"},
+	{path: "github.com/klauspost/compress/zstd", only: []string{"cmd/tattled"}, tests: true, reason: "packed logs are for match: a daemon follows files that are written to"},
+	{path: "github.com/mikelolasagasti/xz", only: []string{"cmd/tattled"}, reason: "as zstd"},
 	{path: "golang.org/x/term", only: []string{"cmd"}, reason: "only a command line has a terminal"},
 	{path: "github.com/fsnotify/fsnotify", only: []string{"receiver/tail"}, reason: "a wake-up for files, never the truth"},
 	{path: "github.com/oschwald", only: []string{"geoip"}, reason: "the rest of tattled knows event.Place"},

@@ -3,23 +3,22 @@ package main
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"os"
+	"runtime"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"tattled/daemon"
 	"tattled/detect"
-	"tattled/receiver"
 	"tattled/receiver/replay"
 )
 
 // matchFlags are how `tattled match` was called.
 type matchFlags struct {
 	json, summary bool
+	jobs          int
 	program       string
 	rules         string
 	timezone      string
@@ -33,12 +32,16 @@ func matchCommand() *cobra.Command {
 		Long: `Read finished logs, or standard input (-), and say what would be detected in them. Nothing is judged, stored or sent.
 
 Lines may have any header that is known on the wire, that of a log file, or that of journalctl's short formats. With --program
-they have none: the whole line is the message of that program.
+they have none: the whole line is the message of that program. Logs that gzip, xz or zstd packed are read as they are, whatever
+they are called.
 
 By default each finding is a line for people; --json writes an object for each (line_no counts from 1 over all input), and
---summary counts by rule, with totals: lines, matched, refused, addresses, seconds.`,
+--summary counts by rule, with totals: lines, matched, refused, addresses, seconds. An interrupt ends the reading; what was
+found until then is still written.
+
+Large logs keep all processors busy, unless --jobs says otherwise. What is written, and in which order, does not depend on it.`,
 		Example: `  tattled match /var/log/auth.log
-  zcat /var/log/auth.log.*.gz | tattled match --summary -
+  tattled match --summary /var/log/auth.log*
   journalctl -o short-iso -t sshd | tattled match --json - | jq -r .ip | sort | uniq -c
   tattled match --program sshd --json - <<<'Invalid user admin from 203.0.113.5 port 40022'`,
 		Args: cobra.MinimumNArgs(1),
@@ -48,11 +51,16 @@ By default each finding is a line for people; --json writes an object for each (
 	}
 	cmd.Flags().BoolVar(&flags.json, "json", false, "write one JSON object for each finding")
 	cmd.Flags().BoolVar(&flags.summary, "summary", false, "count by rule")
+	cmd.Flags().IntVar(&flags.jobs, "jobs", 0, "keep at most `N` processors busy (default: all)")
 	cmd.Flags().StringVar(&flags.program, "program", "", "the lines have no header and are of the program `NAME`")
 	cmd.Flags().StringVar(&flags.rules, "rules", "", "also use the rule files in `DIRECTORY`")
 	cmd.Flags().StringVar(&flags.timezone, "timezone", "", "the `ZONE` of timestamps that name none (default: this machine's)")
 	cmd.MarkFlagsMutuallyExclusive("json", "summary")
 	_ = cmd.MarkFlagDirname("rules")
+	cmd.ValidArgsFunction = func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return nil, cobra.ShellCompDirectiveDefault // names of files
+	}
+	_ = cmd.RegisterFlagCompletionFunc("program", cobra.NoFileCompletions)
 	return cmd
 }
 
@@ -61,96 +69,60 @@ func match(ctx context.Context, flags *matchFlags, files []string, in io.Reader,
 	if err != nil {
 		return err
 	}
+	if flags.jobs < 0 {
+		return usageError{fmt.Errorf("--jobs: %d is no number of processors: write 1 or more, or leave it out for all", flags.jobs)}
+	}
 	rules, problems := detect.Load(detect.Options{Directory: flags.rules})
 	if len(problems) > 0 {
 		return daemon.RuleFaults(problems)
 	}
+	began, jobs := time.Now(), flags.jobs
+	if jobs == 0 {
+		jobs = runtime.GOMAXPROCS(0)
+	}
 	w := bufio.NewWriterSize(out, 64<<10)
-	s := &scan{rules: rules, began: time.Now(), print: printText}
+	s := newScan(rules, jobs, w)
 	switch {
 	case flags.json:
 		s.print = printJSON
 	case flags.summary:
-		s.print = nil
 		s.tally = newMatchTally(rules)
+	default:
+		s.print = printText
 	}
-	s.out = w
 	for _, name := range files {
-		if err := scanFile(ctx, s, flags, name, zone, in, errOut); err != nil {
-			return errors.Join(w.Flush(), err)
+		if err = matchFile(ctx, s, flags, name, zone, in, errOut); err != nil {
+			break
 		}
 	}
-	if s.tally != nil {
-		s.tally.write(w, s)
+	if s.tally != nil && (err == nil || s.lines > 0) {
+		s.tally.write(w, s, began)
 	}
-	if err := w.Flush(); err != nil {
-		return fmt.Errorf("write: %w", err)
+	if flushed := w.Flush(); flushed != nil && err == nil {
+		err = fmt.Errorf("write: %w", flushed)
 	}
-	return nil
+	if ctx.Err() != nil {
+		return fmt.Errorf("interrupted after %d lines", s.lines)
+	}
+	return err
 }
 
-// scanFile brings one file, or standard input, to s.
-func scanFile(ctx context.Context, s *scan, flags *matchFlags, name string, zone *time.Location, in io.Reader, errOut io.Writer) error {
-	o := replay.Options{Source: name, Program: flags.program, Location: zone, EveryLine: true}
-	if name != "-" {
-		f, err := os.Open(name)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		info, err := f.Stat()
-		if err != nil {
-			return err
-		}
-		o.Received = info.ModTime()
-		bar := newProgress(errOut, info.Size())
-		o.Progress = bar.show
-		defer bar.done()
-		in = f
-	}
-	if err := replay.New(in, o).Run(ctx, nil, s); err != nil {
+// matchFile brings one file, or standard input, to s.
+func matchFile(ctx context.Context, s *scan, flags *matchFlags, name string, zone *time.Location, in io.Reader, errOut io.Writer) error {
+	log, err := openLog(ctx, name, in, s.letGo)
+	if err != nil {
 		return err
 	}
-	return ctx.Err()
-}
-
-// scan detects, and does with each finding what was asked for. It is a receiver.Handler for one goroutine.
-type scan struct {
-	rules   *detect.Rules
-	out     *bufio.Writer
-	print   func(s *scan, r *receiver.Record, f *detect.Finding) error
-	tally   *matchTally
-	began   time.Time
-	lines   int64
-	matched int64
-	refused int64
-	finding detect.Finding
-	line    []byte // of output, reused
-}
-
-// Handle implements receiver.Handler.
-func (s *scan) Handle(_ context.Context, b *receiver.Batch) error {
-	for i := range b.Records {
-		r := &b.Records[i]
-		s.lines++
-		if r.Cut {
-			s.refused++
-			continue
-		}
-		switch s.rules.Detect(r.Program, r.Message, &s.finding) {
-		case detect.Matched:
-			s.matched++
-			if s.tally != nil {
-				s.tally.count(&s.finding)
-			}
-			if s.print != nil {
-				if err := s.print(s, r, &s.finding); err != nil {
-					return fmt.Errorf("write: %w", err)
-				}
-			}
-		case detect.Refused:
-			s.refused++
-		}
+	defer log.Close()
+	bar := newProgress(errOut, log.size)
+	defer bar.done()
+	o := replay.Options{Source: name, Program: flags.program, Location: zone, Received: log.written, EveryLine: true}
+	if o.Received.IsZero() {
+		o.Received = time.Now() // once, for all judges
 	}
-	return nil
+	err = s.run(ctx, log, o, func() { bar.show(log.raw.n) })
+	if err != nil && s.err == nil {
+		err = fmt.Errorf("read %s: %w", name, err)
+	}
+	return err
 }

@@ -29,33 +29,34 @@ type found struct {
 	User      string `json:"user,omitempty"`
 }
 
-func newFound(s *scan, r *receiver.Record, f *detect.Finding) found {
-	one := found{
-		LineNo: s.lines, Host: string(r.Host), Program: string(r.Program), PID: string(r.PID),
+func newFound(line int64, r *receiver.Record, b *receiver.Batch, f *detect.Finding) *found {
+	one := &found{
+		LineNo: line, Host: string(r.Host), Program: string(r.Program), PID: string(r.PID),
 		Service: f.Rule.Service.Name, Rule: f.Rule.Name, Kind: f.Rule.Kind.String(),
 		IP: f.Addr.String(), Port: f.Port, LocalPort: f.LocalPort, Proto: f.Proto.String(), User: string(f.User),
 	}
-	if !r.Time.IsZero() {
-		one.Time = r.Time.Format(time.RFC3339Nano)
+	at := r.Time
+	if at.IsZero() {
+		at, _ = f.Stamp.Time(b.Location, b.Received)
+	}
+	if !at.IsZero() {
+		one.Time = at.Format(time.RFC3339Nano)
 	}
 	return one
 }
 
+// printer appends a finding to b as a line of output.
+type printer func(b []byte, one *found) []byte
+
 // printJSON escapes control characters beyond what JSON asks for (DEL and the C1 range), so that no terminal obeys them.
-func printJSON(s *scan, r *receiver.Record, f *detect.Finding) error {
-	text, err := json.Marshal(newFound(s, r, f))
-	if err != nil {
-		return err
-	}
-	s.line = append(harmlessJSON(s.line[:0], text), '\n')
-	_, err = s.out.Write(s.line)
-	return err
+func printJSON(b []byte, one *found) []byte {
+	text, _ := json.Marshal(one) // numbers and strings cannot fail
+	return append(harmlessJSON(b, text), '\n')
 }
 
 // printText is for people: what a peer chose is quoted.
-func printText(s *scan, r *receiver.Record, f *detect.Finding) error {
-	one := newFound(s, r, f)
-	b := strconv.AppendInt(s.line[:0], one.LineNo, 10)
+func printText(b []byte, one *found) []byte {
+	b = strconv.AppendInt(b, one.LineNo, 10)
 	if one.Time != "" {
 		b = append(b, " "+one.Time...)
 	}
@@ -66,9 +67,7 @@ func printText(s *scan, r *receiver.Record, f *detect.Finding) error {
 	if one.User != "" {
 		b = strconv.AppendQuoteToASCII(append(b, " user "...), one.User)
 	}
-	s.line = append(b, '\n')
-	_, err := s.out.Write(s.line)
-	return err
+	return append(b, '\n')
 }
 
 // maxAddresses bounds how many addresses a summary tells apart, and with it the memory that it takes.
@@ -85,19 +84,19 @@ func newMatchTally(rules *detect.Rules) *matchTally {
 	return &matchTally{rules: make([]int64, len(rules.All())), addresses: map[netip.Addr]struct{}{}}
 }
 
-func (t *matchTally) count(f *detect.Finding) {
-	t.rules[f.Rule.Index]++
-	if _, known := t.addresses[f.Addr]; known {
+func (t *matchTally) count(h *hit) {
+	t.rules[h.rule.Index]++
+	if _, known := t.addresses[h.addr]; known {
 		return
 	}
 	if len(t.addresses) < maxAddresses {
-		t.addresses[f.Addr] = struct{}{}
+		t.addresses[h.addr] = struct{}{}
 	} else {
 		t.more = true
 	}
 }
 
-func (t *matchTally) write(w *bufio.Writer, s *scan) {
+func (t *matchTally) write(w *bufio.Writer, s *scan, began time.Time) {
 	width := len("addresses")
 	for i, r := range s.rules.All() {
 		if t.rules[i] > 0 {
@@ -118,5 +117,5 @@ func (t *matchTally) write(w *bufio.Writer, s *scan) {
 	row("matched", strconv.FormatInt(s.matched, 10))
 	row("refused", strconv.FormatInt(s.refused, 10))
 	row("addresses", addresses)
-	row("seconds", fmt.Sprintf("%.3f", time.Since(s.began).Seconds()))
+	row("seconds", fmt.Sprintf("%.3f", time.Since(began).Seconds()))
 }
