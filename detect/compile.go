@@ -155,10 +155,13 @@ func (r *Rule) compile(f *faults) []variant {
 			f.add(p.line, "regex: %v", err)
 			continue
 		}
-		v := variant{rule: int32(r.Index), form: formRegex, user: -1, expression: e, openFront: anyByte(), openBack: anyByte()}
-		all = append(all, v)
+		all = append(all, r.expressionVariant(e))
 	}
 	return all
+}
+
+func (r *Rule) expressionVariant(e *expression) variant {
+	return variant{rule: int32(r.Index), form: formRegex, user: -1, expression: e, openFront: anyByte(), openBack: anyByte()}
 }
 
 func (r *Rule) compilePattern(pattern string) ([]variant, error) {

@@ -158,8 +158,9 @@ func (r *Rules) Detect(program, message []byte, f *Finding) Verdict {
 	f.Service = p.service
 	var found reading
 	var stamp Stamp
+	one := message
 	if len(message) > 0 && message[0] == 'm' {
-		message = once(message)
+		one = once(message)
 	}
 	units := p.matcher.units.Load()
 	if units == nil {
@@ -167,7 +168,7 @@ func (r *Rules) Detect(program, message []byte, f *Finding) Verdict {
 		units = p.matcher.units.Load()
 	}
 	for _, u := range *units {
-		text := message
+		text := one
 		if u.longest > 0 && len(message) > u.longest {
 			continue
 		}
@@ -175,11 +176,14 @@ func (r *Rules) Detect(program, message []byte, f *Finding) Verdict {
 			text = text[stamp.take(text):]
 		}
 		if u.parser != nil {
-			if one := u.parser.judge(text); one.found {
-				found.join(&one)
+			if r := u.parser.judge(text); r.found {
+				found.join(&r)
 			}
-		} else {
-			u.read(text, &found)
+			continue
+		}
+		u.read(text, &found)
+		if u.headless && len(text) < len(message) {
+			u.readWhole(message, one, text, &found)
 		}
 	}
 	if !found.found {

@@ -12,6 +12,7 @@ import (
 type Explainer struct {
 	rules    *Rules
 	patterns map[*Service][]explained
+	units    map[*Service]*unit
 	reach    reach
 }
 
@@ -25,7 +26,7 @@ type explained struct {
 
 // NewExplainer makes an explainer for rules that Load returned.
 func NewExplainer(r *Rules) *Explainer {
-	x := &Explainer{rules: r, patterns: map[*Service][]explained{}}
+	x := &Explainer{rules: r, patterns: map[*Service][]explained{}, units: map[*Service]*unit{}}
 	for _, rule := range r.rules {
 		for _, p := range rule.match {
 			made, _ := rule.compilePattern(p.value) // Load found no fault with it
@@ -35,10 +36,16 @@ func NewExplainer(r *Rules) *Explainer {
 		}
 		for _, p := range rule.regex {
 			if e, err := newExpression(p.value); err == nil {
-				v := variant{rule: int32(rule.Index), form: formRegex, user: -1, expression: e}
-				x.patterns[rule.Service] = append(x.patterns[rule.Service], explained{v, rule, p, nil})
+				x.patterns[rule.Service] = append(x.patterns[rule.Service], explained{rule.expressionVariant(e), rule, p, nil})
 			}
 		}
+	}
+	for s, patterns := range x.patterns {
+		var variants []variant
+		for _, p := range patterns {
+			variants = append(variants, p.variant)
+		}
+		x.units[s] = newUnit(s.before, s.after, variants)
 	}
 	return x
 }
@@ -119,7 +126,7 @@ func (x *Explainer) Explain(program, message []byte) Explanation {
 	for _, s := range x.rules.services {
 		if slices.Contains(s.Programs, string(program)) {
 			e.Services = append(e.Services, s)
-			x.service(s, &e)
+			x.service(s, message, &e)
 		}
 	}
 	if e.Verdict != Ignored {
@@ -134,60 +141,48 @@ func (x *Explainer) Explain(program, message []byte) Explanation {
 }
 
 // service adds what one service makes of the message.
-func (x *Explainer) service(s *Service, e *Explanation) {
-	if len(e.Message) == 0 || s.longest > 0 && len(e.Message) > s.longest {
+func (x *Explainer) service(s *Service, message []byte, e *Explanation) {
+	if len(e.Message) == 0 || s.longest > 0 && len(message) > s.longest {
 		return
 	}
-	skipped := 0
+	stamp := 0
 	if s.stamped {
-		skipped = new(Stamp).take(e.Message)
+		stamp = new(Stamp).take(e.Message)
 	}
-	m := framed{text: e.Message[skipped:]}
 	if s.parser != nil {
-		x.parsed(s, m.text, e)
+		x.parsed(s, e.Message[stamp:], e)
 		return
 	}
-	for _, way := range framings(s, m.text) {
-		for i := range x.patterns[s] {
-			p := &x.patterns[s][i]
-			var near Nearest
-			if p.form == formRegex {
-				near = p.tryExpression(way.text, e)
-			} else {
-				near = x.tryPattern(p, s, &way.framed, e)
-			}
-			near.Rule, near.Pattern, near.Line = p.rule, p.text.value, p.text.line
-			near.At += skipped + way.front
-			if near.score >= minLiteral && (e.Nearest == nil || near.closer(e.Nearest)) {
-				e.Nearest = &near
-			}
+	all := x.framings(s, e.Message, stamp)
+	if e.Repeated {
+		all = append(all, x.framings(s, message, 0)...)
+	}
+	if len(all[0].text) == 0 {
+		return
+	}
+	skipped := stamp
+	if before := all[0].before; before > 0 {
+		skipped += len(s.before[before-1])
+	}
+	for i := range x.patterns[s] {
+		p := &x.patterns[s][i]
+		near := x.tryPattern(p, s, all, e)
+		near.Rule, near.Pattern, near.Line = p.rule, p.text.value, p.text.line
+		near.At += skipped
+		if near.score >= minLiteral && (e.Nearest == nil || near.closer(e.Nearest)) {
+			e.Nearest = &near
 		}
 	}
 }
 
-// framing is a way to take the frame off a message.
-type framing struct {
-	framed
-	front int // bytes that it took off before the text
-}
-
-// framings lists every way to take a service's frame off: a text of it may also be what a peer wrote, and so belong to the
-// message. The way without the frame comes first.
-func framings(s *Service, message []byte) []framing {
-	m := framed{text: message}
-	front, back := newUnit(s.before, s.after, nil).unframe(&m)
-	var all []framing
-	if len(m.text) > 0 {
-		all = append(all, framing{m, front})
-	}
-	if front > 0 && front+back < len(message) {
-		all = append(all, framing{framed{text: message[:len(message)-back], after: m.after}, 0})
-	}
-	if back > 0 && front+back < len(message) {
-		all = append(all, framing{framed{text: message[front:], before: m.before}, front})
-	}
-	if front > 0 && back > 0 && front+back < len(message) {
-		all = append(all, framing{framed{text: message}, 0})
+// framings lists in what ways the patterns are shown a message that begins with a stamp of so many bytes. The first one
+// is without all that may stand around a message.
+func (x *Explainer) framings(s *Service, message []byte, stamp int) []framed {
+	var with, without [4]framed
+	u := x.units[s]
+	all := without[:u.framings(message[stamp:], &without)]
+	if stamp > 0 && u.headless {
+		all = append(all, with[:u.framings(message, &with)]...)
 	}
 	return all
 }
@@ -200,8 +195,27 @@ func (n *Nearest) closer(other *Nearest) bool {
 	return n.missing < other.missing
 }
 
-// tryPattern adds every way to read the message by a pattern, or returns where the two part.
-func (x *Explainer) tryPattern(p *explained, s *Service, m *framed, e *Explanation) Nearest {
+// tryPattern adds every way to read the message by a pattern, or returns where the first of its framings and the pattern
+// part.
+func (x *Explainer) tryPattern(p *explained, s *Service, all []framed, e *Explanation) Nearest {
+	var near Nearest
+	for i := range all {
+		m := &all[i]
+		if i > 0 && !p.fits(m) {
+			continue
+		}
+		n := x.tryFramed(p, s, m, e)
+		if i == 0 {
+			near = n
+		}
+	}
+	return near
+}
+
+func (x *Explainer) tryFramed(p *explained, s *Service, m *framed, e *Explanation) Nearest {
+	if p.form == formRegex {
+		return p.tryExpression(m.text, e)
+	}
 	x.reach.fill(p.part, m.text)
 	peers := x.reach.peers(p.part, m.text)
 	if len(peers) == 0 {

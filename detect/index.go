@@ -21,6 +21,7 @@ type unit struct {
 	parser        parser // takes the place of everything else; nil without one
 	stamped       bool   // a message may begin with a stamp, which is taken off first
 	longest       int    // bytes of the longest message that is read; 0 for any
+	headless      bool   // a variant begins with a field, so that what stands before a message may be a part of what that holds
 }
 
 // node is a place in a tree of texts. What lies on the way from the root to it, its own label included, is a beginning of
@@ -64,6 +65,7 @@ func newUnit(before, after []string, variants []variant) *unit {
 		byFirst[first] = append(byFirst[first], v)
 	}
 	for _, v := range variants {
+		u.headless = u.headless || v.first() == ""
 		for _, c := range []byte(v.openFront) {
 			u.open[c] |= framesFront
 		}
@@ -187,26 +189,13 @@ func (u *unit) read(message []byte, r *reading) {
 	if len(message) == 0 {
 		return
 	}
-	m := framed{text: message}
 	if u.framing[message[0]]&framesFront == 0 && u.framing[message[len(message)-1]]&framesBack == 0 {
-		u.readFramed(&m, r)
+		u.readFramed(&framed{text: message}, r)
 		return
 	}
-	front, back := u.unframe(&m)
-	u.readFramed(&m, r)
-	if len(m.text) == 0 {
-		return
-	}
-	openFront := front > 0 && u.open[m.text[0]]&framesFront != 0
-	openBack := back > 0 && u.open[m.text[len(m.text)-1]]&framesBack != 0
-	if openFront {
-		u.readFramed(&framed{text: message[:len(message)-back], after: m.after, kept: framesFront}, r)
-	}
-	if openBack {
-		u.readFramed(&framed{text: message[front:], before: m.before, kept: framesBack}, r)
-	}
-	if openFront && openBack {
-		u.readFramed(&framed{text: message, kept: framesFront | framesBack}, r)
+	var all [4]framed
+	for i := range u.framings(message, &all) {
+		u.readFramed(&all[i], r)
 	}
 }
 
@@ -235,8 +224,24 @@ func (u *unit) readFramed(m *framed, r *reading) {
 	}
 }
 
-// unframe takes the frame off, a text at either end at most, and returns how long they are.
-func (u *unit) unframe(m *framed) (front, back int) {
+// readWhole reads a message of which text was read already with what was taken off its front: one is without what rsyslog
+// writes around it, text is also without a stamp.
+func (u *unit) readWhole(message, one, text []byte, r *reading) {
+	if len(text) < len(one) {
+		u.read(one, r)
+	}
+	if len(one) < len(message) {
+		u.read(message, r)
+	}
+}
+
+// framings takes the frame off a message, a text at either end at most, and returns in how many ways. Where such a text
+// might be what a peer wrote, the message with that text is another one: the way in which its program meant it must be
+// among those that are compared.
+func (u *unit) framings(message []byte, all *[4]framed) (n int) {
+	m := &all[0]
+	m.text = message
+	front, back := 0, 0
 	for i := range u.before {
 		if f := &u.before[i]; f.beginsAt(m.text, 0) {
 			front, m.before = len(f.text), i+1
@@ -251,7 +256,25 @@ func (u *unit) unframe(m *framed) (front, back int) {
 			break
 		}
 	}
-	return front, back
+	n = 1
+	if len(m.text) == 0 {
+		return n
+	}
+	openFront := front > 0 && u.open[m.text[0]]&framesFront != 0
+	openBack := back > 0 && u.open[m.text[len(m.text)-1]]&framesBack != 0
+	if openFront {
+		all[n] = framed{text: message[:len(message)-back], after: m.after, kept: framesFront}
+		n++
+	}
+	if openBack {
+		all[n] = framed{text: message[front:], before: m.before, kept: framesBack}
+		n++
+	}
+	if openFront && openBack {
+		all[n] = framed{text: message, kept: framesFront | framesBack}
+		n++
+	}
+	return n
 }
 
 // grams finds rules by a text that they must contain, all of them in one pass over the message (after Wu and Manber, "A

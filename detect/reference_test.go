@@ -56,14 +56,27 @@ func newReference(t testing.TB, r *Rules, s *Service) reference {
 	return ref
 }
 
-// peers returns everything that the message may name as its peer, in all ways to read it by all patterns. A text of the
-// frame is the frame's, or what a peer wrote, but never a part of an address.
+// peers returns everything that the message may name as its peer, in all ways to read it by all patterns. What may stand
+// around a message (rsyslog's count, a stamp, a text of the frame) is that, or what a peer wrote, but never a part of an
+// address.
 func (ref *reference) peers(message string) map[string]bool {
 	all := map[string]bool{}
-	if ref.stamped {
-		var s Stamp
-		message = message[s.take([]byte(message)):]
+	texts := []string{message}
+	if one := string(once([]byte(message))); one != message {
+		texts = append(texts, one)
 	}
+	for _, text := range texts {
+		ref.unframed(text, all)
+		if ref.stamped {
+			var s Stamp
+			ref.unframed(text[s.take([]byte(text)):], all)
+		}
+	}
+	maps.DeleteFunc(all, func(_ string, may bool) bool { return !may })
+	return all
+}
+
+func (ref *reference) unframed(message string, all map[string]bool) {
 	ways := func(list []string, is func(string, string) bool) []string {
 		for _, text := range list {
 			if is(message, text) {
@@ -90,8 +103,6 @@ func (ref *reference) peers(message string) map[string]bool {
 			}
 		}
 	}
-	maps.DeleteFunc(all, func(_ string, may bool) bool { return !may })
-	return all
 }
 
 // enumerate calls found with the address field of every way to read text by items.
@@ -294,7 +305,7 @@ func TestEveryPatternIsNeeded(t *testing.T) {
 					one.rules = append(one.rules, referenceRule{items: items})
 				}
 				if !slices.ContainsFunc(samplesOf[rule], func(s sample) bool {
-					return s.addr.IsValid() && len(one.peers(string(once([]byte(s.form.Line.value))))) > 0
+					return s.addr.IsValid() && len(one.peers(s.form.Line.value)) > 0
 				}) {
 					t.Errorf("%s:%d: no sample for %s", s.File, p.line, p.value)
 				}
