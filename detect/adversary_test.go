@@ -2,7 +2,6 @@ package detect
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"strings"
@@ -11,80 +10,130 @@ import (
 )
 
 const (
-	truePeer = "203.0.113.5"   // the peer that the program logs
-	framed1  = "198.51.100.66" // whom the attacker would like to be blamed
-	framed2  = "2001:db8::bad"
+	truePeer = peer4    // the peer that the program logs
+	framed1  = planted4 // whom the attacker would like to be blamed
 )
 
-// hostile makes texts that a peer might send for a name, a reason, a version: other lines of the same log with somebody
-// else's address, the end of the line that they will stand in, and bytes that break something elsewhere.
-func hostile(g *rand.Rand, rules []referenceRule) func() string {
-	fixed := []string{
-		"", " ", "root", "a b", framed1, framed2, "root from " + framed1, "root from " + framed1 + " port 22 ssh2",
-		"x " + framed1 + " port 5", " from " + framed1 + " port 22", "from " + framed1, "[" + framed1 + "]", "\"", "\"'`", "<ip>", "{a|b}",
-		"\n", "\r\n", "\x00", "\x1b[31m", "\u2028", "%0a", "\xff\xfe", "[preauth]", " [preauth]", " ", "rhost=" + framed1,
-		"  user=root", "ruser= rhost=" + framed1 + "  user=", "message repeated 2 times: [ ", "error: ", "fatal: ", "host.example.org",
-		"1.2.3.04", "fe80::1%eth0", "::ffff:" + framed1, strings.Repeat("A", 300), "\nNov 22 10:00:00 web1 sshd[1]: Failed password for root from " + framed1 + " port 22 ssh2",
-	}
-	word := func() string { return "w" }
-	var text func(depth int) string
-	text = func(depth int) string {
-		k := g.IntN(10)
-		switch {
-		case k < 4 || depth > 2:
-			return fixed[g.IntN(len(fixed))]
-		case k < 6:
-			return text(depth+1) + text(depth+1)
-		case k < 8: // a whole line
-			return fill(rules[g.IntN(len(rules))].items, framed1, word, func() string { return text(depth + 1) })
-		default: // the end, or the beginning, of a line
-			items := rules[g.IntN(len(rules))].items
-			cut := g.IntN(len(items))
-			if k == 8 {
-				return fill(items[cut:], framed1, word, func() string { return text(depth + 1) })
-			}
-			return fill(items[:cut], framed2, word, func() string { return text(depth + 1) })
-		}
-	}
-	return func() string { return text(0) }
-}
-
-// TestAdversary writes lines as the programs would, by every pattern of every rule, with hostile texts in all that a peer
-// can fill: the true peer is found, or nobody. The reference agrees with each verdict.
+// TestAdversary attacks all rules, with more lines than check does.
 func TestAdversary(t *testing.T) {
 	r := load(t, Options{})
-	g := rand.New(rand.NewPCG(4, 4))
-	lines := max(120_000/len(r.services), 100) // each; all together take the same time however many services there are
+	tallies, faults := r.Attack(Attack{Seed: 4, Lines: 240_000 / len(r.services)})
+	for _, f := range faults {
+		t.Error(f)
+	}
+	for _, a := range tallies {
+		t.Logf("%s: %d lines: %d found the true peer, %d were refused, %d ignored", a.Service.Name, a.Lines, a.Found, a.Refused, a.Ignored)
+		if a.Found < a.Lines/20 {
+			t.Errorf("%s: the true peer was found in only %d of %d lines", a.Service.Name, a.Found, a.Lines)
+		}
+	}
+}
+
+// TestReferenceAgrees compares Detect and the reference on lines that are made to be hostile.
+func TestReferenceAgrees(t *testing.T) {
+	r := load(t, Options{})
 	for _, s := range r.services {
 		ref := newReference(t, r, s)
-		if len(ref.rules) == 0 {
+		if len(ref.rules) == 0 || !knownAlone(r, s) {
 			continue
 		}
-		alone := knownAlone(r, s)
-		text := hostile(g, ref.rules)
-		found := 0
-		var f Finding
-		for i := range lines {
-			rule := ref.rules[i%len(ref.rules)]
-			word := func() string { return []string{"w", framed1, "a=b", "x:1"}[g.IntN(4)] }
-			message := rule.before + fill(rule.items, truePeer, word, text) + rule.after
-			if g.IntN(5) == 0 {
-				message = "error: " + message
-			}
-			verdict := r.Detect([]byte(s.Programs[i%len(s.Programs)]), []byte(message), &f)
-			if verdict == Matched {
-				found++
-				if f.Addr != netip.MustParseAddr(truePeer) {
-					t.Fatalf("by %v, %v is blamed for\n%q", f.Rule, f.Addr, message)
-				}
-			}
-			if alone && i%40 == 0 && len(message) < 400 {
+		next := hostileLines(t, r, s)
+		for range 6000 / len(r.services) {
+			if message := next(); len(message) < 400 {
 				agree(t, r, &ref, s.Programs[0], message)
 			}
 		}
-		if found < lines/10 {
-			t.Errorf("%s: the true peer was found in only %d of %d lines", s.Name, found, lines)
+	}
+}
+
+// hostileLines returns what writes lines of a service's patterns with hostile texts.
+func hostileLines(t testing.TB, r *Rules, s *Service) (next func() string) {
+	samples, faults := r.samples()
+	for _, f := range faults {
+		t.Fatal(f)
+	}
+	targets := make([][]target, len(r.services))
+	targets[s.Index] = r.targetsOf(s, samples)
+	v := r.newAdversary(s, targets, 5, r.Detect)
+	patterns := slices.DeleteFunc(slices.Clone(targets[s.Index]), func(t target) bool { return t.items == nil })
+	return func() string {
+		v.current = &patterns[v.IntN(len(patterns))]
+		return joined(v.current.write(&v.hostile, truePeer, 0))
+	}
+}
+
+// TestAdversaryCatches says that the adversary can win: each of these rules looks right, has a sample that it judges as it
+// should, and can be made to blame somebody.
+func TestAdversaryCatches(t *testing.T) {
+	for name, c := range map[string]struct {
+		rules string // of one rule
+		want  string // what is said of it
+	}{
+		"wide on both sides": {
+			"regex: ['^login of (?P<user>.*) from (?P<ip>\\S+) port .*$']\nsamples: [{line: login of dan from 203.0.113.5 port 22 ssh2, ip: 203.0.113.5}]",
+			" and not from 198.51.100.66: write it as a pattern",
+		},
+		"no blanks expected": {
+			"regex: ['^(?P<user>\\S+) failed from (?P<ip>\\S+)( .*)?$']\nsamples: [{line: dan failed from 203.0.113.5 twice, ip: 203.0.113.5, user: dan}]",
+			"write it as a pattern",
+		},
+		"a word for a user": {
+			"match: ['login failed, user=<word>, rip=<ip>, <any>']\nsamples: [{line: 'login failed, user=dan, rip=203.0.113.5, TLS', ip: 203.0.113.5}]",
+			"write <user> or <any> for it",
+		},
+		"a word for a greeting": {
+			"match: ['rejected HELO <word> [<ip>]{: <any>|}']\nsamples: [{line: 'rejected HELO example.org [203.0.113.5]: bad', ip: 203.0.113.5}]",
+			"write <user> or <any> for it",
+		},
+		"the wider rule first": {
+			"match: ['bad <any> from <ip>']\nsamples: [{line: bad thing from 203.0.113.5, ip: 203.0.113.5}]\n" +
+				"- {name: two, kind: probe, categories: [15], match: ['bad password from <ip>'], samples: [{line: bad thing from 203.0.113.5, ip: 203.0.113.5}]}",
+			"this pattern of rule two is in vain, as mine/one (",
+		},
+	} {
+		content := "service: mine\nprograms: [mine]\nrules:\n- name: one\n  kind: probe\n  categories: [15]\n  " + strings.ReplaceAll(c.rules, "\nsamples", "\n  samples") + "\n"
+		r, faults := loadWith(nothing(), Options{Directory: userRules(t, "mine.yaml", content)})
+		if len(faults) > 0 {
+			t.Fatal(name, faults)
 		}
+		_, faults = r.Attack(Attack{Seed: 1, Lines: 2000, User: true})
+		if len(faults) != 1 || faults[0].Line == 0 || !strings.Contains(faults[0].String(), c.want) {
+			t.Errorf("%s: %v", name, faults)
+		}
+	}
+}
+
+// TestAdversaryCatchesDetect says that faults of the matcher itself are caught: here one that takes a way to read a line
+// where there are several, and one that takes a text of the frame off whoever wrote it.
+func TestAdversaryCatchesDetect(t *testing.T) {
+	r := load(t, Options{Directory: userRules(t, "odd.yaml", oddRules(0, len(oddPatterns)))})
+	x := NewExplainer(r)
+	for name, pick := range map[string]func(ways []Way) Way{
+		"first": func(ways []Way) Way { return ways[0] },
+		"last":  func(ways []Way) Way { return ways[len(ways)-1] },
+	} {
+		guess := func(program, message []byte, f *Finding) Verdict {
+			v := r.Detect(program, message, f)
+			if v != Refused || f.Refusal != Ambiguous || len(message) > 1000 {
+				return v
+			}
+			e := x.Explain(program, message)
+			f.Addr = pick(e.Ways).Addr
+			return Matched
+		}
+		if _, faults := r.attack(Attack{Seed: 1, Lines: 500, User: true}, guess); len(faults) < 10 {
+			t.Errorf("with the %s of several ways to read a line there are only %d faults", name, len(faults))
+		}
+	}
+	for _, m := range r.matchers {
+		if units := m.units.Load(); units != nil {
+			for _, u := range *units {
+				u.open = [256]uint8{}
+			}
+		}
+	}
+	if _, faults := r.Attack(Attack{Seed: 1, Lines: 20_000, User: true}); len(faults) == 0 {
+		t.Error("nobody is blamed where all that looks like a text of the frame is taken off")
 	}
 }
 

@@ -259,7 +259,7 @@ func openEnd(items []item, text string) string {
 		return last.field.wide() || classPrefix(s, last.field.class()) == len(s) && (s != "" || last.field == fieldMaybe)
 	}
 	open := ""
-	if last.field != fieldIP && !last.field.wide() && beside != "" && admits(text) {
+	if last.field != fieldIP && last.field != fieldIPPort && !last.field.wide() && beside != "" && admits(text) {
 		open += beside[len(beside)-1:] // nothing would be left for the field; an address is more than such a text
 	}
 	for cut := 1; cut <= len(text); cut++ {

@@ -1,0 +1,175 @@
+package detect
+
+import (
+	"math/rand/v2"
+	"strings"
+)
+
+// Whom a line is from, and whom its sender would like to be blamed instead. All are of networks for documentation.
+const (
+	peer4, peer6       = "203.0.113.5", "2001:db8::5"
+	planted4, planted6 = "198.51.100.66", "2001:db8:bad::66"
+)
+
+// hostile writes what a peer might send for a name, a reason, a path: other lines of the same log with somebody else's
+// address, the end of the line that it will stand in, and bytes that break something elsewhere.
+type hostile struct {
+	*rand.Rand
+	current *target  // whose line is written
+	targets []target // what is written under the same programs
+	frames  []string // what may stand around their messages
+}
+
+// target is a form of line that a program writes.
+type target struct {
+	rule *Rule
+	at   text // the pattern, the expression or the sample, with its line in the rule's file
+	// own says that the program writes what the rule says and peers fill nothing else than what it says they can; without,
+	// peers fill what experience says.
+	own bool
+	// peer is whom the line is from, "" for whomever write is told.
+	peer string
+	// quoted says that it is written within hostile texts only.
+	quoted bool
+	// items are what the form is made of, and before and after what it demands of the frame; nil where it is no pattern.
+	items         []item
+	before, after string
+	// write writes the line. With depth > 0 it is text within a hostile text.
+	write func(h *hostile, peer string, depth int) []piece
+}
+
+// piece is a part of a line.
+type piece struct {
+	text string
+	hole hole
+}
+
+// hole says what a peer may write for a piece.
+type hole uint8
+
+const (
+	notHole    hole = iota
+	narrowHole      // what its class and its length admit
+	freeHole        // anything, also nothing
+)
+
+func joined(line []piece) string {
+	var b strings.Builder
+	for _, p := range line {
+		b.WriteString(p.text)
+	}
+	return b.String()
+}
+
+// plantedAddresses are ways to write an address that a lenient reader might take.
+var plantedAddresses = []string{
+	planted4, planted4, planted4, planted6, planted6, "::ffff:" + planted4, "[" + planted6 + "]", "[" + planted4 + "]", planted4 + ":22", "[" + planted6 + "]:22",
+	planted6 + ":22", "fe80::66%eth0", planted6 + "%1", "0306.063.0144.0102", "198.51.100.066", "3325256770", "0xc6336442", "198.51.25666", planted4 + ".",
+	"198\u2024" + "51\u2024" + "100\u2024" + "66", "\uff11\uff19\uff18.51.100.66", "198.51.100.66/32", "66.100.51.198.in-addr.arpa", "198-51-100-66.example.org", "c6336442",
+}
+
+// hostileTexts are what has confused readers of logs, of files and of terminals.
+var hostileTexts = []string{
+	"", " ", "  ", "\t", "a", "root", "a b", "-", ".", ":", "=", "\"", "'", "`", "\"\"", "\\", "\\\"", "]", "[", "(", ")", "{", "}", "<", ">", ",", ", ", "; ", "|", "#", "%", "%s", "%n",
+	"\n", "\r\n", "\x00", "\x1b[31m", "\x1b]0;x\a", "\x7f", "\u2028", "\u202e", "\u200b", "\ufeff", "\u00a0", "\uff0e", "\xff\xfe", "\xc0\xae", "\xed\xa0\x80", "%0a", "%00", "&#10;", "\\n", "#012",
+	"<ip>", "{a|b}", "$1", "../../etc/passwd", "\" 200 0 \"", "' or 1=1 --", "host.example.org", "UNKNOWN", "unknown", "localhost", "127.0.0.1",
+	"from ", " from ", " port 22", " port 22 ssh2", "rhost=", " rhost=", "  user=", "user=", "ruser=", "ip=", "rip=", ", client: ", "client=", " [", "] ", "): ", ": ", "X-Forwarded-For: ",
+	"SRC=", " IN=eth0 OUT= ", " DST=192.0.2.10 PROTO=TCP SPT=1 DPT=22 ", "error: ", "fatal: ", "[preauth]", "message repeated 2 times: [ ", "last message repeated 2 times",
+	"2026/11/22 10:00:00 ", "2026-11-22T10:00:00Z ", "[2026-11-22 10:00:00] ", "Sun Nov 22 10:00:00 2026 ", "1795300000.123 ", "Nov 22 10:00:00 web1 sshd[1]: ", "<38>Nov 22 10:00:00 web1 ",
+	"18446744073709551616", "-1", "0", "00000000000000000001", "65536", "1e9",
+}
+
+// longest bounds a hostile text, in bytes; few of them are that long.
+const longestText = 30_000
+
+// address writes an address of somebody who has nothing to do with the line.
+func (h *hostile) address() string { return h.one(plantedAddresses) }
+
+func (h *hostile) one(list []string) string { return list[h.IntN(len(list))] }
+
+// text writes a hostile text.
+func (h *hostile) text(depth int) string {
+	if depth > 3 {
+		return h.one(hostileTexts)
+	}
+	switch k := h.IntN(100); {
+	case k < 25:
+		return h.one(hostileTexts)
+	case k < 32:
+		return h.address()
+	case k < 52:
+		return h.text(depth+1) + h.text(depth+1)
+	case k < 56 && len(h.frames) > 0:
+		return h.one(h.frames) + h.text(depth+1)
+	case k < 60 && len(h.frames) > 0:
+		return h.text(depth+1) + h.one(h.frames)
+	case k == 60 && depth == 0 && h.IntN(8) == 0:
+		part := h.part(depth) + " "
+		return strings.Repeat(part, 1+h.IntN(longestText/len(part)+1))
+	default:
+		return h.part(depth)
+	}
+}
+
+// part writes a line of the same log, or its beginning, or its end: as often as not, of the very line that it stands in.
+func (h *hostile) part(depth int) string {
+	t := h.current
+	if h.IntN(2) == 0 {
+		t = &h.targets[h.IntN(len(h.targets))]
+	}
+	planted := planted4 // in the form that every reader takes
+	if h.IntN(3) == 0 {
+		planted = h.address()
+	}
+	line := t.write(h, planted, depth+1)
+	cut := h.IntN(len(line) + 1)
+	switch h.IntN(5) {
+	case 0:
+		return joined(line)
+	case 1:
+		return joined(line[:cut])
+	default:
+		return joined(line[cut:])
+	}
+}
+
+// narrow writes a hostile text as far as a field of class can hold it: at least one byte, and no more than limit.
+func (h *hostile) narrow(class uint8, limit, depth int) string {
+	b := []byte(h.text(depth))
+	kept := b[:0]
+	for _, c := range b {
+		if classes[c]&class != 0 && len(kept) < limit {
+			kept = append(kept, c)
+		}
+	}
+	if len(kept) == 0 {
+		return "w"
+	}
+	return string(kept)
+}
+
+// number writes digits.
+func (h *hostile) number(f field) string {
+	if f == fieldInt {
+		return h.one([]string{"0", "1", "00", "22", "4022", "2147483648", "18446744073709551616", "99999999999999999999"})
+	}
+	return h.one([]string{"0", "1", "22", "00022", "4022", "65535"})
+}
+
+// around writes what may stand around a message.
+func (h *hostile) around(s *Service, before, after string, line []piece) []piece {
+	if before == "" && len(s.before) > 0 && h.IntN(4) == 0 {
+		before = h.one(s.before)
+	}
+	if after == "" && len(s.after) > 0 && h.IntN(3) == 0 {
+		after = h.one(s.after)
+	}
+	if s.stamped && h.IntN(2) == 0 {
+		before = h.one([]string{"2026/11/22 10:00:00 ", "2026-11-22T10:00:00.123Z ", "[2026-11-22 10:00:00]: ", "Sun Nov 22 10:00:00 2026: ", "Nov 22 10:00:00 "}) + before
+	}
+	if h.IntN(30) == 0 {
+		before, after = "message repeated 2 times: [ "+before, after+"]"
+	}
+	all := append([]piece{{text: before}}, line...)
+	return append(all, piece{text: after})
+}

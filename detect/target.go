@@ -1,0 +1,260 @@
+package detect
+
+import (
+	"regexp/syntax"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// targetsOf lists the forms of all lines that a service's rules describe: what its patterns and expressions say, and what
+// their samples show.
+func (r *Rules) targetsOf(s *Service, samples map[*Rule][]sample) []target {
+	var all []target
+	for _, rule := range r.rules {
+		if rule.Service != s {
+			continue
+		}
+		for _, p := range rule.match {
+			all = append(all, patternTargets(rule, p)...)
+		}
+		for _, p := range rule.regex {
+			all = append(all, expressionTargets(rule, p)...)
+		}
+		for i := range samples[rule] {
+			if one := &samples[rule][i]; one.addr.IsValid() {
+				all = append(all, sampleTarget(rule, one))
+			}
+		}
+	}
+	return all
+}
+
+// patternTargets are a pattern's lines: with hostile texts in what its fields may hold, and once more, if a field is named
+// for what a peer chooses and is no wide one, as if it were.
+func patternTargets(rule *Rule, p text) []target {
+	ways, err := expand(p.value)
+	if err != nil {
+		return nil // Load told of it
+	}
+	var all []target
+	for _, items := range ways {
+		var v variant
+		t := target{rule: rule, at: p, own: true}
+		t.items = v.takeFrame(items, rule.Service)
+		if v.before > 0 {
+			t.before = rule.Service.before[v.before-1]
+		}
+		if v.after > 0 {
+			t.after = rule.Service.after[v.after-1]
+		}
+		all = append(all, t.writing(false))
+		for i := range t.items {
+			if chosenByPeer(t.items, i) {
+				t.own = false
+				all = append(all, t.writing(true))
+				break
+			}
+		}
+	}
+	return all
+}
+
+// writing returns t with what writes its lines.
+func (t target) writing(chosen bool) target {
+	t.write = func(h *hostile, peer string, depth int) []piece {
+		line := h.pattern(t.items, peer, depth, chosen)
+		if depth > 0 {
+			return line
+		}
+		return h.around(t.rule.Service, t.before, t.after, line)
+	}
+	return t
+}
+
+// chosenByPeer reports whether the text before a narrow field of names says that a peer chooses what it holds.
+func chosenByPeer(items []item, i int) bool {
+	if f := items[i].field; f != fieldWord && f != fieldMaybe && f != fieldHost || i == 0 {
+		return false
+	}
+	before := strings.ToLower(strings.TrimRight(items[i-1].text, " =:\"'`<([{"))
+	name := before[strings.LastIndexFunc(before, func(c rune) bool { return c != '_' && !unicode.IsLetter(c) })+1:]
+	switch name {
+	case "user", "ruser", "username", "login", "account", "acct", "name", "for", "sasl_username", "authid", "authcid", "helo", "ehlo", "mailbox", "agent", "referer", "referrer", "request", "uri", "url", "path":
+		return true
+	default:
+		return false
+	}
+}
+
+// pattern writes a line by a pattern. With chosen, narrow fields that a peer chooses hold anything.
+func (h *hostile) pattern(items []item, peer string, depth int, chosen bool) []piece {
+	line := make([]piece, 0, len(items))
+	for i, it := range items {
+		switch f := it.field; {
+		case f == literal:
+			line = append(line, piece{text: it.text})
+		case f == fieldIP:
+			line = append(line, piece{text: peer})
+		case f == fieldIPPort:
+			if strings.Contains(peer, ":") && !strings.HasPrefix(peer, "[") {
+				peer = "[" + peer + "]"
+			}
+			line = append(line, piece{text: peer + ":4022"})
+		case f.wide(), chosen && chosenByPeer(items, i):
+			line = append(line, piece{h.text(depth), freeHole})
+		case f.class() == classDigit:
+			line = append(line, piece{h.number(f), narrowHole})
+		case f == fieldMaybe && h.IntN(3) == 0:
+			line = append(line, piece{"", narrowHole})
+		default:
+			line = append(line, piece{h.narrow(f.class(), f.longest(), depth), narrowHole})
+		}
+	}
+	return line
+}
+
+// expressionTargets are an expression's lines: with hostile texts in every repetition and every group as far as it admits
+// them, and once more with any text in the group for the user.
+func expressionTargets(rule *Rule, p text) []target {
+	tree, err := syntax.Parse(p.value, syntax.Perl)
+	if err != nil {
+		return nil
+	}
+	write := func(chosen bool) func(h *hostile, peer string, depth int) []piece {
+		return func(h *hostile, peer string, depth int) []piece {
+			w := expressionWriter{h: h, peer: peer, depth: depth, chosen: chosen}
+			w.node(tree)
+			if depth > 0 {
+				return w.line
+			}
+			return h.around(rule.Service, "", "", w.line)
+		}
+	}
+	all := []target{{rule: rule, at: p, own: true, write: write(false)}}
+	if slices.Contains(tree.CapNames(), "user") {
+		all = append(all, target{rule: rule, at: p, write: write(true)})
+	}
+	return all
+}
+
+// expressionWriter writes a line by an expression.
+type expressionWriter struct {
+	h      *hostile
+	peer   string
+	depth  int
+	chosen bool
+	line   []piece
+}
+
+func (w *expressionWriter) node(n *syntax.Regexp) {
+	switch n.Op {
+	case syntax.OpLiteral:
+		w.line = append(w.line, piece{text: string(n.Rune)})
+	case syntax.OpCapture:
+		switch {
+		case n.Name == "ip":
+			w.line = append(w.line, piece{text: w.peer})
+		case n.Name == "port":
+			w.line = append(w.line, piece{text: w.h.number(fieldPort)})
+		case n.Name == "user" && w.chosen:
+			w.line = append(w.line, piece{w.h.text(w.depth), freeHole})
+		default:
+			w.node(n.Sub[0])
+		}
+	case syntax.OpConcat:
+		for _, sub := range n.Sub {
+			w.node(sub)
+		}
+	case syntax.OpAlternate:
+		w.node(n.Sub[w.h.IntN(len(n.Sub))])
+	case syntax.OpCharClass, syntax.OpAnyChar, syntax.OpAnyCharNotNL:
+		w.line = append(w.line, piece{w.admitted(n, 1, 1), narrowHole})
+	case syntax.OpStar, syntax.OpPlus, syntax.OpQuest, syntax.OpRepeat:
+		w.repetition(n)
+	}
+}
+
+func (w *expressionWriter) repetition(n *syntax.Regexp) {
+	least, most := n.Min, n.Max
+	switch n.Op {
+	case syntax.OpStar:
+		least, most = 0, -1
+	case syntax.OpPlus:
+		least, most = 1, -1
+	case syntax.OpQuest:
+		least, most = 0, 1
+	}
+	if sub := n.Sub[0]; sub.Op == syntax.OpCharClass || sub.Op == syntax.OpAnyChar || sub.Op == syntax.OpAnyCharNotNL {
+		one := piece{w.admitted(sub, least, most), narrowHole}
+		if least == 0 {
+			one.hole = freeHole // what is taken out of it leaves what is admitted
+		}
+		w.line = append(w.line, one)
+		return
+	}
+	times := least + w.h.IntN(3)
+	if most >= 0 {
+		times = min(times, most)
+	}
+	for range times {
+		w.node(n.Sub[0])
+	}
+}
+
+// admitted writes a hostile text of what a class of characters admits.
+func (w *expressionWriter) admitted(class *syntax.Regexp, least, most int) string {
+	var b strings.Builder
+	n := 0
+	for text := w.h.text(w.depth); text != "" && n != most; {
+		c, size := utf8.DecodeRuneInString(text)
+		if admits(class, c) {
+			b.WriteString(text[:size])
+			n++
+		}
+		text = text[size:]
+	}
+	for _, c := range "w1 A.:-/\n" {
+		for n < least && admits(class, c) {
+			b.WriteRune(c)
+			n++
+		}
+	}
+	for n < least && class.Op == syntax.OpCharClass && len(class.Rune) > 0 {
+		b.WriteRune(class.Rune[0])
+		n++
+	}
+	return b.String()
+}
+
+func admits(class *syntax.Regexp, c rune) bool {
+	switch class.Op {
+	case syntax.OpAnyChar:
+		return true
+	case syntax.OpAnyCharNotNL:
+		return c != '\n'
+	default:
+		for i := 0; i+1 < len(class.Rune); i += 2 {
+			if class.Rune[i] <= c && c <= class.Rune[i+1] {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+// sampleTarget is a sample's line with hostile texts in place of the user that it shows. Within hostile texts it is the line
+// with another address.
+func sampleTarget(rule *Rule, s *sample) target {
+	line, user, peer := s.form.Line.value, s.form.User.value, s.form.IP.value
+	front, back, found := strings.Cut(line, user)
+	t := target{rule: rule, at: s.form.Line, peer: s.addr.String(), quoted: user == "" || !found || strings.Contains(back, user)}
+	t.write = func(h *hostile, planted string, depth int) []piece {
+		if depth > 0 {
+			return []piece{{text: strings.ReplaceAll(line, peer, planted)}}
+		}
+		return []piece{{text: front}, {h.text(0), freeHole}, {text: back}}
+	}
+	return t
+}
