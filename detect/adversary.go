@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // Attack says how rules are to be attacked.
@@ -44,6 +45,7 @@ type judge func(program, message []byte, f *Finding) Verdict
 
 func (r *Rules) attack(a Attack, judge judge) ([]AttackTally, []Fault) {
 	samples, faults := r.samples()
+	explainer := sync.OnceValue(func() *Explainer { return NewExplainer(r) })
 	targets := make([][]target, len(r.services))
 	for i, s := range r.services {
 		targets[i] = r.targetsOf(s, samples)
@@ -53,6 +55,7 @@ func (r *Rules) attack(a Attack, judge judge) ([]AttackTally, []Fault) {
 		tally := AttackTally{Service: s}
 		if !a.User || !s.builtin {
 			v := r.newAdversary(s, targets, a.Seed, judge)
+			v.explainer = explainer
 			v.plain(targets[i])
 			v.run(targets[i], a.Lines, &tally)
 			faults = append(faults, v.faults...)
@@ -65,17 +68,17 @@ func (r *Rules) attack(a Attack, judge judge) ([]AttackTally, []Fault) {
 // adversary attacks the rules for one service's programs.
 type adversary struct {
 	hostile
-	rules   *Rules
-	service *Service
-	judge   judge
-	faults  []Fault
+	service   *Service
+	judge     judge
+	explainer func() *Explainer
+	faults    []Fault
 }
 
 // newAdversary makes the adversary for s. It knows the lines of all services that share a program with s.
 func (r *Rules) newAdversary(s *Service, targets [][]target, seed uint64, judge judge) *adversary {
 	name := fnv.New64()
 	name.Write([]byte(s.Name))
-	v := &adversary{rules: r, service: s, judge: judge}
+	v := &adversary{service: s, judge: judge}
 	v.Rand = rand.New(rand.NewPCG(seed, name.Sum64())) // of its own, so that no service's lines depend on another
 	for i, other := range r.services {
 		if slices.ContainsFunc(other.Programs, func(p string) bool { return slices.Contains(s.Programs, p) }) {
@@ -88,7 +91,7 @@ func (r *Rules) newAdversary(s *Service, targets [][]target, seed uint64, judge 
 
 // run writes lines and tells of those that blame somebody, one for each form of line.
 func (v *adversary) run(targets []target, lines int, tally *AttackTally) {
-	targets = slices.DeleteFunc(slices.Clone(targets), func(t target) bool { return t.quoted })
+	targets = slices.DeleteFunc(slices.Clone(targets), func(t target) bool { return t.peers == nil })
 	if len(targets) == 0 {
 		return
 	}
@@ -96,11 +99,8 @@ func (v *adversary) run(targets []target, lines int, tally *AttackTally) {
 	var f Finding
 	for i := range max(lines, leastLines*len(targets)) {
 		t := &targets[i%len(targets)]
-		c := attempt{program: v.service.Programs[v.IntN(len(v.service.Programs))], peer: t.peer}
-		if c.peer == "" {
-			c.peer = v.one([]string{peer4, peer4, peer6, "::ffff:" + peer4})
-		}
 		v.current = t
+		c := attempt{program: v.one(v.service.Programs), peer: v.one(t.peers)}
 		c.line = t.write(&v.hostile, c.peer, 0)
 		tally.Lines++
 		switch v.judge([]byte(c.program), []byte(joined(c.line)), &f) {
@@ -141,7 +141,7 @@ func (v *adversary) tell(t *target, c attempt) {
 	v.shrink(&c)
 	message, blamed := joined(c.line), v.blames(&c)
 	by := Way{Rule: t.rule, Pattern: t.at.value, Line: t.at.line}
-	e := NewExplainer(v.rules).Explain([]byte(c.program), []byte(message))
+	e := v.explainer().Explain([]byte(c.program), []byte(message))
 	for _, w := range e.Ways {
 		if w.Addr == blamed {
 			by = w
@@ -218,32 +218,22 @@ func (v *adversary) shrink(c *attempt) {
 
 // plain writes each pattern's line with nothing special in it. A pattern of which all are other rules' lines is in vain.
 func (v *adversary) plain(targets []target) {
-	type vain struct {
-		target *target
-		by     *Rule
-	}
-	var all []vain
-	named := map[text]bool{}
 	var f Finding
 	for i := range targets {
 		t := &targets[i]
-		if t.items == nil || !t.own {
-			continue
+		var by *Rule
+		for _, one := range t.shapes {
+			message := one.before + plainLine(one.items) + one.after
+			verdict := v.judge([]byte(v.service.Programs[0]), []byte(message), &f)
+			if by = f.Rule; verdict != Matched || by == t.rule {
+				by = nil
+				break
+			}
 		}
-		message := t.before + plainLine(t.items) + t.after
-		switch verdict := v.judge([]byte(v.service.Programs[0]), []byte(message), &f); {
-		case verdict == Matched && f.Rule != t.rule:
-			all = append(all, vain{t, f.Rule})
-		default:
-			named[t.at] = true
-		}
-	}
-	for _, one := range all {
-		if t := one.target; !named[t.at] {
-			named[t.at] = true
+		if by != nil && t.own {
 			v.faults = append(v.faults, Fault{File: v.service.File, Line: t.at.line, Problem: fmt.Sprintf(
 				"match: this pattern of rule %s is in vain, as %s (%s:%d) describes its lines and comes first: put the narrower rule first",
-				t.rule.Name, one.by, one.by.Service.File, one.by.Line)})
+				t.rule.Name, by, by.Service.File, by.Line)})
 		}
 	}
 }

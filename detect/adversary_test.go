@@ -55,7 +55,7 @@ func hostileLines(t testing.TB, r *Rules, s *Service) (next func() string) {
 	targets := make([][]target, len(r.services))
 	targets[s.Index] = r.targetsOf(s, samples)
 	v := r.newAdversary(s, targets, 5, r.Detect)
-	patterns := slices.DeleteFunc(slices.Clone(targets[s.Index]), func(t target) bool { return t.items == nil })
+	patterns := slices.DeleteFunc(slices.Clone(targets[s.Index]), func(t target) bool { return t.shapes == nil })
 	return func() string {
 		v.current = &patterns[v.IntN(len(patterns))]
 		return joined(v.current.write(&v.hostile, truePeer, 0))
@@ -121,7 +121,7 @@ func TestAdversaryCatchesDetect(t *testing.T) {
 			f.Addr = pick(e.Ways).Addr
 			return Matched
 		}
-		if _, faults := r.attack(Attack{Seed: 1, Lines: 500, User: true}, guess); len(faults) < 10 {
+		if _, faults := r.attack(Attack{Seed: 1, Lines: 200, User: true}, guess); len(faults) < 10 {
 			t.Errorf("with the %s of several ways to read a line there are only %d faults", name, len(faults))
 		}
 	}

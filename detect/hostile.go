@@ -27,15 +27,18 @@ type target struct {
 	// own says that the program writes what the rule says and peers fill nothing else than what it says they can; without,
 	// peers fill what experience says.
 	own bool
-	// peer is whom the line is from, "" for whomever write is told.
-	peer string
-	// quoted says that it is written within hostile texts only.
-	quoted bool
-	// items are what the form is made of, and before and after what it demands of the frame; nil where it is no pattern.
-	items         []item
-	before, after string
+	// peers are whom a line may be from; without any it is written within hostile texts only.
+	peers []string
+	// shapes are the ways to write out a pattern; nil where it is none.
+	shapes []shape
 	// write writes the line. With depth > 0 it is text within a hostile text.
 	write func(h *hostile, peer string, depth int) []piece
+}
+
+// shape is one way to write out a pattern, and what it demands of the frame.
+type shape struct {
+	items         []item
+	before, after string
 }
 
 // piece is a part of a line.
@@ -79,7 +82,7 @@ var hostileTexts = []string{
 	"18446744073709551616", "-1", "0", "00000000000000000001", "65536", "1e9",
 }
 
-// longest bounds a hostile text, in bytes; few of them are that long.
+// longestText bounds a hostile text, in bytes; few of them are that long.
 const longestText = 30_000
 
 // address writes an address of somebody who has nothing to do with the line.
@@ -87,23 +90,24 @@ func (h *hostile) address() string { return h.one(plantedAddresses) }
 
 func (h *hostile) one(list []string) string { return list[h.IntN(len(list))] }
 
-// text writes a hostile text.
+// text writes a hostile text. What stands within another one is mostly short, so that few are very long.
 func (h *hostile) text(depth int) string {
-	if depth > 3 {
-		return h.one(hostileTexts)
+	k := h.IntN(100)
+	if depth > 0 && h.IntN(4) > 0 || depth > 3 {
+		k %= 32
 	}
-	switch k := h.IntN(100); {
-	case k < 25:
+	switch {
+	case k < 24:
 		return h.one(hostileTexts)
 	case k < 32:
 		return h.address()
-	case k < 52:
+	case k < 48:
 		return h.text(depth+1) + h.text(depth+1)
-	case k < 56 && len(h.frames) > 0:
+	case k < 52 && len(h.frames) > 0:
 		return h.one(h.frames) + h.text(depth+1)
-	case k < 60 && len(h.frames) > 0:
+	case k < 56 && len(h.frames) > 0:
 		return h.text(depth+1) + h.one(h.frames)
-	case k == 60 && depth == 0 && h.IntN(8) == 0:
+	case k == 56 && depth == 0 && h.IntN(8) == 0:
 		part := h.part(depth) + " "
 		return strings.Repeat(part, 1+h.IntN(longestText/len(part)+1))
 	default:

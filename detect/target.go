@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"regexp"
 	"regexp/syntax"
 	"slices"
 	"strings"
@@ -38,37 +39,44 @@ func patternTargets(rule *Rule, p text) []target {
 	if err != nil {
 		return nil // Load told of it
 	}
-	var all []target
+	t := target{rule: rule, at: p, own: true, peers: peers()}
+	var chosen []shape
 	for _, items := range ways {
 		var v variant
-		t := target{rule: rule, at: p, own: true}
-		t.items = v.takeFrame(items, rule.Service)
+		one := shape{items: v.takeFrame(items, rule.Service)}
 		if v.before > 0 {
-			t.before = rule.Service.before[v.before-1]
+			one.before = rule.Service.before[v.before-1]
 		}
 		if v.after > 0 {
-			t.after = rule.Service.after[v.after-1]
+			one.after = rule.Service.after[v.after-1]
 		}
-		all = append(all, t.writing(false))
-		for i := range t.items {
-			if chosenByPeer(t.items, i) {
-				t.own = false
-				all = append(all, t.writing(true))
+		t.shapes = append(t.shapes, one)
+		for i := range one.items {
+			if chosenByPeer(one.items, i) {
+				chosen = append(chosen, one)
 				break
 			}
 		}
 	}
+	all := []target{t.writing(false)}
+	if t.own, t.shapes = false, chosen; len(chosen) > 0 {
+		all = append(all, t.writing(true))
+	}
 	return all
 }
+
+// peers are addresses in the forms in which programs write them.
+func peers() []string { return []string{peer4, peer4, peer6, "::ffff:" + peer4} }
 
 // writing returns t with what writes its lines.
 func (t target) writing(chosen bool) target {
 	t.write = func(h *hostile, peer string, depth int) []piece {
-		line := h.pattern(t.items, peer, depth, chosen)
+		one := &t.shapes[h.IntN(len(t.shapes))]
+		line := h.pattern(one.items, peer, depth, chosen)
 		if depth > 0 {
 			return line
 		}
-		return h.around(t.rule.Service, t.before, t.after, line)
+		return h.around(t.rule.Service, one.before, one.after, line)
 	}
 	return t
 }
@@ -81,8 +89,11 @@ func chosenByPeer(items []item, i int) bool {
 	before := strings.ToLower(strings.TrimRight(items[i-1].text, " =:\"'`<([{"))
 	name := before[strings.LastIndexFunc(before, func(c rune) bool { return c != '_' && !unicode.IsLetter(c) })+1:]
 	switch name {
-	case "user", "ruser", "username", "login", "account", "acct", "name", "for", "sasl_username", "authid", "authcid", "helo", "ehlo", "mailbox", "agent", "referer", "referrer", "request", "uri", "url", "path":
+	case "helo", "ehlo":
 		return true
+	case "user", "ruser", "username", "login", "account", "acct", "name", "for", "sasl_username", "authid", "authcid", "mailbox",
+		"agent", "referer", "referrer", "request", "uri", "url", "path":
+		return items[i].field != fieldHost // a name of the DNS has no blanks
 	default:
 		return false
 	}
@@ -122,6 +133,12 @@ func expressionTargets(rule *Rule, p text) []target {
 	if err != nil {
 		return nil
 	}
+	t := target{rule: rule, at: p, own: true}
+	for _, peer := range peers() {
+		if admitsPeer(tree, peer) {
+			t.peers = append(t.peers, peer)
+		}
+	}
 	write := func(chosen bool) func(h *hostile, peer string, depth int) []piece {
 		return func(h *hostile, peer string, depth int) []piece {
 			w := expressionWriter{h: h, peer: peer, depth: depth, chosen: chosen}
@@ -132,11 +149,22 @@ func expressionTargets(rule *Rule, p text) []target {
 			return h.around(rule.Service, "", "", w.line)
 		}
 	}
-	all := []target{{rule: rule, at: p, own: true, write: write(false)}}
+	t.write = write(false)
+	all := []target{t}
 	if slices.Contains(tree.CapNames(), "user") {
-		all = append(all, target{rule: rule, at: p, write: write(true)})
+		t.own, t.write = false, write(true)
+		all = append(all, t)
 	}
 	return all
+}
+
+// admitsPeer reports whether the group for the address can hold that of peer.
+func admitsPeer(n *syntax.Regexp, peer string) bool {
+	if n.Op == syntax.OpCapture && n.Name == "ip" {
+		one, err := regexp.Compile("^(?:" + n.Sub[0].String() + ")$")
+		return err == nil && one.MatchString(peer)
+	}
+	return slices.ContainsFunc(n.Sub, func(sub *syntax.Regexp) bool { return admitsPeer(sub, peer) })
 }
 
 // expressionWriter writes a line by an expression.
@@ -249,7 +277,10 @@ func admits(class *syntax.Regexp, c rune) bool {
 func sampleTarget(rule *Rule, s *sample) target {
 	line, user, peer := s.form.Line.value, s.form.User.value, s.form.IP.value
 	front, back, found := strings.Cut(line, user)
-	t := target{rule: rule, at: s.form.Line, peer: s.addr.String(), quoted: user == "" || !found || strings.Contains(back, user)}
+	t := target{rule: rule, at: s.form.Line}
+	if user != "" && found && !strings.Contains(back, user) {
+		t.peers = []string{s.addr.String()}
+	}
 	t.write = func(h *hostile, planted string, depth int) []piece {
 		if depth > 0 {
 			return []piece{{text: strings.ReplaceAll(line, peer, planted)}}
