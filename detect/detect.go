@@ -114,6 +114,7 @@ const (
 	Ambiguous          // it can be read in two ways that name different peers, or mean different things
 	BadAddress         // what stands where the address should be is none, and no name either
 	HostName           // a name stands where the address should be; names are never resolved
+	Proxy              // a trusted proxy is the peer, and does not tell of whom it was asked
 	refusals
 )
 
@@ -125,6 +126,8 @@ func (r Refusal) String() string {
 		return "bad-address"
 	case HostName:
 		return "host-name"
+	case Proxy:
+		return "proxy"
 	default:
 		return "none"
 	}

@@ -5,6 +5,7 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path"
 	"path/filepath"
@@ -28,6 +29,9 @@ type Options struct {
 	Directory string    // of the user's rule files (*.yaml), "" for none
 	Disable   []string  // services and rules to leave out, as "service" or "service/rule"
 	Netfilter Netfilter // for the netfilter parser
+	// TrustedProxies are networks of reverse proxies. Where the peer of a web server is in one, the parsers access and json
+	// take the peer from the X-Forwarded-For that the server logged; else they never look at it.
+	TrustedProxies []netip.Prefix
 }
 
 // Load compiles the built-in rules and those in o.Directory, of which a file for a service that is built in takes its

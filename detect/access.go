@@ -1,0 +1,351 @@
+package detect
+
+import (
+	"bytes"
+	"net/netip"
+	"strconv"
+)
+
+// access reads the access log of a web server in the forms that Apache calls common, combined and vhost_combined, with
+// anything behind, which are those of nginx and most other servers as well:
+//
+//	peer - user [22/Nov/2026:10:00:00 +0000] "GET /path?query HTTP/1.1" 200 512 "referer" "agent" "X-Forwarded-For"
+//	vhost:port peer - user ...
+//
+// The peer is the first column (the second, where the first is no address), which stands before anything that a client
+// chose. Servers escape quotes in what is quoted; where one does not, its clients can change everything but the peer.
+type access struct {
+	form *fileForm
+	*conditions
+	proxies []netip.Prefix
+}
+
+// The fields of access with text, besides method and status, by their number in accessFields.
+const (
+	accessPath = iota
+	accessQuery
+	accessTarget
+	accessUser
+	accessAgent
+	accessReferer
+	accessVhost
+)
+
+var accessFields = []string{"path", "query", "target", "user", "agent", "referer", "vhost"}
+
+func newAccess(p *parserForm) parser {
+	if len(p.Fields.all) > 0 {
+		p.faults.add(p.Fields.line, "fields: they are for parser: json")
+	}
+	return &access{form: p.fileForm, conditions: newConditions(p.fileForm, accessFields, p.faults), proxies: p.options.TrustedProxies}
+}
+
+func (a *access) bind(rules []*Rule) { a.conditions.bind(rules, a.form) }
+
+// accessLine is what stands in a line before the referer. Its texts are parts of the message, as they are written there.
+type accessLine struct {
+	vhost, peer, user []byte
+	stamp             []byte // 22/Nov/2026:10:00:00 +0000
+	request           []byte
+	status            int
+	rest              []byte // behind the bytes that were sent
+}
+
+// maxColumn bounds the columns before the user, in bytes: a virtual host is a name with a port.
+const maxColumn = 300
+
+// mayBeAccess looks at the first quote of a line, which few lines of other forms have behind a date.
+func mayBeAccess(m []byte) bool {
+	at := bytes.IndexByte(m, '"')
+	return at > 1 && (m[at-1] == ' ' && m[at-2] == ']' || m[at-1] == '\\' || prefixed(m[at:], `"" [`))
+}
+
+// read takes a line apart; ok is false for one of another form.
+func (l *accessLine) read(m []byte) (ok bool) {
+	front := m[:min(len(m), maxColumn)]
+	space := bytes.IndexByte(front, ' ')
+	if space <= 0 {
+		return false
+	}
+	l.peer = front[:space]
+	if !prefixed(m[space:], " - ") {
+		if second := bytes.IndexByte(front[space+1:], ' '); second > 0 {
+			l.vhost, l.peer = l.peer, front[space+1:space+1+second]
+			space += 1 + second
+		}
+		if l.vhost == nil || !prefixed(m[space:], " - ") {
+			return false
+		}
+		if _, isPeer := parseAddr(l.vhost); isPeer {
+			return false
+		}
+		if _, isPeer := parseAddr(l.peer); !isPeer {
+			return false
+		}
+	}
+	user := m[space+len(" - "):]
+	if prefixed(user, `"" [`) { // Apache's word for an empty name
+		user = user[len(`""`):]
+	}
+	const stamp = "[22/Nov/2026:10:00:00 +0000] "
+	quote := closing(user)
+	if quote < len(" "+stamp) || user[quote-len(stamp)] != '[' || user[quote-len("] ")] != ']' || user[quote-1] != ' ' {
+		return false
+	}
+	l.user = bytes.TrimSuffix(user[:quote-len(stamp)], []byte(" "))
+	l.stamp = user[quote-len(stamp)+1 : quote-len("] ")]
+	m = user[quote+1:]
+	end := closing(m)
+	if end < 0 {
+		return false
+	}
+	l.request, m = m[:end], m[end+1:]
+	if len(m) < len(" 200 -") || m[0] != ' ' || m[4] != ' ' {
+		return false
+	}
+	for _, c := range m[1:4] {
+		if c-'0' > 9 {
+			return false
+		}
+		l.status = l.status*10 + int(c-'0')
+	}
+	m = m[len(" 200 "):]
+	if sent := bytes.IndexByte(m, ' '); sent >= 0 {
+		l.rest = m[sent:]
+	}
+	return true
+}
+
+// closing returns where the first quote is that no backslash escapes, -1 if there is none.
+func closing(m []byte) int {
+	for from := 0; ; {
+		i := bytes.IndexByte(m[from:], '"')
+		if i < 0 {
+			return -1
+		}
+		i += from
+		slash := i
+		for slash > from && m[slash-1] == '\\' {
+			slash--
+		}
+		if (i-slash)%2 == 0 {
+			return i
+		}
+		from = i + 1
+	}
+}
+
+// column takes a quoted column, with the space before it, from the front of a line's rest.
+func column(m []byte) (value, rest []byte, ok bool) {
+	if !prefixed(m, ` "`) {
+		return nil, m, false
+	}
+	m = m[len(` "`):]
+	end := closing(m)
+	if end < 0 {
+		return nil, m, false
+	}
+	return m[:end], m[end+1:], true
+}
+
+// request is a request's first line, taken apart. One that cannot be read has a target only, which is all of it.
+type request struct {
+	method, target []byte
+	path, query    []byte // of the target; nil where it has none
+}
+
+func newRequest(line []byte) (r request) {
+	r.target = line
+	space := bytes.IndexByte(line, ' ')
+	if space < 0 || !isMethod(line[:space]) {
+		return r
+	}
+	r.method, r.target = line[:space], line[space+1:]
+	const version = " HTTP/1.1"
+	if n := len(r.target) - len(version); n >= 0 && prefixed(r.target[n:], " HTTP/") {
+		r.target = r.target[:n]
+	} else if at := bytes.LastIndex(r.target, []byte(" HTTP/")); at >= 0 {
+		r.target = r.target[:at]
+	}
+	r.split()
+	return r
+}
+
+// split cuts the target into path and query. The scheme and the host of a target for a proxy are no part of its path.
+func (r *request) split() {
+	r.path = r.target
+	if at := bytes.IndexByte(r.path, '?'); at >= 0 {
+		r.path, r.query = r.path[:at], r.path[at+1:]
+	}
+	if len(r.path) > 0 && r.path[0] == '/' {
+		return
+	}
+	if at := bytes.Index(r.path, []byte("://")); at > 0 && at <= len("https") {
+		host := r.path[at+len("://"):]
+		slash := bytes.IndexByte(host, '/')
+		if slash < 0 {
+			slash = len(host)
+		}
+		r.path = host[slash:]
+	}
+}
+
+func (a *access) judge(m []byte) (r reading) {
+	if !mayBeAccess(m) {
+		return r
+	}
+	var l accessLine
+	if !l.read(m) {
+		return r
+	}
+	q := newRequest(l.request)
+	set := a.begin(l.status, q.method)
+	a.narrow(&set, accessPath, q.path, escaped|percent|slashes)
+	if set.empty() {
+		return r
+	}
+	a.narrow(&set, accessQuery, q.query, escaped|percent|plus)
+	a.narrow(&set, accessTarget, q.target, 0)
+	a.narrow(&set, accessUser, l.user, escaped)
+	a.narrow(&set, accessVhost, l.host(), 0)
+	if set.empty() {
+		return r
+	}
+	referer, rest, ok := column(l.rest)
+	a.narrow(&set, accessReferer, referer, escaped)
+	var agent []byte
+	if ok {
+		agent, rest, ok = column(rest)
+	}
+	a.narrow(&set, accessAgent, agent, escaped)
+	if set.empty() {
+		return r
+	}
+	stamp, n := readDayFirst(l.stamp)
+	if zoned := stamp.zone(l.stamp[n:], false); n == 0 || stamp.kind != stampZoned || n+zoned != len(l.stamp) {
+		return r
+	}
+	r = reading{found: true, rule: a.rules[set.first()], stamp: stamp, ambiguous: twoPeers(l.user)}
+	if string(l.user) != "-" {
+		r.user = l.user
+	}
+	if _, _, port, ok := cutPort(l.vhost); ok {
+		r.local = port
+	}
+	var forwarded []byte
+	if ok {
+		forwarded, rest, ok = column(rest)
+	}
+	if ok && len(rest) > 0 {
+		forwarded = nil // it is not the last column, so a client of a server that escapes nothing may have written it
+	}
+	r.setPeer(l.peer, forwarded, a.proxies)
+	return r
+}
+
+// twoPeers reports whether a line may begin again within the user. Either that is a strange name, or the first column is
+// the Host header as the client sent it, with an address and a hyphen, and the peer stands behind it.
+func twoPeers(user []byte) bool {
+	const hyphen = " - "
+	for {
+		at := bytes.Index(user, []byte(hyphen))
+		if at < 0 {
+			return false
+		}
+		if _, isPeer := parseAddr(user[bytes.LastIndexByte(user[:at], ' ')+1 : at]); isPeer {
+			return true
+		}
+		user = user[at+len(" -"):]
+	}
+}
+
+// host is the virtual host without its port.
+func (l *accessLine) host() []byte {
+	if from, to, _, ok := cutPort(l.vhost); ok {
+		return l.vhost[from:to]
+	}
+	return l.vhost
+}
+
+// setPeer notes the peer. If that is a proxy that the operator trusts, the peer is the right-most entry of forwarded
+// (X-Forwarded-For) that is not: each proxy adds whom it was asked by at the end, and what stands left of the first
+// stranger's entry is the stranger's own word.
+func (r *reading) setPeer(peer, forwarded []byte, proxies []netip.Prefix) {
+	var ok bool
+	if r.addr, ok = parseAddr(peer); !ok {
+		r.refusal = refusalOf(peer)
+		return
+	}
+	if !among(r.addr, proxies) {
+		return
+	}
+	r.port = 0
+	for rest := forwarded; rest != nil; {
+		entry := rest
+		if comma := bytes.LastIndexByte(rest, ','); comma >= 0 {
+			rest, entry = rest[:comma], rest[comma+1:]
+		} else {
+			rest = nil
+		}
+		if r.addr, ok = parseForwarded(bytes.Trim(entry, " ")); !ok {
+			break
+		}
+		if !among(r.addr, proxies) {
+			return
+		}
+	}
+	r.addr, r.refusal = netip.Addr{}, Proxy
+}
+
+func among(addr netip.Addr, proxies []netip.Prefix) bool {
+	for _, p := range proxies {
+		if p.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}
+
+// parseForwarded reads an entry of X-Forwarded-For: an address, in brackets or not, which some proxies write a port to.
+func parseForwarded(b []byte) (netip.Addr, bool) {
+	if addr, ok := parseAddr(b); ok {
+		return addr, true
+	}
+	if n := len(b); n > 2 && b[0] == '[' && b[n-1] == ']' {
+		return parseAddr(b[1 : n-1])
+	}
+	from, to, _, ok := cutPort(b)
+	if !ok || from == 0 && bytes.IndexByte(b[:to], ':') >= 0 {
+		return netip.Addr{}, false
+	}
+	return parseAddr(b[from:to])
+}
+
+// explain says what is read of a line.
+func (a *access) explain(m []byte) (p Parsed) {
+	var l accessLine
+	if !l.read(m) {
+		p.Failed = `it is no line of an access log: the form is PEER - USER [22/Nov/2026:10:00:00 +0000] "METHOD TARGET HTTP/1.1" STATUS BYTES`
+		return p
+	}
+	q := newRequest(l.request)
+	referer, rest, _ := column(l.rest)
+	agent, rest, _ := column(rest)
+	forwarded, _, _ := column(rest)
+	p.Peer = string(l.peer)
+	for _, f := range []struct {
+		name  string
+		value []byte
+	}{
+		{"vhost", l.host()}, {"peer", l.peer}, {"user", l.user}, {"time", l.stamp}, {"method", q.method}, {"target", q.target}, {"path", q.path},
+		{"query", q.query}, {"status", strconv.AppendInt(nil, int64(l.status), 10)}, {"referer", referer}, {"agent", agent}, {"forwarded", forwarded},
+	} {
+		if f.value != nil {
+			p.Fields = append(p.Fields, Field{f.name, string(f.value)})
+		}
+	}
+	if !a.judge(m).found {
+		p.Failed = "no rule's where: suits it"
+	}
+	return p
+}

@@ -1,0 +1,107 @@
+package detect
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Lines of the logs that parsers read, written as their servers would with whatever a client sends. They are for trying
+// whether somebody who chooses his words can have another one blamed.
+
+// line writes a line of an access log that is made to match a rule, by its number in the file. text is asked for each of
+// the things that a client chooses. It is escaped as Apache does, or as nginx does.
+func (a *access) line(rule int, peer string, nginx bool, text func() string) string {
+	escape := asApache
+	if nginx {
+		escape = asNginx
+	}
+	where := &a.form.Rules[rule].Where
+	user := escape(text())
+	switch {
+	case user == "" && nginx:
+		user = "-"
+	case user == "":
+		user = `""`
+	}
+	host := ""
+	if where.of("vhost") != nil {
+		host = escape(where.like("vhost", text)) + ":443 "
+	}
+	return fmt.Sprintf(`%s%s - %s [22/Nov/2026:10:00:00 +0000] "%s" %s 512 "%s" "%s" "%s"`, host, peer, user,
+		escape(where.request(text)), where.status(), escape(where.like("referer", text)), escape(where.like("agent", text)), escape(text()))
+}
+
+// like writes a value that suits the first one which is asked of a field, with text for its stars and for the whole where
+// none is asked.
+func (l *lists) like(field string, text func() string) string {
+	values := l.of(field)
+	if values == nil {
+		return text()
+	}
+	parts := strings.Split(values[0].value, "*")
+	var b strings.Builder
+	for i, p := range parts {
+		if i > 0 {
+			b.WriteString(text())
+		}
+		b.WriteString(p)
+	}
+	return b.String()
+}
+
+// status is one that suits what is asked.
+func (l *lists) status() string {
+	if values := l.of("status"); values != nil {
+		return strings.ReplaceAll(values[0].value, "x", "0")
+	}
+	return "404"
+}
+
+// request is the first line of a request that suits what is asked.
+func (l *lists) request(text func() string) string {
+	if l.of("target") != nil && l.of("method") == nil {
+		return l.like("target", text)
+	}
+	method := "GET"
+	if values := l.of("method"); values != nil {
+		method = values[0].value
+	}
+	target := l.like("target", text)
+	if l.of("target") == nil {
+		target = "/" + strings.TrimPrefix(l.like("path", text), "/") + "?" + l.like("query", text)
+	}
+	return method + " " + target + " HTTP/1.1"
+}
+
+// asApache escapes a text as ap_escape_logitem does (server/util.c).
+func asApache(s string) string {
+	var b strings.Builder
+	for _, c := range []byte(s) {
+		switch k := strings.IndexByte("\b\n\r\t\v", c); {
+		case c == '"' || c == '\\':
+			b.WriteByte('\\')
+			b.WriteByte(c)
+		case k >= 0:
+			b.WriteByte('\\')
+			b.WriteByte("bnrtv"[k])
+		case c < ' ' || c > '~':
+			fmt.Fprintf(&b, `\x%02x`, c)
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
+// asNginx escapes a text as ngx_http_log_escape does (src/http/modules/ngx_http_log_module.c).
+func asNginx(s string) string {
+	var b strings.Builder
+	for _, c := range []byte(s) {
+		if c == '"' || c == '\\' || c < ' ' || c > '~' {
+			fmt.Fprintf(&b, `\x%02X`, c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}

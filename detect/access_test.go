@@ -1,0 +1,367 @@
+package detect
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// webRules is a rule file for parser access.
+const webRules = `service: web
+programs: [web]
+parser: access
+rules:
+  - name: secrets
+    kind: web-attack
+    handshake: true
+    categories: [21]
+    where: {path: ['/.env', '/.env.*', '*/.git/config', '/x*y*z']}
+    samples: [{line: '203.0.113.5 - - [22/Nov/2026:10:00:00 +0000] "GET /.env HTTP/1.1" 404 5', ip: 203.0.113.5}]
+  - name: injection
+    kind: web-attack
+    categories: [21]
+    where: {query: ['*union select*', "*'*"], method: [GET, POST]}
+    not: {path: '/search', status: [5xx]}
+    samples: [{line: '203.0.113.5 - - [22/Nov/2026:10:00:00 +0000] "GET /a?b=%27 HTTP/1.1" 404 5', ip: 203.0.113.5}]
+  - name: login
+    kind: auth-failure
+    categories: [18]
+    where: {status: 401, user: '?*'}
+    not: {user: '-'}
+    samples: [{line: '203.0.113.5 - ? [22/Nov/2026:10:00:00 +0000] "GET /a HTTP/1.1" 401 5', ip: 203.0.113.5, user: '?'}]
+  - name: scanner
+    kind: probe
+    categories: [21]
+    where: {agent: ['*zgrab*', 'sqlmap/*'], status: [4xx, 200]}
+    samples: [{line: '203.0.113.5 - - [22/Nov/2026:10:00:00 +0000] "GET /a HTTP/1.1" 401 5 "-" "Mozilla/5.0 zgrab/0.x"', ip: 203.0.113.5}]
+  - name: binary
+    kind: probe
+    categories: [21]
+    where: {target: ['\x16\x03*', '\x03*', 'http://*']}
+    samples: [{line: '203.0.113.5 - - [22/Nov/2026:10:00:00 +0000] "\x16\x03\x01" 400 5 "-" "-"', ip: 203.0.113.5}]
+  - name: referrer
+    kind: probe
+    categories: [21]
+    where: {referer: ['*spam*'], vhost: ['www.*']}
+    samples: [{line: 'www.example.org:443 203.0.113.5 - - [22/Nov/2026:10:00:00 +0000] "GET / HTTP/1.1" 200 5 "http://spam.example/" "-"', ip: 203.0.113.5, local_port: 443}]
+  - name: put
+    kind: probe
+    categories: [21]
+    where: {method: [PUT, PROPFIND]}
+    samples: [{line: '203.0.113.5 - - [22/Nov/2026:10:00:00 +0000] "PUT / HTTP/1.1" 200 5', ip: 203.0.113.5}]
+`
+
+// loadWeb loads a rule file beside the built-in ones.
+func loadWeb(t testing.TB, content string, proxies ...string) *Rules {
+	t.Helper()
+	o := Options{Directory: userRules(t, "web.yaml", content)}
+	for _, p := range proxies {
+		o.TrustedProxies = append(o.TrustedProxies, netip.MustParsePrefix(p))
+	}
+	return load(t, o)
+}
+
+// TestAccess says what is read of a line, and which rule it is by.
+func TestAccess(t *testing.T) {
+	r := loadWeb(t, webRules)
+	if _, faults := r.Run(); len(faults) > 0 {
+		t.Error(faults)
+	}
+	const at = ` [22/Nov/2026:10:00:00 +0100] `
+	for line, want := range map[string]string{
+		`203.0.113.5 - -` + at + `"GET /.ENV HTTP/1.1" 200 5`:                                     "secrets",
+		`203.0.113.5 - -` + at + `"GET /.env?x=1 HTTP/1.1" 404 5 "-" "-" "x" 0.001`:               "secrets",
+		`203.0.113.5 - -` + at + `"GET /%2eenv HTTP/2.0" 404 -`:                                   "secrets",
+		`203.0.113.5 - -` + at + `"GET //.env.bak" 404 -`:                                         "secrets",
+		`203.0.113.5 - -` + at + `"GET /a/b/.git/config HTTP/1.1" 404 1`:                          "secrets",
+		`203.0.113.5 - -` + at + `"GET http://x.example/a/.git/config HTTP/1.1" 404 1`:            "secrets",
+		`203.0.113.5 - -` + at + `"GET /.git/configs HTTP/1.1" 404 1`:                             "",
+		`203.0.113.5 - -` + at + `"GET /xyz HTTP/1.1" 404 1`:                                      "secrets",
+		`203.0.113.5 - -` + at + `"GET /x.y.z HTTP/1.1" 404 1`:                                    "secrets",
+		`203.0.113.5 - -` + at + `"GET /xzy HTTP/1.1" 404 1`:                                      "",
+		`203.0.113.5 - -` + at + `"GET /.envx HTTP/1.1" 404 1`:                                    "",
+		`203.0.113.5 - -` + at + `"GET /a?b=%2527 HTTP/1.1" 200 1`:                                "",
+		`203.0.113.5 - -` + at + `"GET /a?b=1+UNION%20select+2 HTTP/1.1" 200 1`:                   "injection",
+		`203.0.113.5 - -` + at + `"GET /a?b=1+UNION%20select+2 HTTP/1.1" 500 1`:                   "",
+		`203.0.113.5 - -` + at + `"GET /search?b=1+UNION%20select+2 HTTP/1.1" 200 1`:              "",
+		`203.0.113.5 - -` + at + `"HEAD /a?b=1+UNION%20select+2 HTTP/1.1" 200 1`:                  "",
+		`203.0.113.5 - ?a b` + at + `"GET /a HTTP/1.1" 401 1`:                                     "login ?a b",
+		`203.0.113.5 - -` + at + `"GET /a HTTP/1.1" 401 1`:                                        "",
+		`203.0.113.5 - ?[22/Nov/2026:10:00:00 +0100] \"GET` + at + `"GET /a HTTP/1.1" 401 1`:      `login ?[22/Nov/2026:10:00:00 +0100] \"GET`,
+		`203.0.113.5 - ""` + at + `"PUT /a HTTP/1.1" 401 1`:                                       "put",
+		`203.0.113.5 - -` + at + `"GET /a HTTP/1.1" 200 1 "-" "SQLmap/1.0 \"x\" \\"`:              "scanner",
+		`203.0.113.5 - -` + at + `"GET /a HTTP/1.1" 301 1 "-" "sqlmap/1.0"`:                       "",
+		`203.0.113.5 - -` + at + `"GET /a HTTP/1.1" 200 1 "sqlmap/1.0" "-"`:                       "",
+		`203.0.113.5 - -` + at + `"\x16\x03\x01\"\\" 400 1`:                                       "binary",
+		`203.0.113.5 - -` + at + `"" 400 1`:                                                       "",
+		`203.0.113.5 - -` + at + `"-" 408 1`:                                                      "",
+		`www.example.org:8443 203.0.113.5 - -` + at + `"GET / HTTP/1.1" 200 1 "http://SPAM" "-"`:  "referrer",
+		`mail.example.org:8443 203.0.113.5 - -` + at + `"GET / HTTP/1.1" 200 1 "http://SPAM" "-"`: "",
+		`203.0.113.5 - -` + at + `"PROPFIND / HTTP/1.1" 200 1`:                                    "put",
+		`203.0.113.5 - -` + at + `"propfind / HTTP/1.1" 200 1`:                                    "",
+		`203.0.113.5 - - [22/Nov/2026:10:00:00 +0000 ] "GET /.env HTTP/1.1" 200 5`:                "",
+		`203.0.113.5 - - [32/Nov/2026:10:00:00 +0000] "GET /.env HTTP/1.1" 200 5`:                 "",
+		`203.0.113.5 - - "GET /.env HTTP/1.1" 200 5`:                                              "",
+		`203.0.113.5 x -` + at + `"GET /.env HTTP/1.1" 200 5`:                                     "",
+		`203.0.113.5 - -` + at + `"GET /.env HTTP/1.1" 200`:                                       "",
+		`203.0.113.5 - -` + at + `"GET /.env HTTP/1.1 200 5`:                                      "",
+		`203.0.113.5 - -` + at + `"GET /.env HTTP/1.1\" 200 5`:                                    "",
+		`198.51.100.66 203.0.113.5 - -` + at + `"GET /.env HTTP/1.1" 200 5`:                       "",
+		`host.example 198.51.100.66.x - -` + at + `"GET /.env HTTP/1.1" 200 5`:                    "",
+		`host.example - -` + at + `"GET /.env HTTP/1.1" 200 5`:                                    "host-name",
+		`unix: - -` + at + `"GET /.env HTTP/1.1" 200 5`:                                           "bad-address",
+		`198.51.100.66 - 203.0.113.5 - -` + at + `"GET /.env HTTP/1.1" 200 5`:                     "ambiguous",
+		`198.51.100.66:80 203.0.113.5 - -` + at + `"GET /.env HTTP/1.1" 200 5`:                    "secrets",
+		`203.0.113.5 - -` + at + `"GET /.env HTTP/1.1" 200 5 "-" "x" "198.51.100.66"`:             "secrets",
+		`203.0.113.5 - -` + at + `"GET /.env` + strings.Repeat("/", 9000) + ` HTTP/1.1" 200 5`:    "",
+		`203.0.113.5 - -` + at + `"GET ` + strings.Repeat("/", 2000) + `.env HTTP/1.1" 200 5`:     "secrets",
+		`203.0.113.5 - -` + at + `"GET /a?` + strings.Repeat("%27", 9000) + ` HTTP/1.1" 200 5`:    "injection",
+		"": "", " ": "", `"`: "", `203.0.113.5 - `: "", `203.0.113.5 - "`: "",
+	} {
+		var f Finding
+		got := ""
+		switch r.Detect([]byte("web"), []byte(line), &f) {
+		case Matched:
+			got = strings.TrimSpace(f.Rule.Name + " " + string(f.User))
+			if f.Addr != netip.MustParseAddr(truePeer) {
+				t.Errorf("%s blames %v", line, f.Addr)
+			}
+			if s, ok := f.Stamp.Time(time.Local, time.Now()); !ok || s.UTC().Format(time.RFC3339) != "2026-11-22T09:00:00Z" {
+				t.Errorf("%s was at %v, %v", line, s, ok)
+			}
+		case Refused:
+			got = f.Refusal.String()
+		}
+		if got != want {
+			t.Errorf("%s is %q, not %q", line, got, want)
+		}
+	}
+}
+
+// TestForwarded says whom a line is about that a proxy sent.
+func TestForwarded(t *testing.T) {
+	for _, proxies := range [][]string{nil, {"192.0.2.0/28", "2001:db8:ffff::/48"}} {
+		r := loadWeb(t, webRules, proxies...)
+		for line, want := range map[string]string{
+			`203.0.113.5 "198.51.100.66"`:                            "203.0.113.5",
+			`192.0.2.1 "203.0.113.5"`:                                "203.0.113.5",
+			`2001:db8:ffff::1 "203.0.113.5"`:                         "203.0.113.5",
+			`192.0.2.1 "198.51.100.66, 203.0.113.5"`:                 "203.0.113.5",
+			`192.0.2.1 "198.51.100.66,  203.0.113.5 , 192.0.2.2"`:    "203.0.113.5",
+			`192.0.2.1 "198.51.100.66, [2001:db8::5]:40, 192.0.2.2"`: "2001:db8::5",
+			`192.0.2.1 "198.51.100.66, 203.0.113.5:40"`:              "203.0.113.5",
+			`192.0.2.1 "198.51.100.66, unknown"`:                     "proxy",
+			`192.0.2.1 "198.51.100.66, unknown, 192.0.2.2"`:          "proxy",
+			`192.0.2.1 "192.0.2.3, 192.0.2.2"`:                       "proxy",
+			`192.0.2.1 "-"`:                                          "proxy",
+			`192.0.2.1 ""`:                                           "proxy",
+			`192.0.2.1 "198.51.100.66,"`:                             "proxy",
+			`192.0.2.1`:                                              "proxy",
+			`192.0.2.1 "198.51.100.66" "203.0.113.5"`:                "proxy", // the first may be the end of an agent
+			`192.0.2.1 "198.51.100.66`:                               "proxy",
+		} {
+			peer, forwarded, found := strings.Cut(line, " ")
+			message := peer + ` - - [22/Nov/2026:10:00:00 +0000] "GET /.env HTTP/1.1" 404 5 "-" "Mozilla"`
+			if found {
+				message += " " + forwarded
+			}
+			if proxies == nil {
+				want = peer
+			}
+			var f Finding
+			verdict := r.Detect([]byte("web"), []byte(message), &f)
+			got := f.Refusal.String()
+			if verdict == Matched {
+				got = f.Addr.String()
+			}
+			if got != want {
+				t.Errorf("%s with proxies %v is %s, not %s", message, proxies, got, want)
+			}
+		}
+	}
+}
+
+// accessTexts are what clients have tried for a user, a path, an agent, to have somebody else blamed.
+func accessTexts(g *rand.Rand) func() string {
+	fixed := []string{
+		"", "-", " ", "a", "/x", "x y", framed1, framed2, framed1 + " - - ", " - - [22/Nov/2026:10:00:00 +0000] \"GET /.env HTTP/1.1\" 404 5", `" 404 5 "-" "-" "` + framed1,
+		"\n" + framed1 + ` - - [22/Nov/2026:10:00:00 +0000] "GET /.env HTTP/1.1" 404 5`, `"`, `\"`, `\`, `\\"`, "\x00", "\xff", "[22/Nov/2026:10:00:00 +0000]",
+		"] \"", `", "` + framed1, framed1 + ", ", "x, " + framed1, "[" + framed2 + "]:80", "%22", "%5c%22", strings.Repeat("A", 400), "é\u2028",
+		`{"ip":"` + framed1 + `"}`, `","remote_ip":"` + framed1 + `","x":"`, `\u0022,"remote_ip":"` + framed1 + `"`, "\n{\"remote_ip\":\"" + framed1 + "\"}",
+	}
+	var text func(depth int) string
+	text = func(depth int) string {
+		if depth < 3 && g.IntN(3) == 0 {
+			return text(depth+1) + text(depth+1)
+		}
+		return fixed[g.IntN(len(fixed))]
+	}
+	return func() string { return text(0) }
+}
+
+// TestAccessAdversary writes lines as Apache and nginx would, with hostile texts in all that a client can fill: the true
+// peer is found, or nobody; behind a trusted proxy the one that the proxy names.
+func TestAccessAdversary(t *testing.T) {
+	g := rand.New(rand.NewPCG(8, 8))
+	text := accessTexts(g)
+	for _, proxies := range [][]string{nil, {"192.0.2.0/28"}} {
+		r := loadWeb(t, webRules, proxies...)
+		s := r.services[slices.IndexFunc(r.services, func(s *Service) bool { return s.Name == "web" })]
+		found := 0
+		var f Finding
+		for i := range 30_000 {
+			line := s.parser.(*access).line(i%7, truePeer, i%2 == 0, text)
+			if proxies != nil {
+				line = strings.TrimSuffix(strings.Replace(line, truePeer, "192.0.2.7", 1), `"`) + ", " + truePeer + `"`
+			}
+			if r.Detect([]byte("web"), []byte(line), &f) != Matched {
+				continue
+			}
+			found++
+			if f.Addr != netip.MustParseAddr(truePeer) {
+				t.Fatalf("%v is blamed for\n%s", f.Addr, line)
+			}
+		}
+		if found < 15_000 {
+			t.Errorf("only %d of 30000 lines matched, with proxies %v", found, proxies)
+		}
+	}
+}
+
+// FuzzAccess feeds lines whose first column is an address: it is the peer, or nobody is.
+func FuzzAccess(f *testing.F) {
+	r := loadWeb(f, webRules)
+	for _, rule := range r.rules {
+		for _, s := range rule.samples {
+			if _, behind, found := strings.Cut(s.form.Line.value, truePeer); found {
+				f.Add(behind)
+			}
+		}
+	}
+	f.Add(` - a [22/Nov/2026:10:00:00 +0000] "GET http://x//%2f\x22?a+b HTTP/2" 401 - "x" "y\"" "z`)
+	f.Fuzz(func(t *testing.T, behind string) {
+		var found Finding
+		if r.Detect([]byte("web"), []byte(truePeer+" "+behind), &found) == Matched && found.Addr != netip.MustParseAddr(truePeer) {
+			t.Fatalf("%q blames %v", behind, found.Addr)
+		}
+	})
+}
+
+// fitsGlob is matching a glob as the manual tells it.
+func fitsGlob(pattern, text string) bool {
+	if pattern == "" {
+		return text == ""
+	}
+	if pattern[0] == '*' {
+		return fitsGlob(pattern[1:], text) || text != "" && fitsGlob(pattern, text[1:])
+	}
+	return text != "" && strings.EqualFold(pattern[:1], text[:1]) && fitsGlob(pattern[1:], text[1:])
+}
+
+// TestGlobs compares with the plain way, over globs and texts of few letters.
+func TestGlobs(t *testing.T) {
+	g := rand.New(rand.NewPCG(6, 6))
+	random := func(letters string, least, most int) string {
+		var b strings.Builder
+		for range least + g.IntN(most-least) {
+			b.WriteByte(letters[g.IntN(len(letters))])
+		}
+		return b.String()
+	}
+	for range 2000 {
+		rules := make([]ruleForm, 1+g.IntN(9))
+		for i := range rules {
+			for k, l := range []*lists{&rules[i].Where, &rules[i].Not} {
+				one := list{name: text{"f", 1}}
+				for range 1 + g.IntN(3) {
+					one.values = append(one.values, text{random([]string{"aB*", "ab/*", "abcde*"}[g.IntN(3)], 0, 12), 1})
+				}
+				if k == 0 || g.IntN(3) == 0 {
+					l.all = append(l.all, one)
+				}
+			}
+		}
+		fields := newFieldRules(rules, "f")
+		for range 40 {
+			value := random([]string{"ab", "aB/", "abcdE"}[g.IntN(3)], 0, 14)
+			var want, where, not ruleSet
+			for i := range rules {
+				fits := func(t text) bool { return fitsGlob(t.value, value) }
+				if slices.ContainsFunc(rules[i].Where.of("f"), fits) && !slices.ContainsFunc(rules[i].Not.of("f"), fits) {
+					want.put(i)
+				}
+			}
+			fields.globs.match([]byte(lowerASCII(value)), &where, &not)
+			if fits := where != (ruleSet{}) || not != (ruleSet{}); fits && !fields.globs.mayFit([]byte(value)) {
+				t.Fatalf("%q fits, and may not: %+v", value, rules)
+			}
+			if where.drop(&not); where != want {
+				t.Fatalf("%q suits %v, not %v: %+v", value, where, want, rules)
+			}
+		}
+	}
+}
+
+// manyGlobs is a rule file of twenty rules with fifteen paths each, as a long list of known holes would be.
+func manyGlobs(parser string) string {
+	var b strings.Builder
+	b.WriteString("service: many\nprograms: [many]\nparser: " + parser + "\nrules:\n")
+	for i := range 20 {
+		fmt.Fprintf(&b, "  - name: r%d\n    kind: web-attack\n    categories: [21]\n    where:\n      path: [", i)
+		for k := range 15 {
+			form := []string{"'/wp-content/plugins/hole-%d-%d*'", "'*/shell-%d-%d.php'", "'/admin-%d-%d/setup.cgi'", "'*/.secret-%d-%d/*'", "'/cgi-bin/%d-%d.sh'"}[k%5]
+			fmt.Fprintf(&b, form+", ", i, k)
+		}
+		fmt.Fprintf(&b, "]\n    samples: [{line: x, ip: 192.0.2.1}]\n")
+	}
+	return b.String()
+}
+
+// BenchmarkAccess has lines of a web server: what visitors do, an attack, and what is no line of an access log.
+func BenchmarkAccess(b *testing.B) {
+	r := loadWeb(b, manyGlobs("access"))
+	for name, line := range map[string]string{
+		"benign":  `203.0.113.5 - - [22/Nov/2026:10:00:00 +0000] "GET /api/v1/items/4711 HTTP/1.1" 200 512 "-" "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36"`,
+		"short":   `203.0.113.5 - - [22/Nov/2026:10:00:00 +0000] "GET /x HTTP/1.1" 200 512 "-" "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36"`,
+		"plugin":  `203.0.113.5 - - [22/Nov/2026:10:00:00 +0000] "GET /wp-content/plugins/good/style.css?ver=6.1 HTTP/1.1" 200 512 "-" "Mozilla/5.0"`,
+		"encoded": `203.0.113.5 - - [22/Nov/2026:10:00:00 +0000] "GET /a%20b/c.png HTTP/1.1" 200 512 "-" "Mozilla/5.0 (X11; Linux x86_64)"`,
+		"attack":  `203.0.113.5 - - [22/Nov/2026:10:00:00 +0000] "GET /x/shell-3-6.php HTTP/1.1" 404 512 "-" "Mozilla/5.0"`,
+		"undated": `192.168.0.10 - - "GET /api/v1/items/4711 HTTP/1.1" 200 512 "-" "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36"`,
+		"long":    `203.0.113.5 - - [22/Nov/2026:10:00:00 +0000] "GET /` + strings.Repeat("%41/.secret-3-", 600) + ` HTTP/1.1" 404 512 "-" "Mozilla/5.0"`,
+	} {
+		b.Run(name, func(b *testing.B) {
+			program, message := []byte("many"), []byte(line)
+			var f Finding
+			b.ReportAllocs()
+			start := cpuTime(b)
+			for b.Loop() {
+				r.Detect(program, message, &f)
+			}
+			b.ReportMetric(float64(cpuTime(b)-start)/float64(b.N), "cpu-ns/op")
+		})
+	}
+}
+
+// TestAccessAllocates says that no line of a web server costs an allocation.
+func TestAccessAllocates(t *testing.T) {
+	r := loadWeb(t, webRules, "192.0.2.0/28")
+	s := r.services[slices.IndexFunc(r.services, func(s *Service) bool { return s.Name == "web" })]
+	text := accessTexts(rand.New(rand.NewPCG(9, 9)))
+	var messages [][]byte
+	for i := range 200 {
+		messages = append(messages, []byte(s.parser.(*access).line(i%7, []string{truePeer, "192.0.2.7"}[i%2], i%3 == 0, text)))
+	}
+	var f Finding
+	program := []byte("web")
+	if n := testing.AllocsPerRun(20, func() {
+		for _, m := range messages {
+			r.Detect(program, m, &f)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations for %d lines", n, len(messages))
+	}
+}

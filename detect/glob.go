@@ -1,0 +1,245 @@
+package detect
+
+import (
+	"bytes"
+	"encoding/binary"
+	"strings"
+)
+
+// globs are the texts with stars that one field is compared with, of all rules of a service. Most fields of most lines
+// fit none; that is found out without reading the field as a whole: a glob must begin with its first text, or end with its
+// last, or contain another, and four bytes of each are looked up.
+type globs struct {
+	all          []glob
+	heads, tails gramSet          // four bytes that a glob begins with, or ends with
+	byHead       map[uint32][]int // numbers of globs
+	byTail       map[uint32][]int
+	inner        innerTexts
+	short        []int // globs without a text of four bytes
+}
+
+// glob is a text in lower case, cut at its stars, and who asks for it.
+type glob struct {
+	parts  []string // without a star there is one
+	where  ruleSet  // rules that ask for it
+	not    ruleSet  // rules that rule it out
+	family globFamily
+	text   string // of the family: what it begins with, ends with or contains
+}
+
+type globFamily uint8
+
+const (
+	globShort globFamily = iota
+	globHead
+	globTail
+	globInner
+)
+
+// gramSize is how many bytes are looked up at once.
+const gramSize = 4
+
+// gramSet is a set of four bytes by their hash, with letters in either case.
+type gramSet [64]uint64
+
+func foldedGram(b []byte) uint32 { return binary.LittleEndian.Uint32(b) | 0x20202020 }
+
+func gramBit(gram uint32) (word, bit uint32) {
+	h := gram * 0x9e3779b1 >> (32 - 12)
+	return h / 64, h % 64
+}
+
+func (s *gramSet) add(gram uint32) {
+	word, bit := gramBit(gram)
+	s[word] |= 1 << bit
+}
+
+func (s *gramSet) has(gram uint32) bool {
+	word, bit := gramBit(gram)
+	return s[word]&(1<<bit) != 0
+}
+
+// newGlob cuts a text at its stars.
+func newGlob(text string) glob {
+	g := glob{parts: strings.Split(lowerASCII(text), "*")}
+	last := len(g.parts) - 1
+	switch {
+	case len(g.parts[0]) >= gramSize:
+		g.family, g.text = globHead, g.parts[0]
+	case len(g.parts[last]) >= gramSize:
+		g.family, g.text = globTail, g.parts[last]
+	default:
+		for _, p := range g.parts {
+			if len(p) >= gramSize && len(p) > len(g.text) {
+				g.family, g.text = globInner, p
+			}
+		}
+	}
+	return g
+}
+
+// lowerASCII leaves alone what is not ASCII: bytes of a path need not be UTF-8.
+func lowerASCII(text string) string {
+	b := []byte(text)
+	foldASCII(b)
+	return string(b)
+}
+
+func foldASCII(b []byte) {
+	for i, c := range b {
+		if c-'A' < 26 {
+			b[i] = c | 0x20
+		}
+	}
+}
+
+// newGlobs makes a matcher of globs of which each is there once.
+func newGlobs(all []glob) *globs {
+	s := &globs{all: all, byHead: map[uint32][]int{}, byTail: map[uint32][]int{}}
+	for i := range all {
+		switch g := &all[i]; g.family {
+		case globHead:
+			gram := foldedGram([]byte(g.text))
+			s.heads.add(gram)
+			s.byHead[gram] = append(s.byHead[gram], i)
+		case globTail:
+			gram := foldedGram([]byte(g.text[len(g.text)-gramSize:]))
+			s.tails.add(gram)
+			s.byTail[gram] = append(s.byTail[gram], i)
+		case globShort:
+			s.short = append(s.short, i)
+		}
+	}
+	s.inner = newInnerTexts(all)
+	return s
+}
+
+// mayFit is false for a text that surely fits no glob. The text may have letters in either case.
+func (s *globs) mayFit(text []byte) bool {
+	if len(text) >= gramSize {
+		if s.heads.has(foldedGram(text)) || s.tails.has(foldedGram(text[len(text)-gramSize:])) || s.inner.next(text, 0) >= 0 {
+			return true
+		}
+	}
+	for _, i := range s.short {
+		if s.all[i].mayFitShort(text) {
+			return true
+		}
+	}
+	return false
+}
+
+// mayFitShort is mayFit of a glob whose texts are all short.
+func (g *glob) mayFitShort(text []byte) bool {
+	first, last := g.parts[0], g.parts[len(g.parts)-1]
+	if len(g.parts) == 1 && len(text) != len(first) || len(text) < len(first)+len(last) && len(g.parts) > 1 {
+		return false
+	}
+	return (first == "" || text[0]|0x20 == first[0]|0x20) && (last == "" || text[len(text)-1]|0x20 == last[len(last)-1]|0x20)
+}
+
+// match adds to where and not the rules of every glob that the text, in lower case, fits.
+func (s *globs) match(text []byte, where, not *ruleSet) {
+	add := func(i int) {
+		if g := &s.all[i]; g.fits(text) {
+			where.add(&g.where)
+			not.add(&g.not)
+		}
+	}
+	for _, i := range s.short {
+		add(i)
+	}
+	if len(text) < gramSize {
+		return
+	}
+	if gram := foldedGram(text); s.heads.has(gram) {
+		for _, i := range s.byHead[gram] {
+			add(i)
+		}
+	}
+	if gram := foldedGram(text[len(text)-gramSize:]); s.tails.has(gram) {
+		for _, i := range s.byTail[gram] {
+			add(i)
+		}
+	}
+	var tried [maxGlobs / 64]uint64
+	for at := s.inner.next(text, 0); at >= 0; at = s.inner.next(text, at+1) {
+		for _, i := range s.inner.at[foldedGram(text[at:])] {
+			if tried[i/64]&(1<<(i%64)) == 0 {
+				tried[i/64] |= 1 << (i % 64)
+				add(i)
+			}
+		}
+	}
+}
+
+// fits reports whether the text, in lower case, is what the glob says. Each text of the glob is taken as early as it goes,
+// which is enough for all of them.
+func (g *glob) fits(text []byte) bool {
+	last := len(g.parts) - 1
+	if last == 0 {
+		return string(text) == g.parts[0]
+	}
+	if len(text) < len(g.parts[0])+len(g.parts[last]) || !prefixed(text, g.parts[0]) || !suffixed(text, g.parts[last]) {
+		return false
+	}
+	text = text[len(g.parts[0]) : len(text)-len(g.parts[last])]
+	for _, p := range g.parts[1:last] {
+		at := bytes.Index(text, []byte(p))
+		if at < 0 {
+			return false
+		}
+		text = text[at+len(p):]
+	}
+	return true
+}
+
+// innerTexts finds the texts that globs must contain, all in one pass (after Wu and Manber, as grams does). It looks at
+// the first bytes of each, as many as the shortest has.
+type innerTexts struct {
+	window int
+	shift  [1 << 12]uint8   // by the hash of four bytes
+	at     map[uint32][]int // numbers of globs by the last four bytes of their window
+}
+
+func innerSlot(gram uint32) uint32 { return gram * 0x9e3779b1 >> (32 - 12) }
+
+func newInnerTexts(all []glob) innerTexts {
+	t := innerTexts{window: maxWindow, at: map[uint32][]int{}}
+	for i := range all {
+		if all[i].family == globInner {
+			t.window = min(t.window, len(all[i].text))
+		}
+	}
+	for i := range t.shift {
+		t.shift[i] = uint8(t.window - gramSize + 1)
+	}
+	for i := range all {
+		if all[i].family != globInner {
+			continue
+		}
+		text := []byte(all[i].text)
+		for k := 0; k+gramSize <= t.window; k++ {
+			slot := innerSlot(foldedGram(text[k:]))
+			t.shift[slot] = min(t.shift[slot], uint8(t.window-gramSize-k))
+		}
+		gram := foldedGram(text[t.window-gramSize:])
+		t.at[gram] = append(t.at[gram], i)
+	}
+	return t
+}
+
+// next returns the first place from at on where the last four bytes of a window may stand, -1 if there is none.
+func (t *innerTexts) next(text []byte, at int) int {
+	if len(t.at) == 0 {
+		return -1
+	}
+	for at = max(at, t.window-gramSize); at+gramSize <= len(text); {
+		skip := t.shift[innerSlot(foldedGram(text[at:]))]
+		if skip == 0 {
+			return at
+		}
+		at += int(skip)
+	}
+	return -1
+}

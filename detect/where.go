@@ -1,0 +1,382 @@
+package detect
+
+import (
+	"bytes"
+	"math/bits"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Bounds of what the rules of one service may ask for.
+const (
+	maxConditionRules = 256
+	maxGlobs          = 4096 // of one field
+	// maxCompared is how much of a field is compared, in bytes. It bounds the work that a peer can make by a long text, and
+	// the room that a decoded one needs.
+	maxCompared = 2048
+)
+
+// ruleSet is a set of a service's rules, by their number in the service.
+type ruleSet [maxConditionRules / 64]uint64
+
+func (s *ruleSet) put(rule int) { s[rule/64] |= 1 << (rule % 64) }
+
+func (s *ruleSet) empty() bool { return *s == ruleSet{} }
+
+// first returns the smallest number in a set that is not empty.
+func (s *ruleSet) first() int {
+	i := 0
+	for s[i] == 0 {
+		i++
+	}
+	return i*64 + bits.TrailingZeros64(s[i])
+}
+
+func (s *ruleSet) add(o *ruleSet) {
+	for i := range s {
+		s[i] |= o[i]
+	}
+}
+
+func (s *ruleSet) keep(o *ruleSet) {
+	for i := range s {
+		s[i] &= o[i]
+	}
+}
+
+func (s *ruleSet) drop(o *ruleSet) {
+	for i := range s {
+		s[i] &^= o[i]
+	}
+}
+
+func (s *ruleSet) meets(o *ruleSet) bool {
+	for i := range s {
+		if s[i]&o[i] != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// conditions are what the rules of one service ask of the fields of a line (where: and not:), in a form in which all of
+// them are judged together. A line begins with all rules, and each field takes away those that it does not suit:
+//
+//	status, method -> sets from tables -> path -> query ... -> the first of what is left
+type conditions struct {
+	all      ruleSet     // rules that are not disabled
+	rules    []int32     // their numbers in All, by their number in the file
+	statuses [600]uint16 // number in byStatus; at 0 for a status that cannot be
+	byStatus []ruleSet   // rules that it suits
+	methods  []methodRules
+	other    ruleSet // rules that a method suits which no rule names
+	fields   []fieldRules
+	names    []string // of fields, which are numbered in this order
+}
+
+type methodRules struct {
+	name string
+	set  ruleSet
+}
+
+// fieldRules are the conditions on one text.
+type fieldRules struct {
+	where ruleSet // rules that ask for one of several globs
+	any   ruleSet // rules that have any condition on the field
+	globs *globs
+}
+
+// newConditions reads the conditions of rules. names are the fields that there are, without status and method.
+func newConditions(form *fileForm, names []string, f *faults) *conditions {
+	c := &conditions{names: names, fields: make([]fieldRules, len(names))}
+	if len(form.Rules) > maxConditionRules {
+		f.add(form.Parser.line, "parser: %s takes %d rules at most: make it several services", form.Parser.value, maxConditionRules)
+		return c
+	}
+	for i := range form.Rules {
+		r := &form.Rules[i]
+		if len(r.Where.all) == 0 {
+			f.add(r.line(), "rule %q matches nothing: write where:", r.Name.value)
+		}
+		for _, one := range slices.Concat(r.Where.all, r.Not.all) {
+			if name := one.name.value; name != "status" && name != "method" && !slices.Contains(names, name) {
+				f.add(one.name.line, "no such field: %s (there are method, status, %s)", name, strings.Join(names, ", "))
+			}
+		}
+	}
+	c.setStatuses(form.Rules, f)
+	c.setMethods(form.Rules, f)
+	for i, name := range names {
+		c.fields[i] = newFieldRules(form.Rules, name)
+		if len(c.fields[i].globs.all) > maxGlobs {
+			f.add(form.Parser.line, "parser: the rules have more than %d values for %s: make it several services", maxGlobs, name)
+		}
+	}
+	return c
+}
+
+// of returns the texts that a field is to have one of; nil if it is not named.
+func (l *lists) of(field string) []text {
+	for _, one := range l.all {
+		if one.name.value == field {
+			return one.values
+		}
+	}
+	return nil
+}
+
+// suited returns the rules whose conditions on a field a value suits.
+func suited(rules []ruleForm, field, value string, fits func(pattern, value string) bool) (set ruleSet) {
+	for i := range rules {
+		one := func(t text) bool { return fits(t.value, value) }
+		where := rules[i].Where.of(field)
+		if (where == nil || slices.ContainsFunc(where, one)) && !slices.ContainsFunc(rules[i].Not.of(field), one) {
+			set.put(i)
+		}
+	}
+	return set
+}
+
+func (c *conditions) setStatuses(rules []ruleForm, f *faults) {
+	for i := range rules {
+		for _, t := range slices.Concat(rules[i].Where.of("status"), rules[i].Not.of("status")) {
+			if !isStatus(t.value) {
+				f.add(t.line, "status: %q is neither a status nor a class like 4xx", t.value)
+			}
+		}
+	}
+	for status := range c.statuses {
+		set := suited(rules, "status", strconv.Itoa(status), func(pattern, value string) bool {
+			return pattern == value || len(pattern) == 3 && pattern[1:] == "xx" && len(value) == 3 && pattern[0] == value[0]
+		})
+		n := slices.Index(c.byStatus, set)
+		if n < 0 {
+			n = len(c.byStatus)
+			c.byStatus = append(c.byStatus, set)
+		}
+		c.statuses[status] = uint16(n)
+	}
+}
+
+// isStatus reports whether a text is a status of HTTP, or a class of them.
+func isStatus(s string) bool {
+	if len(s) != 3 || s[0] < '1' || s[0] > '5' {
+		return false
+	}
+	return s[1:] == "xx" || s[1]-'0' <= 9 && s[2]-'0' <= 9
+}
+
+func (c *conditions) setMethods(rules []ruleForm, f *faults) {
+	equal := func(pattern, value string) bool { return pattern == value }
+	for i := range rules {
+		for _, t := range slices.Concat(rules[i].Where.of("method"), rules[i].Not.of("method")) {
+			if !isMethod([]byte(t.value)) {
+				f.add(t.line, "method: %q is no method: write it as the log has it, without a star", t.value)
+			}
+			if !slices.ContainsFunc(c.methods, func(m methodRules) bool { return m.name == t.value }) {
+				c.methods = append(c.methods, methodRules{t.value, suited(rules, "method", t.value, equal)})
+			}
+		}
+	}
+	c.other = suited(rules, "method", "", equal)
+}
+
+// isMethod reports whether a text may be a method of HTTP. Case matters in them.
+func isMethod(b []byte) bool {
+	for _, c := range b {
+		if (c|0x20)-'a' >= 26 && c != '-' && c != '_' {
+			return false
+		}
+	}
+	return len(b) > 0 && len(b) <= 20
+}
+
+func newFieldRules(rules []ruleForm, field string) fieldRules {
+	var r fieldRules
+	var all []glob
+	numbers := map[string]int{}
+	take := func(values []text, put func(g *glob)) {
+		for _, t := range values {
+			n, known := numbers[t.value]
+			if !known {
+				n = len(all)
+				numbers[t.value] = n
+				all = append(all, newGlob(t.value))
+			}
+			put(&all[n])
+		}
+	}
+	for i := range rules {
+		where, not := rules[i].Where.of(field), rules[i].Not.of(field)
+		if where != nil {
+			r.where.put(i)
+		}
+		if where != nil || not != nil {
+			r.any.put(i)
+		}
+		take(where, func(g *glob) { g.where.put(i) })
+		take(not, func(g *glob) { g.not.put(i) })
+	}
+	r.globs = newGlobs(all)
+	return r
+}
+
+// bind is told which rules there are.
+func (c *conditions) bind(all []*Rule, form *fileForm) {
+	c.rules = make([]int32, len(form.Rules))
+	for _, r := range all {
+		for i := range form.Rules {
+			if form.Rules[i].Name.value == r.Name {
+				c.all.put(i)
+				c.rules[i] = int32(r.Index)
+			}
+		}
+	}
+}
+
+// begin returns the rules that a status and a method suit.
+func (c *conditions) begin(status int, method []byte) ruleSet {
+	if uint(status) >= uint(len(c.statuses)) {
+		status = 0
+	}
+	set := c.all
+	set.keep(&c.byStatus[c.statuses[status]])
+	for i := range c.methods {
+		if c.methods[i].name == string(method) {
+			set.keep(&c.methods[i].set)
+			return set
+		}
+	}
+	set.keep(&c.other)
+	return set
+}
+
+// narrow takes the rules out of set that a field does not suit. A field that the line does not have (nil) suits no rule
+// that asks for one of its values.
+func (c *conditions) narrow(set *ruleSet, field int, text []byte, how coding) {
+	f := &c.fields[field]
+	if !set.meets(&f.any) {
+		return
+	}
+	if text == nil || how.plain(text) && !f.globs.mayFit(text[:min(len(text), maxCompared)]) {
+		set.drop(&f.where)
+		return
+	}
+	f.compare(set, text, how)
+}
+
+// compare is narrow for a field that may fit a glob. It has a function of its own because few lines get here, and it needs
+// room.
+//
+//go:noinline
+func (f *fieldRules) compare(set *ruleSet, text []byte, how coding) {
+	var room [maxCompared]byte
+	var where, not ruleSet
+	f.globs.match(how.decode(&room, text), &where, &not)
+	missed := f.where
+	missed.drop(&where)
+	set.drop(&missed)
+	set.drop(&not)
+}
+
+// coding says how a field is written, and so what is undone before it is compared.
+type coding uint8
+
+const (
+	escaped coding = 1 << iota // \" \\ \xHH, as servers write what would break their line
+	percent                    // %HH
+	plus                       // a plus sign for a space
+	slashes                    // several slashes for one
+)
+
+// plain reports whether nothing is to be undone, letters in upper case aside.
+func (how coding) plain(text []byte) bool {
+	return (how&escaped == 0 || bytes.IndexByte(text, '\\') < 0) &&
+		(how&percent == 0 || bytes.IndexByte(text, '%') < 0) &&
+		(how&plus == 0 || bytes.IndexByte(text, '+') < 0) &&
+		(how&slashes == 0 || bytes.Index(text, []byte("//")) < 0)
+}
+
+// decode writes text in lower case and without its coding into room, as much of it as has room. What is no coding after
+// all stays as it is.
+func (how coding) decode(room *[maxCompared]byte, text []byte) []byte {
+	b := room[:copy(room[:], text)]
+	if how&escaped != 0 {
+		b = unescape(b)
+	}
+	if how&(percent|plus) != 0 {
+		b = unpercent(b, how&plus != 0)
+	}
+	if how&slashes != 0 {
+		to := 0
+		for i, c := range b {
+			if c != '/' || i == 0 || b[to-1] != '/' {
+				b[to] = c
+				to++
+			}
+		}
+		b = b[:to]
+	}
+	foldASCII(b)
+	return b
+}
+
+// unescape undoes in place what Apache and nginx write for a quote, a backslash and control characters. A backslash
+// before anything else stays.
+func unescape(b []byte) []byte {
+	to := 0
+	for i := 0; i < len(b); i++ {
+		c := b[i]
+		if c == '\\' && i+1 < len(b) {
+			switch next := b[i+1]; next {
+			case '"', '\\':
+				c = next
+				i++
+			case 'x':
+				if i+3 < len(b) && hexDigit(b[i+2]) < 16 && hexDigit(b[i+3]) < 16 {
+					c = hexDigit(b[i+2])<<4 | hexDigit(b[i+3])
+					i += 3
+				}
+			default:
+				if k := strings.IndexByte("bnrtv", next); k >= 0 {
+					c = "\b\n\r\t\v"[k]
+					i++
+				}
+			}
+		}
+		b[to] = c
+		to++
+	}
+	return b[:to]
+}
+
+// unpercent undoes the coding of URLs in place, once.
+func unpercent(b []byte, plusIsSpace bool) []byte {
+	to := 0
+	for i := 0; i < len(b); i++ {
+		c := b[i]
+		switch {
+		case c == '%' && i+2 < len(b) && hexDigit(b[i+1]) < 16 && hexDigit(b[i+2]) < 16:
+			c = hexDigit(b[i+1])<<4 | hexDigit(b[i+2])
+			i += 2
+		case c == '+' && plusIsSpace:
+			c = ' '
+		}
+		b[to] = c
+		to++
+	}
+	return b[:to]
+}
+
+// hexDigit returns the digit's value, 255 for what is none.
+func hexDigit(c byte) byte {
+	switch {
+	case c-'0' <= 9:
+		return c - '0'
+	case (c|0x20)-'a' <= 5:
+		return (c | 0x20) - 'a' + 10
+	default:
+		return 255
+	}
+}
