@@ -49,6 +49,38 @@ func TestMatchHeaders(t *testing.T) {
 	}
 }
 
+// What firewalls send is read with the headers that they send it with.
+func TestMatchFirewalls(t *testing.T) {
+	const (
+		pf     = "5,,,1000000103,em0,match,block,in,4,0x0,,244,54321,0,none,6,tcp,40,203.0.113.5,192.0.2.10,40022,23,0,S,1,,1024,,"
+		router = "DROP input: in:ether1 out:(unknown 0), connection-state:new src-mac 52:54:00:12:34:56, proto TCP (SYN), 203.0.113.5:40022->192.0.2.10:23, len 40"
+		packet = "IN=eth0 OUT= MAC=52:54:00:12:34:56:52:54:00:65:43:21:08:00 SRC=203.0.113.5 DST=192.0.2.10 LEN=40 TOS=0x00 PREC=0x00 TTL=244 ID=54321 PROTO=TCP SPT=40022 DPT=23 WINDOW=1024 RES=0x00 SYN URGP=0 "
+	)
+	for line, service := range map[string]string{
+		"<134>Nov 22 05:40:00 filterlog[1234]: " + pf:                                                           "filterlog", // pfSense names no host
+		"Nov 22 05:40:00 gw filterlog[1234]: " + pf:                                                             "filterlog",
+		"<134>1 2026-11-22T05:40:00.123456+01:00 gw.example.org filterlog 1234 - - " + pf:                       "filterlog",
+		`<134>1 2026-11-22T05:40:00+01:00 OPNsense.example.org filterlog 1234 - [meta sequenceId="4711"] ` + pf: "filterlog",
+		"firewall,info " + router:                                             "mikrotik", // remote-log-format=default
+		"Nov 22 05:40:00 192.0.2.1 firewall,info " + router:                   "mikrotik", // the same through rsyslog
+		"2026-11-22T05:40:00+01:00 gw firewall,info " + router:                "mikrotik",
+		"<30>Nov 22 05:40:00 gw mikrotik: " + router:                          "mikrotik", // BSD format, prefix=mikrotik
+		"<4>Nov 22 05:40:00 ubnt kernel: [WAN_LOCAL-default-D]" + packet:      "netfilter",
+		"<4>Nov 22 05:40:00 gw kernel: [10051.313745] DROP(src wan)" + packet: "netfilter",
+	} {
+		code, out, errOut := invoke(t, line+"\n", "match", "--json", "-")
+		var got struct {
+			Service, Rule, IP string
+			Port              int
+		}
+		if code != exitOK || errOut != "" || json.Unmarshal([]byte(out), &got) != nil {
+			t.Errorf("%s: exit %d, %s%s", line, code, out, errOut)
+		} else if got.Service != service || got.Rule != "block" || got.IP != "203.0.113.5" || got.Port != 40022 {
+			t.Errorf("%s is %s", line, out)
+		}
+	}
+}
+
 func TestMatchProgram(t *testing.T) {
 	code, out, _ := invoke(t, "nothing\nInvalid user x from 203.0.113.5 port 22\n", "match", "--json", "--program", "sshd", "-")
 	if code != exitOK || !strings.Contains(out, `"line_no":2`) || !strings.Contains(out, `"ip":"203.0.113.5"`) || strings.Contains(out, `"host"`) {

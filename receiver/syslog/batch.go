@@ -15,20 +15,25 @@ const maxBatch = 1024
 
 // batcher gathers records and their count, and hands them on. One goroutine uses it at a time.
 type batcher struct {
-	r      *Receiver
-	parser *wire.Parser
-	batch  receiver.Batch
+	r       *Receiver
+	parser  *wire.Parser
+	program []byte // of records that name none; nil for none
+	batch   receiver.Batch
 
 	records, bytes, cut, gaps uint64
 	empty, bad, notAllowed    uint64
 }
 
 func newBatcher(r *Receiver) *batcher {
-	return &batcher{
+	b := &batcher{
 		r:      r,
 		parser: wire.NewParser(r.loc),
 		batch:  receiver.Batch{Source: r.cfg.Listen, Reporter: r.cfg.Reporter},
 	}
+	if r.cfg.Program != "" {
+		b.program = []byte(r.cfg.Program)
+	}
+	return b
 }
 
 // begin starts a batch of what was read now.
@@ -56,6 +61,9 @@ func (b *batcher) add(frame []byte, cut bool, trust event.Trust) {
 	record.Trust, record.Cut = trust, cut
 	if b.parser.Parse(frame, b.batch.Received, record) == wire.None {
 		b.r.second.ask(frame, record)
+	}
+	if record.Program == nil {
+		record.Program = b.program
 	}
 }
 

@@ -35,6 +35,11 @@ type Config struct {
 	// nothing.
 	Trust string `yaml:"trust"`
 
+	// Program is whose messages those are that name no program, as network devices send them: mikrotik for RouterOS in its
+	// formats bsd-syslog and syslog, kernel for a UniFi gateway. Give them a listener of their own, with allow. Default: none,
+	// and no rule judges such messages.
+	Program string `yaml:"program"`
+
 	// Timezone is the zone of timestamps that name none, like those of RFC 3164: "Europe/Brussels", "UTC". Default: the zone
 	// of this machine.
 	Timezone string `yaml:"timezone"`
@@ -115,6 +120,9 @@ func (c *Config) Check(report setting.Report) {
 	case "", "count", "report":
 	default:
 		report("trust", fmt.Sprintf("%q: write count or report, or leave it out", c.Trust))
+	}
+	if strings.ContainsFunc(c.Program, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+		report("program", fmt.Sprintf("%q has a space or a control character: write the name as a syslog tag, such as mikrotik", c.Program))
 	}
 	if _, err := c.location(); err != nil {
 		report("timezone", err.Error())

@@ -44,6 +44,8 @@ func TestCheck(t *testing.T) {
 		"allow on unix":  {Config{Listen: "unix:///run/log", Allow: local}, []string{"allow"}},
 		"mode":           {Config{Listen: "unix:///run/log", Mode: "rw"}, []string{"mode"}},
 		"mode on udp":    {Config{Listen: "udp://127.0.0.1:514", Mode: "0660"}, []string{"mode"}},
+		"program":        {Config{Listen: "udp://127.0.0.1:514", Program: "mikrotik"}, nil},
+		"program, words": {Config{Listen: "udp://127.0.0.1:514", Program: "my router"}, []string{"program"}},
 		"all at once": {
 			Config{Listen: "x", Trust: "yes", Timezone: "Atlantis", MaxLine: 5, MaxConnections: -1, MaxPerPeer: 2, IdleTimeout: setting.Duration(time.Second), ReceiveBuffer: 1},
 			[]string{"idle_timeout", "listen", "max_connections", "max_line", "max_per_peer", "receive_buffer", "timezone", "trust"},

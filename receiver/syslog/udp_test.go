@@ -60,6 +60,30 @@ func TestUDP(t *testing.T) {
 	}
 }
 
+// Only a message that names no program is the listener's.
+func TestUDPProgram(t *testing.T) {
+	r := listen(t, Config{Listen: "udp://127.0.0.1:0", Program: "mikrotik"})
+	w := newWatch()
+	stop := run(t, r, w)
+	c := dial(t, r)
+	wants := map[string]string{
+		"<30>Nov 22 05:40:00 gw DROP input: in:ether1": "mikrotik", "DROP input: in:ether1": "mikrotik", "<30>DROP input: in:ether1": "mikrotik",
+		"firewall,info DROP input: in:ether1": "firewall,info", "<38>Nov 22 05:40:00 web1 sshd[1]: x": "sshd", "<34>1 - gw - - - - x": "mikrotik",
+	}
+	for line := range wants {
+		send(t, c, line)
+	}
+	records := w.wait(t, len(wants))
+	stop()
+	got := map[string]int{}
+	for _, record := range records {
+		got[record.program]++
+	}
+	if got["mikrotik"] != 4 || got["firewall,info"] != 1 || got["sshd"] != 1 {
+		t.Errorf("programs %v", got)
+	}
+}
+
 // Who is not in the allow list is not heard, and counted.
 func TestUDPNotAllowed(t *testing.T) {
 	r := listen(t, Config{Listen: "udp://127.0.0.1:0", Allow: []setting.Network{network(t, "127.0.0.2")}})

@@ -26,6 +26,9 @@ const (
 	// RFC3339 is RFC3164 with a timestamp of RFC 3339: rsyslog's RSYSLOG_ForwardFormat and RSYSLOG_FileFormat,
 	// `journalctl -o short-iso`, whose offset has no colon, and short-iso-precise.
 	RFC3339
+	// Topics is what RouterOS sends with remote-log-format=default: "firewall,info message", without a time or a host. The
+	// topics are the program.
+	Topics
 )
 
 func (f Form) String() string {
@@ -36,6 +39,8 @@ func (f Form) String() string {
 		return "rfc5424"
 	case RFC3339:
 		return "rfc3339"
+	case Topics:
+		return "topics"
 	default:
 		return "none"
 	}
@@ -67,7 +72,7 @@ func NewParser(loc *time.Location) *Parser {
 //   - The first word behind the timestamp is the tag if it ends in one colon, as in what syslog(3) writes to /dev/log,
 //     which names no host. Else it is the host; "::" at its end belongs to an IPv6 address.
 //   - A tag ends at ":" or "[pid]". Words without either are message, never a program: a program decides which rules judge
-//     the line, so that none is guessed.
+//     the line, so that none is guessed. RouterOS' topics alone ("firewall,info") are a tag as they are.
 //   - One space behind the tag is dropped, further ones belong to the message.
 //
 // The kernel's own "[   12.345678] " is kept out of the message of program kernel, as journald does.
@@ -83,6 +88,10 @@ func (p *Parser) Parse(line []byte, received time.Time, r *receiver.Record) Form
 			r.Time = t
 			origin(rest[n:], r)
 			return RFC3164
+		}
+		if n := topics(rest); n > 0 {
+			r.Program, r.Message = rest[:n], rest[n+1:]
+			return Topics
 		}
 		return None
 	}
@@ -225,9 +234,37 @@ func tag(rest []byte, r *receiver.Record) {
 				r.Program, r.PID = rest[:end], pid
 				rest = unspace(rest[end+n:])
 			}
+		case ' ':
+			if n := topics(rest[:end+1]); n > 0 {
+				r.Program, rest = rest[:end], rest[end+1:]
+			}
 		}
 	}
 	message(rest, r)
+}
+
+// topics returns the length of RouterOS' topics at the start of s, 0 if there are none: lower-case words with commas
+// between them, one of which is how grave the matter is, and a space behind them.
+func topics(s []byte) int {
+	end, commas := 0, 0
+	for end < len(s) && (s[end]-'a' < 26 || s[end] == ',' || s[end] == '-' || digit(s[end])) {
+		if s[end] == ',' {
+			commas++
+		}
+		end++
+	}
+	if commas == 0 || end >= len(s) || s[end] != ' ' {
+		return 0
+	}
+	for words := s[:end]; len(words) > 0; {
+		word, rest, _ := bytes.Cut(words, []byte(","))
+		switch string(word) {
+		case "info", "warning", "error", "critical", "debug":
+			return end
+		}
+		words = rest
+	}
+	return 0
 }
 
 // bracket reads "[123]:", or the same without the colon before a space or the end, at the start of s and returns its

@@ -116,6 +116,17 @@ var headers = map[string]struct {
 	"ends after time 3":     {"<34>1 2026-11-22T05:40:00Z", want{RFC5424, at, "", "", "", ""}},
 	"two spaces":            {"<34>1 2026-11-22T05:40:00Z  h a 1 - - x", want{RFC5424, at, "", "h", "", "- x"}},
 
+	// RouterOS.
+	"topics":               {"firewall,info DROP input: in:ether1", want{Topics, "", "", "firewall,info", "", "DROP input: in:ether1"}},
+	"topics and priority":  {"<30>system,error,critical login failure for user a", want{Topics, "", "", "system,error,critical", "", "login failure for user a"}},
+	"topics behind a host": {"Nov 22 05:40:00 192.0.2.1 firewall,info DROP input: in:ether1", want{RFC3164, at, "192.0.2.1", "firewall,info", "", "DROP input: in:ether1"}},
+	"topics behind ISO":    {"2026-11-22T05:40:00Z gw l2tp,ppp,info,account a logged in", want{RFC3339, at, "gw", "l2tp,ppp,info,account", "", "a logged in"}},
+	"BSD names no topics":  {"<30>Nov 22 05:40:00 gw DROP input: in:ether1", want{RFC3164, at, "gw", "", "", "DROP input: in:ether1"}},
+	"topics without level": {"one,two three", want{None, "", "", "", "", "one,two three"}},
+	"a level is no topics": {"Nov 22 05:40:00 h error this is bad", want{RFC3164, at, "h", "", "", "error this is bad"}},
+	"topics and nothing":   {"firewall,info", want{None, "", "", "", "", "firewall,info"}},
+	"not quite topics":     {"Info,info x", want{None, "", "", "", "", "Info,info x"}},
+
 	// What is no header. The inputs that kill go-syslog's parsers are among them.
 	"empty":                     {"", want{None, "", "", "", "", ""}},
 	"kills go-syslog":           {"<13>", want{None, "", "", "", "", "<13>"}},
