@@ -89,7 +89,7 @@ Without an AbuseIPDB key it runs in dry-run: it does everything but send.`,
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(runCommand(), checkCommand(), matchCommand(), explainCommand(), versionCommand(), manCommand())
+	root.AddCommand(runCommand(), checkCommand(), matchCommand(), explainCommand(), importCommand(), versionCommand(), manCommand())
 	for _, c := range root.Commands() {
 		c.Args = asUsage(c.Args)
 	}

@@ -1,0 +1,278 @@
+package fail2ban
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"regexp/syntax"
+	"strings"
+
+	"tattled/detect"
+)
+
+// choose finds the best form for an expression: patterns that describe no line which it does not; else the expression
+// itself; else patterns whose fields hold more. Each is compiled, and must read a line that the expression makes.
+func (t *translation) choose(r *Rule, whole string, tree *syntax.Regexp) error {
+	anchored, err := t.anchored(whole)
+	if err != nil {
+		return err
+	}
+	r.generated, err = t.sample(tree, anchored)
+	if err != nil {
+		return err
+	}
+	strict := t.patterns(r, tree, anchored, false)
+	if strict == nil {
+		return nil
+	}
+	asItIs := t.regex(r, tree, whole)
+	if asItIs == nil {
+		return nil
+	}
+	if t.patterns(r, tree, anchored, true) == nil {
+		return nil
+	}
+	return asItIs
+}
+
+// anchored compiles the expression for comparison, and checks the content of prefregex.
+func (t *translation) anchored(whole string) (*regexp.Regexp, error) {
+	ip := strings.Replace(address, "?P<ip>", "?:", 1)
+	re, err := regexp.Compile(strings.ReplaceAll(whole, hostMark, `(?:`+ip+`|\[?`+ip+`\]?)`))
+	if err != nil {
+		return nil, fmt.Errorf("it is no expression of RE2: %w", err)
+	}
+	return re, nil
+}
+
+// patterns tries to write the rule as patterns.
+func (t *translation) patterns(r *Rule, tree *syntax.Regexp, anchored *regexp.Regexp, loose bool) error {
+	w := writer{loose: loose}
+	ways, err := w.all(tree)
+	if err != nil {
+		return err
+	}
+	if ways, err = finish(ways); err != nil {
+		return err
+	}
+	if !loose {
+		for _, s := range ways {
+			if example := s.example(); !anchored.MatchString(example) {
+				return fmt.Errorf("the expression does not take %q", example)
+			}
+		}
+	}
+	r.Match, r.Regex, r.Wider = compact(ways), "", w.wider
+	return t.try(r)
+}
+
+// example is a line that the sequence describes.
+func (s sequence) example() string {
+	var b strings.Builder
+	for _, it := range s {
+		switch it.kind {
+		case addr:
+			b.WriteString("203.0.113.5")
+		case addrPort:
+			b.WriteString("203.0.113.5:40022")
+		case port:
+			b.WriteString("40022")
+		case digits:
+			b.WriteString("7")
+		case user, wide, word, maybe:
+			b.WriteString("x")
+		default:
+			b.WriteString(it.text)
+		}
+	}
+	return b.String()
+}
+
+// regex tries to write the rule as the expression itself. What stands before the address, or what stands behind it, must
+// hold no text that could be a forged line: tattled reads an expression in two ways only.
+func (t *translation) regex(r *Rule, tree *syntax.Regexp, whole string) error {
+	if strings.Count(whole, hostMark) > 1 {
+		return errors.New("the address stands in more than one place, which one expression of RE2 cannot name")
+	}
+	before, behind := openAround(tree)
+	begins, ends := strings.HasPrefix(whole, "^"), strings.HasSuffix(whole, "$")
+	if (before || !begins) && (behind || !ends) {
+		return errors.New("text of any length stands before the address and behind it: a peer could write an address of his choice there")
+	}
+	body := strings.TrimPrefix(whole, "^")
+	if cut, found := cutEnd(body); found {
+		body = cut
+	} else {
+		ends = false
+	}
+	at := strings.Index(body, hostMark)
+	front, back := body[:at], body[at+len(hostMark):]
+	switch {
+	case !begins && front == "":
+		front = `(?:.*[^0-9A-Za-z.:])?`
+	case !begins:
+		front = ".*" + front
+	}
+	switch {
+	case !ends && back == "":
+		back = `(?:[^0-9A-Za-z.:].*)?`
+	case !ends:
+		back += ".*"
+	}
+	text := strings.NewReplacer("(?P<other", "(?P<x", "(?P<port", "(?P<x").Replace("^" + front + address + back + "$")
+	text = regexp.MustCompile(`\(\?P<x\d+>`).ReplaceAllString(text, "(?:")
+	users := regexp.MustCompile(`\(\?P<user\d+>`)
+	if len(users.FindAllString(text, -1)) == 1 {
+		text = users.ReplaceAllString(text, "(?P<user>")
+	} else {
+		text = users.ReplaceAllString(text, "(?:")
+	}
+	r.Match, r.Regex, r.Wider = nil, text, false
+	return t.try(r)
+}
+
+// openAround reports whether text of any length, with blanks in it, may stand before the address and behind it.
+func openAround(tree *syntax.Regexp) (before, behind bool) {
+	seen := false
+	var walk func(re *syntax.Regexp)
+	walk = func(re *syntax.Regexp) {
+		switch re.Op {
+		case syntax.OpLiteral:
+			seen = seen || strings.Contains(string(re.Rune), hostMark)
+			return
+		case syntax.OpStar, syntax.OpPlus, syntax.OpRepeat:
+			if (re.Op != syntax.OpRepeat || re.Max != 1) && holdsBlank(re.Sub[0]) && !blankOnly(re.Sub[0]) {
+				if seen {
+					behind = true
+				} else {
+					before = true
+				}
+			}
+		}
+		for _, sub := range re.Sub {
+			walk(sub)
+		}
+	}
+	walk(tree)
+	return before, behind
+}
+
+// holdsBlank reports whether something that re matches may have a blank in it.
+func holdsBlank(re *syntax.Regexp) bool {
+	switch re.Op {
+	case syntax.OpAnyChar, syntax.OpAnyCharNotNL:
+		return true
+	case syntax.OpCharClass:
+		return contains(re, ' ', ' ')
+	case syntax.OpLiteral:
+		return strings.Contains(string(re.Rune), " ")
+	}
+	for _, sub := range re.Sub {
+		if holdsBlank(sub) {
+			return true
+		}
+	}
+	return false
+}
+
+// blankOnly reports whether re is white space and nothing else: no text can be forged of it.
+func blankOnly(re *syntax.Regexp) bool {
+	switch re.Op {
+	case syntax.OpCharClass:
+		return re.Rune[0] == '\t' && re.Rune[len(re.Rune)-1] == ' '
+	case syntax.OpLiteral:
+		return strings.TrimSpace(string(re.Rune)) == ""
+	}
+	return false
+}
+
+// try compiles the rule by itself and runs its sample.
+func (t *translation) try(r *Rule) error {
+	alone := Filter{Service: t.filter.Service, Programs: t.filter.Programs, Stamped: t.stamped, Rules: []*Rule{r}}
+	rules, faults := detect.LoadFile("rule", []byte(alone.YAML()))
+	if rules == nil {
+		return errors.New(faults[0].Problem)
+	}
+	if _, faults = rules.Run(); len(faults) > 0 {
+		return errors.New(faults[0].Problem)
+	}
+	t.filter.Rules = append(t.filter.Rules, r)
+	return nil
+}
+
+// sample makes a line of the expression.
+func (t *translation) sample(tree *syntax.Regexp, anchored *regexp.Regexp) (Sample, error) {
+	var content *regexp.Regexp
+	if t.content != "" {
+		content, _ = regexp.Compile("(?:" + t.content + ")") // translate has read it
+	}
+	for variation := range 64 {
+		g := generator{choice: variation}
+		message := g.line(tree)
+		if anchored.MatchString(message) && strings.Contains(message, example) && (content == nil || content.MatchString(message)) {
+			return Sample{Program: t.filter.Programs[0], Message: message, IP: example}, nil
+		}
+	}
+	return Sample{}, errors.New("no line could be made of it")
+}
+
+const example = "203.0.113.5"
+
+// generator makes lines of an expression.
+type generator struct {
+	choice int
+	b      strings.Builder
+}
+
+func (g *generator) line(tree *syntax.Regexp) string {
+	g.write(tree)
+	return g.b.String()
+}
+
+// pick takes a choice of n, which depends on the variation.
+func (g *generator) pick(n int) int {
+	k := g.choice % n
+	g.choice /= n
+	return k
+}
+
+func (g *generator) write(re *syntax.Regexp) {
+	switch re.Op {
+	case syntax.OpLiteral:
+		for _, c := range re.Rune {
+			if string(c) == hostMark {
+				g.b.WriteString(example)
+			} else {
+				g.b.WriteRune(c)
+			}
+		}
+	case syntax.OpCharClass, syntax.OpAnyChar, syntax.OpAnyCharNotNL:
+		g.b.WriteRune(sampleRune(re))
+	case syntax.OpCapture, syntax.OpConcat:
+		for _, sub := range re.Sub {
+			g.write(sub)
+		}
+	case syntax.OpAlternate:
+		g.write(re.Sub[g.pick(len(re.Sub))])
+	case syntax.OpStar, syntax.OpQuest:
+		if g.pick(2) == 1 {
+			g.write(re.Sub[0])
+		}
+	case syntax.OpPlus:
+		g.write(re.Sub[0])
+	case syntax.OpRepeat:
+		for range re.Min {
+			g.write(re.Sub[0])
+		}
+	}
+}
+
+// sampleRune returns a character of the class that people would expect there.
+func sampleRune(re *syntax.Regexp) rune {
+	for _, c := range "x7Aa: -" {
+		if contains(re, c, c) {
+			return c
+		}
+	}
+	return re.Rune[0]
+}
