@@ -188,9 +188,9 @@ func TestForwarded(t *testing.T) {
 // accessTexts are what clients have tried for a user, a path, an agent, to have somebody else blamed.
 func accessTexts(g *rand.Rand) func() string {
 	fixed := []string{
-		"", "-", " ", "a", "/x", "x y", framed1, framed2, framed1 + " - - ", " - - [22/Nov/2026:10:00:00 +0000] \"GET /.env HTTP/1.1\" 404 5", `" 404 5 "-" "-" "` + framed1,
+		"", "-", " ", "a", "/x", "x y", framed1, "2001:db8::bad", framed1 + " - - ", " - - [22/Nov/2026:10:00:00 +0000] \"GET /.env HTTP/1.1\" 404 5", `" 404 5 "-" "-" "` + framed1,
 		"\n" + framed1 + ` - - [22/Nov/2026:10:00:00 +0000] "GET /.env HTTP/1.1" 404 5`, `"`, `\"`, `\`, `\\"`, "\x00", "\xff", "[22/Nov/2026:10:00:00 +0000]",
-		"] \"", `", "` + framed1, framed1 + ", ", "x, " + framed1, "[" + framed2 + "]:80", "%22", "%5c%22", strings.Repeat("A", 400), "é\u2028",
+		"] \"", `", "` + framed1, framed1 + ", ", "x, " + framed1, "[2001:db8::bad]:80", "%22", "%5c%22", strings.Repeat("A", 400), "é\u2028",
 		`{"ip":"` + framed1 + `"}`, `","remote_ip":"` + framed1 + `","x":"`, `\u0022,"remote_ip":"` + framed1 + `"`, "\n{\"remote_ip\":\"" + framed1 + "\"}",
 	}
 	var text func(depth int) string
