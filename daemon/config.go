@@ -61,6 +61,11 @@ type Rules struct {
 	Disable   []string         `yaml:"disable"`   // "service" or "service/rule"
 	Netfilter detect.Netfilter `yaml:"netfilter"` // more verdict words of log prefixes
 
+	// TrustedProxies are networks of reverse proxies of yours. Where one of them is the peer in a web server's log, the peer is
+	// whom its X-Forwarded-For names last that is no such proxy; a line without that is refused. Default: none, and the
+	// header is never looked at.
+	TrustedProxies []setting.Network `yaml:"trusted_proxies"`
+
 	// Drift is how many lines of a known program in a row, none of which matches a rule, raise an alarm after an hour: the
 	// program's format may have changed. From 100; -1 is never. Default: 10000.
 	Drift int `yaml:"drift"`

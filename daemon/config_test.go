@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"tattled/detect"
 	"tattled/event"
 )
 
@@ -89,4 +90,31 @@ func FuzzParseConfig(f *testing.F) {
 			t.Errorf("configuration %v and error %v", cfg, err)
 		}
 	})
+}
+
+// The proxies of the configuration are those that detection believes.
+func TestTrustedProxiesReachDetection(t *testing.T) {
+	cfg, err := parseConfig("test.yaml", []byte("sources: {files: [{path: /var/log/nginx/access.log, program: nginx}]}\nrules: {trusted_proxies: [192.0.2.0/24]}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules, faults := loadRules(cfg)
+	if len(faults) > 0 {
+		t.Fatal(faults)
+	}
+	var f detect.Finding
+	for line, want := range map[string]string{
+		`192.0.2.7 - - [22/Nov/2026:10:00:00 +0000] "GET /.env HTTP/1.1" 404 5 "-" "x" "198.51.100.66, 203.0.113.5"`:   "matched 203.0.113.5",
+		`203.0.113.9 - - [22/Nov/2026:10:00:00 +0000] "GET /.env HTTP/1.1" 404 5 "-" "x" "198.51.100.66, 203.0.113.5"`: "matched 203.0.113.9",
+		`192.0.2.7 - - [22/Nov/2026:10:00:00 +0000] "GET /.env HTTP/1.1" 404 5 "-" "x"`:                                "refused",
+	} {
+		verdict := rules.Detect([]byte("nginx"), []byte(line), &f)
+		got := verdict.String()
+		if verdict == detect.Matched {
+			got += " " + f.Addr.String()
+		}
+		if got != want {
+			t.Errorf("%s: %s, want %s", line, got, want)
+		}
+	}
 }

@@ -190,7 +190,11 @@ func loadRules(cfg *Config) (*detect.Rules, Faults) {
 	if _, err := os.Stat(directory); errors.Is(err, fs.ErrNotExist) {
 		directory = ""
 	}
-	rules, problems := detect.Load(detect.Options{Directory: directory, Disable: cfg.Rules.Disable, Netfilter: cfg.Rules.Netfilter})
+	o := detect.Options{Directory: directory, Disable: cfg.Rules.Disable, Netfilter: cfg.Rules.Netfilter}
+	for _, n := range cfg.Rules.TrustedProxies {
+		o.TrustedProxies = append(o.TrustedProxies, n.Prefix())
+	}
+	rules, problems := detect.Load(o)
 	return rules, RuleFaults(problems)
 }
 
