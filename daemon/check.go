@@ -3,6 +3,7 @@ package daemon
 import (
 	"os"
 
+	"tattled/detect"
 	"tattled/report/abuseipdb"
 	"tattled/setting"
 )
@@ -11,6 +12,8 @@ import (
 type Checked struct {
 	Rules    int
 	Samples  int
+	Attacks  int    // lines that were made to blame somebody, all of them in vain
+	Seed     uint64 // of what was written there
 	Services []CheckedService
 	Warnings []string // what is no fault and yet worth a look
 }
@@ -19,11 +22,18 @@ type Checked struct {
 type CheckedService struct {
 	Name           string
 	Rules, Samples int
+	Attack         detect.AttackTally
 }
 
-// Check reads the configuration at path and the rules that it names, and runs the rules' samples. It opens no socket and
-// no state file. Its error is Faults, with everything that is wrong.
-func Check(path string) (Checked, error) {
+// Of the attack on rules. The tests try many more lines.
+const (
+	attackSeed  = 1
+	attackLines = 2000 // for each service
+)
+
+// Check reads the configuration at path and the rules that it names, runs the rules' samples and attacks the rules: those
+// of the user's files, or all. It opens no socket and no state file. Its error is Faults, with everything that is wrong.
+func Check(path string, attackAll bool) (Checked, error) {
 	cfg, err := ReadConfig(path)
 	if err != nil {
 		return Checked{}, err
@@ -34,6 +44,8 @@ func Check(path string) (Checked, error) {
 	}
 	tally, problems := rules.Run()
 	faults = append(faults, RuleFaults(problems)...)
+	attacks, problems := rules.Attack(detect.Attack{Seed: attackSeed, Lines: attackLines, User: !attackAll})
+	faults = append(faults, RuleFaults(problems)...)
 	key, err := setting.LookUpSecret(keyCredential, cfg.Report.AbuseIPDB.KeyFile, keyVariable)
 	if err != nil {
 		faults = append(faults, Fault{File: path, Setting: "report.abuseipdb.key_file", Problem: err.Error()})
@@ -41,11 +53,12 @@ func Check(path string) (Checked, error) {
 	if len(faults) > 0 {
 		return Checked{}, faults
 	}
-	c := Checked{}
-	for _, s := range tally.Services {
-		c.Services = append(c.Services, CheckedService{s.Service.Name, s.Rules, s.Samples})
+	c := Checked{Seed: attackSeed}
+	for i, s := range tally.Services {
+		c.Services = append(c.Services, CheckedService{s.Service.Name, s.Rules, s.Samples, attacks[i]})
 		c.Rules += s.Rules
 		c.Samples += s.Samples
+		c.Attacks += attacks[i].Lines
 	}
 	c.Warnings = warnings(cfg, key)
 	return c, nil

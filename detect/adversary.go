@@ -15,7 +15,7 @@ import (
 type Attack struct {
 	Seed  uint64 // the same seed writes the same lines
 	Lines int    // for each service, and at least leastLines for each pattern
-	User  bool   // only the services of the user's files
+	User  bool   // only the services of the user's files, and those that know a program of theirs
 }
 
 // AttackTally is what became of the lines that were written for one service. What is in Lines and nowhere else blamed
@@ -53,7 +53,7 @@ func (r *Rules) attack(a Attack, judge judge) ([]AttackTally, []Fault) {
 	var tallies []AttackTally
 	for i, s := range r.services {
 		tally := AttackTally{Service: s}
-		if !a.User || !s.builtin {
+		if !a.User || r.touchedByUser(s) {
 			v := r.newAdversary(s, targets, a.Seed, judge)
 			v.explainer = explainer
 			v.plain(targets[i])
@@ -63,6 +63,16 @@ func (r *Rules) attack(a Attack, judge judge) ([]AttackTally, []Fault) {
 		tallies = append(tallies, tally)
 	}
 	return tallies, faults
+}
+
+// touchedByUser reports whether a file of the user's says what becomes of lines of s.
+func (r *Rules) touchedByUser(s *Service) bool {
+	return slices.ContainsFunc(r.services, func(other *Service) bool { return !other.builtin && other.shares(s) })
+}
+
+// shares reports whether both services know some program.
+func (s *Service) shares(other *Service) bool {
+	return slices.ContainsFunc(other.Programs, func(p string) bool { return slices.Contains(s.Programs, p) })
 }
 
 // adversary attacks the rules for one service's programs.
@@ -81,7 +91,7 @@ func (r *Rules) newAdversary(s *Service, targets [][]target, seed uint64, judge 
 	v := &adversary{service: s, judge: judge}
 	v.Rand = rand.New(rand.NewPCG(seed, name.Sum64())) // of its own, so that no service's lines depend on another
 	for i, other := range r.services {
-		if slices.ContainsFunc(other.Programs, func(p string) bool { return slices.Contains(s.Programs, p) }) {
+		if s.shares(other) {
 			v.targets = append(v.targets, targets[i]...)
 			v.frames = append(append(v.frames, other.before...), other.after...)
 		}

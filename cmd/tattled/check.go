@@ -15,31 +15,39 @@ func checkCommand() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "check",
-		Short: "Check the configuration and the rules, and run the rules' samples",
-		Long: `Check the configuration and the rules, and run every sample of every rule. All faults are printed at once, one a line, as
-FILE:LINE: SETTING: what is wrong and what to write instead; the exit code is then 78. Nothing is opened but the files that are read.`,
+		Short: "Check the configuration and the rules, run the rules' samples and attack the rules",
+		Long: `Check the configuration and the rules, and run every sample of every rule. Then attack the rules of your own files (with --rules
+all rules): lines are made as a program would write them for a peer who wants somebody else to be blamed, and a rule that falls for
+one is a fault. All faults are printed at once, one a line, as FILE:LINE: SETTING: what is wrong and what to write instead; the exit
+code is then 78. Nothing is opened but the files that are read.`,
 		Example: `  tattled check
   tattled check --config ./tattled.yaml --rules`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			summary, err := daemon.Check(config)
+			summary, err := daemon.Check(config, rules)
 			if err != nil {
 				return err
 			}
 			out := cmd.OutOrStdout()
 			if rules {
 				for _, s := range summary.Services {
-					fmt.Fprintf(out, "%-16s %4d rules %5d samples\n", s.Name, s.Rules, s.Samples)
+					a := s.Attack
+					fmt.Fprintf(out, "%-16s %4d rules %5d samples %6d attacks: %6d found the true peer, %5d refused, %5d ignored\n",
+						s.Name, s.Rules, s.Samples, a.Lines, a.Found, a.Refused, a.Ignored)
 				}
 			}
 			for _, w := range summary.Warnings {
 				fmt.Fprintln(cmd.ErrOrStderr(), "warning:", w)
 			}
-			_, err = fmt.Fprintf(out, "%s is good: %d rules of %d services, %d samples\n", config, summary.Rules, len(summary.Services), summary.Samples)
+			attacks := ""
+			if summary.Attacks > 0 {
+				attacks = fmt.Sprintf(", %d attacks (seed %d)", summary.Attacks, summary.Seed)
+			}
+			_, err = fmt.Fprintf(out, "%s is good: %d rules of %d services, %d samples%s\n", config, summary.Rules, len(summary.Services), summary.Samples, attacks)
 			return err
 		},
 	}
 	configFlag(cmd, &config)
-	cmd.Flags().BoolVar(&rules, "rules", false, "also print rules and samples by service")
+	cmd.Flags().BoolVar(&rules, "rules", false, "attack all rules, and print rules, samples and attacks by service")
 	return cmd
 }

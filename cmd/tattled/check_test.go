@@ -83,6 +83,23 @@ func TestShippedConfigurationsAreGood(t *testing.T) {
 	}
 }
 
+// A user's rule that blames whom a peer likes is a fault, with the line that shows it; a good one is counted.
+func TestCheckAttacksUserRules(t *testing.T) {
+	for rule, want := range map[string]string{
+		`regex: ['^login of (.*) from (?P<ip>\S+) by .*$']`: `mine.yaml:7: rule one can be made to blame somebody: the line "login of `,
+		`match: ['login of <user> from <ip> by <any>']`:     "",
+	} {
+		dir := t.TempDir()
+		write(t, dir, "mine.yaml", "service: mine\nprograms: [mine]\nrules:\n- name: one\n  kind: auth-failure\n  categories: [18]\n  "+
+			rule+"\n  samples: [{line: login of dan from 203.0.113.5 by mail, ip: 203.0.113.5}]\n")
+		config := write(t, t.TempDir(), "tattled.yaml", "sources: {journal: {}}\nrules: {directory: "+dir+"}\n")
+		code, out, errOut := invoke(t, "", "check", "--config", config)
+		if want == "" && (code != exitOK || !strings.Contains(out, " attacks (seed 1)")) || want != "" && (code != exitConfig || !strings.Contains(errOut, want)) {
+			t.Errorf("%s: exit %d\n%s%s", rule, code, out, errOut)
+		}
+	}
+}
+
 func TestUsage(t *testing.T) {
 	for _, args := range [][]string{{"chek"}, {"check", "--confg", "x"}, {"check", "extra"}, {"match"}, {"--nonsense"}} {
 		if code, _, errOut := invoke(t, "", args...); code != exitUsage || !strings.Contains(errOut, "--help") {
