@@ -12,6 +12,7 @@ import (
 const (
 	truePeer = peer4    // the peer that the program logs
 	framed1  = planted4 // whom the attacker would like to be blamed
+	framed2  = planted6
 )
 
 // TestAdversary attacks all rules, with more lines than check does.
