@@ -55,3 +55,11 @@ func TestLongest(t *testing.T) {
 		}
 	}
 }
+
+// TestExample says that the rule file which the package brings as an example is right.
+func TestExample(t *testing.T) {
+	r := load(t, Options{Directory: filepath.Join("..", "packaging", "rules.d")})
+	if _, faults := r.Run(); len(faults) > 0 {
+		t.Error(faults)
+	}
+}
