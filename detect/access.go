@@ -37,7 +37,7 @@ func newAccess(p *parserForm) parser {
 	if len(p.Fields.all) > 0 {
 		p.faults.add(p.Fields.line, "fields: they are for parser: json")
 	}
-	return &access{form: p.fileForm, conditions: newConditions(p.fileForm, accessFields, p.faults), proxies: p.options.TrustedProxies}
+	return &access{form: p.fileForm, conditions: newConditions(p.fileForm, accessFields, []string{"method", "status"}, p.faults), proxies: p.options.TrustedProxies}
 }
 
 func (a *access) bind(rules []*Rule) { a.conditions.bind(rules, a.form) }
@@ -148,48 +148,6 @@ func column(m []byte) (value, rest []byte, ok bool) {
 	return m[:end], m[end+1:], true
 }
 
-// request is a request's first line, taken apart. One that cannot be read has a target only, which is all of it.
-type request struct {
-	method, target []byte
-	path, query    []byte // of the target; nil where it has none
-}
-
-func newRequest(line []byte) (r request) {
-	r.target = line
-	space := bytes.IndexByte(line, ' ')
-	if space < 0 || !isMethod(line[:space]) {
-		return r
-	}
-	r.method, r.target = line[:space], line[space+1:]
-	const version = " HTTP/1.1"
-	if n := len(r.target) - len(version); n >= 0 && prefixed(r.target[n:], " HTTP/") {
-		r.target = r.target[:n]
-	} else if at := bytes.LastIndex(r.target, []byte(" HTTP/")); at >= 0 {
-		r.target = r.target[:at]
-	}
-	r.split()
-	return r
-}
-
-// split cuts the target into path and query. The scheme and the host of a target for a proxy are no part of its path.
-func (r *request) split() {
-	r.path = r.target
-	if at := bytes.IndexByte(r.path, '?'); at >= 0 {
-		r.path, r.query = r.path[:at], r.path[at+1:]
-	}
-	if len(r.path) > 0 && r.path[0] == '/' {
-		return
-	}
-	if at := bytes.Index(r.path, []byte("://")); at > 0 && at <= len("https") {
-		host := r.path[at+len("://"):]
-		slash := bytes.IndexByte(host, '/')
-		if slash < 0 {
-			slash = len(host)
-		}
-		r.path = host[slash:]
-	}
-}
-
 func (a *access) judge(m []byte) (r reading) {
 	if !mayBeAccess(m) {
 		return r
@@ -239,7 +197,11 @@ func (a *access) judge(m []byte) (r reading) {
 	if ok && len(rest) > 0 {
 		forwarded = nil // it is not the last column, so a client of a server that escapes nothing may have written it
 	}
-	r.setPeer(l.peer, forwarded, a.proxies)
+	var isPeer bool
+	if r.addr, isPeer = parseAddr(l.peer); !isPeer {
+		r.refusal = refusalOf(l.peer)
+	}
+	r.forward(forwarded, a.proxies)
 	return r
 }
 
@@ -265,60 +227,6 @@ func (l *accessLine) host() []byte {
 		return l.vhost[from:to]
 	}
 	return l.vhost
-}
-
-// setPeer notes the peer. If that is a proxy that the operator trusts, the peer is the right-most entry of forwarded
-// (X-Forwarded-For) that is not: each proxy adds whom it was asked by at the end, and what stands left of the first
-// stranger's entry is the stranger's own word.
-func (r *reading) setPeer(peer, forwarded []byte, proxies []netip.Prefix) {
-	var ok bool
-	if r.addr, ok = parseAddr(peer); !ok {
-		r.refusal = refusalOf(peer)
-		return
-	}
-	if !among(r.addr, proxies) {
-		return
-	}
-	r.port = 0
-	for rest := forwarded; rest != nil; {
-		entry := rest
-		if comma := bytes.LastIndexByte(rest, ','); comma >= 0 {
-			rest, entry = rest[:comma], rest[comma+1:]
-		} else {
-			rest = nil
-		}
-		if r.addr, ok = parseForwarded(bytes.Trim(entry, " ")); !ok {
-			break
-		}
-		if !among(r.addr, proxies) {
-			return
-		}
-	}
-	r.addr, r.refusal = netip.Addr{}, Proxy
-}
-
-func among(addr netip.Addr, proxies []netip.Prefix) bool {
-	for _, p := range proxies {
-		if p.Contains(addr) {
-			return true
-		}
-	}
-	return false
-}
-
-// parseForwarded reads an entry of X-Forwarded-For: an address, in brackets or not, which some proxies write a port to.
-func parseForwarded(b []byte) (netip.Addr, bool) {
-	if addr, ok := parseAddr(b); ok {
-		return addr, true
-	}
-	if n := len(b); n > 2 && b[0] == '[' && b[n-1] == ']' {
-		return parseAddr(b[1 : n-1])
-	}
-	from, to, _, ok := cutPort(b)
-	if !ok || from == 0 && bytes.IndexByte(b[:to], ':') >= 0 {
-		return netip.Addr{}, false
-	}
-	return parseAddr(b[from:to])
 }
 
 // explain says what is read of a line.

@@ -205,7 +205,7 @@ func (r *Rules) Detect(program, message []byte, f *Finding) Verdict {
 	if f.Rule.Handshake {
 		f.Proto = event.TCP
 	}
-	if f.Service.stamped {
+	if f.Service.stamped && stamp.kind != stampNone {
 		f.Stamp = stamp
 	}
 	return Matched

@@ -31,6 +31,7 @@ type parserForm struct {
 // newParsers are the parsers by name. Each function checks the file's form as far as only that parser can tell.
 var newParsers = map[string]func(p *parserForm) parser{
 	"access":    newAccess,
+	"json":      newJSONLog,
 	"filterlog": newFilterlogParser,
 	"mikrotik":  newMikrotikParser,
 	"netfilter": newNetfilterParser,

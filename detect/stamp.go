@@ -394,3 +394,46 @@ func fourDigits(m []byte) int {
 	}
 	return high*100 + low
 }
+
+// stampOf reads a value that is a time: a stamp in any of the forms, or the seconds since 1970, perhaps with a fraction; or
+// the milliseconds, micro- or nanoseconds, which numbers of 13, 16 and 19 digits are.
+func stampOf(b []byte) Stamp {
+	digits := 0
+	for digits < len(b) && b[digits]-'0' <= 9 {
+		digits++
+	}
+	if whole := digits == len(b); digits >= 9 && digits <= 19 && (whole || b[digits] == '.') {
+		var n int64
+		for _, c := range b[:digits] {
+			n = n*10 + int64(c-'0')
+		}
+		perSecond := int64(1)
+		switch digits {
+		case 9, 10:
+		case 13:
+			perSecond = 1e3
+		case 16:
+			perSecond = 1e6
+		case 19:
+			perSecond = 1e9
+		default:
+			return Stamp{}
+		}
+		nanos, length := fraction(b[digits:])
+		if digits+length != len(b) || perSecond > 1 && !whole || n < 0 {
+			return Stamp{}
+		}
+		return Stamp{kind: stampZoned, seconds: n / perSecond, nanos: nanos + int32(n%perSecond*(1e9/perSecond))}
+	}
+	if len(b) < len("Jan  2 15:04:05") {
+		return Stamp{}
+	}
+	s, n := readStamp(b)
+	if n > 0 && s.kind == stampLocal {
+		n += s.zone(b[n:], true)
+	}
+	if n != len(b) {
+		return Stamp{}
+	}
+	return s
+}

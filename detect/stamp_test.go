@@ -189,6 +189,25 @@ func TestStampedService(t *testing.T) {
 	}
 }
 
+// TestStampOf says which values are times.
+func TestStampOf(t *testing.T) {
+	for value, want := range map[string]string{
+		"2026-11-22T10:00:00Z": "2026-11-22T10:00:00Z", "2026-11-22T10:00:00.5+01:00": "2026-11-22T09:00:00.5Z", "1795300000": "2026-11-21T22:26:40Z",
+		"1795300000.25": "2026-11-21T22:26:40.25Z", "1795300000250": "2026-11-21T22:26:40.25Z", "1795300000250001": "2026-11-21T22:26:40.250001Z",
+		"1795300000250001002": "2026-11-21T22:26:40.250001002Z", "22/Nov/2026:10:00:00 +0100": "2026-11-22T09:00:00Z", "2026-11-22 10:00:00": "2026-11-22T10:00:00Z",
+		"": "", "x": "", "12": "", "17953000001": "", "1795300000250.5": "", "1795300000.1234567891": "", "1795300000.": "", "1.7953e9": "", "-1795300000": "",
+		"9999999999999999999": "", "2026-11-22T10:00:00Zx": "", "2026-11-22": "", "99999999999999999999": "", "2026-11-22T10": "",
+	} {
+		got := ""
+		if at, ok := stampOf([]byte(value)).Time(time.UTC, time.Now()); ok {
+			got = at.UTC().Format(time.RFC3339Nano)
+		}
+		if got != want {
+			t.Errorf("%q is %q, not %q", value, got, want)
+		}
+	}
+}
+
 func FuzzStamp(f *testing.F) {
 	for _, layout := range stampLayouts {
 		f.Add(layout + " x")
@@ -196,5 +215,8 @@ func FuzzStamp(f *testing.F) {
 	}
 	f.Add("1795300000.123 x")
 	f.Add("2026-11-22 10:00:00 -03: x")
-	f.Fuzz(func(t *testing.T, message string) { sameStamp(t, message) })
+	f.Fuzz(func(t *testing.T, message string) {
+		sameStamp(t, message)
+		stampOf([]byte(message))
+	})
 }

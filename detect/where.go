@@ -87,8 +87,9 @@ type fieldRules struct {
 	globs *globs
 }
 
-// newConditions reads the conditions of rules. names are the fields that there are, without status and method.
-func newConditions(form *fileForm, names []string, f *faults) *conditions {
+// newConditions reads the conditions of rules. names are the fields with text that there are, tables which of status and
+// method.
+func newConditions(form *fileForm, names, tables []string, f *faults) *conditions {
 	c := &conditions{names: names, fields: make([]fieldRules, len(names))}
 	if len(form.Rules) > maxConditionRules {
 		f.add(form.Parser.line, "parser: %s takes %d rules at most: make it several services", form.Parser.value, maxConditionRules)
@@ -100,8 +101,8 @@ func newConditions(form *fileForm, names []string, f *faults) *conditions {
 			f.add(r.line(), "rule %q matches nothing: write where:", r.Name.value)
 		}
 		for _, one := range slices.Concat(r.Where.all, r.Not.all) {
-			if name := one.name.value; name != "status" && name != "method" && !slices.Contains(names, name) {
-				f.add(one.name.line, "no such field: %s (there are method, status, %s)", name, strings.Join(names, ", "))
+			if all := slices.Concat(names, tables); !slices.Contains(all, one.name.value) {
+				f.add(one.name.line, "no such field: %s (there are %s)", one.name.value, strings.Join(all, ", "))
 			}
 		}
 	}
@@ -288,11 +289,12 @@ const (
 	percent                    // %HH
 	plus                       // a plus sign for a space
 	slashes                    // several slashes for one
+	json                       // escapes of JSON, of which there is one
 )
 
 // plain reports whether nothing is to be undone, letters in upper case aside.
 func (how coding) plain(text []byte) bool {
-	return (how&escaped == 0 || bytes.IndexByte(text, '\\') < 0) &&
+	return how&json == 0 && (how&escaped == 0 || bytes.IndexByte(text, '\\') < 0) &&
 		(how&percent == 0 || bytes.IndexByte(text, '%') < 0) &&
 		(how&plus == 0 || bytes.IndexByte(text, '+') < 0) &&
 		(how&slashes == 0 || bytes.Index(text, []byte("//")) < 0)
@@ -302,6 +304,9 @@ func (how coding) plain(text []byte) bool {
 // all stays as it is.
 func (how coding) decode(room *[maxCompared]byte, text []byte) []byte {
 	b := room[:copy(room[:], text)]
+	if how&json != 0 {
+		b = unescapeJSON(b)
+	}
 	if how&escaped != 0 {
 		b = unescape(b)
 	}

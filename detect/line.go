@@ -1,6 +1,7 @@
 package detect
 
 import (
+	stdjson "encoding/json"
 	"fmt"
 	"strings"
 )
@@ -104,4 +105,57 @@ func asNginx(s string) string {
 		}
 	}
 	return b.String()
+}
+
+// line writes an object that is made to match a rule, by its number in the file, with a value at the first path of each
+// field. Of forwarded it makes a list of one; text is asked for everything else that a client chooses.
+func (j *jsonLog) line(rule int, peer, forwarded string, text func() string) string {
+	where := &j.form.Rules[rule].Where
+	request := where.request(text)
+	method, target, _ := strings.Cut(request, " ")
+	target = strings.TrimSuffix(target, " HTTP/1.1")
+	var top any = map[string]any{}
+	for _, f := range j.form.Fields.all {
+		var value any
+		switch f.name.value {
+		case "ip":
+			value = peer
+		case "port", "local_port":
+			value = 40022
+		case "time":
+			value = 1795300000.25
+		case "forwarded":
+			value = []any{forwarded}
+		case "status":
+			value = stdjson.Number(where.status())
+		case "method":
+			value = method
+		case "request":
+			value = request
+		case "target":
+			value = target
+		default:
+			value = where.like(f.name.value, text)
+		}
+		keys, _ := cutPath(f.values[0].value)
+		top = put(top, keys, value)
+	}
+	b, _ := stdjson.Marshal(top) // of maps, lists, texts and numbers it cannot fail
+	return string(b)
+}
+
+// put puts a value at a path below what is there, and returns that.
+func put(at any, keys []string, value any) any {
+	if len(keys) == 0 {
+		return value
+	}
+	if keys[0] == "0" {
+		return []any{put(nil, keys[1:], value)}
+	}
+	in, ok := at.(map[string]any)
+	if !ok {
+		in = map[string]any{}
+	}
+	in[keys[0]] = put(in[keys[0]], keys[1:], value)
+	return in
 }

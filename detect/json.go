@@ -1,0 +1,259 @@
+package detect
+
+import (
+	"bytes"
+	"net/netip"
+	"slices"
+)
+
+// jsonLog reads logs of which each line is one object. Where in it the values are, the file tells (fields:).
+//
+// A client writes into values, not into names, and a value ends where the grammar says; so it cannot change where the
+// peer is read. A line in which a wanted place is there twice is refused: programs differ in which of them they take.
+type jsonLog struct {
+	form *fileForm
+	*conditions
+	proxies     []netip.Prefix
+	tree        jsonTree
+	roles       [jsonRoles][]int // places of the fields that have a meaning, nil without
+	texts       [][]int          // places of the fields of conditions
+	path, query int              // of those, what is cut from a target; -1 without
+}
+
+// The fields that have a meaning of their own, by their number in jsonRoleNames.
+const (
+	jsonIP = iota
+	jsonPort
+	jsonLocalPort
+	jsonTime
+	jsonForwarded
+	jsonStatus
+	jsonMethod
+	jsonRequest // the last that rules cannot ask for by itself
+	jsonTarget
+	jsonUser
+	jsonRoles
+)
+
+var jsonRoleNames = []string{"ip", "port", "local_port", "time", "forwarded", "status", "method", "request", "target", "user"}
+
+func newJSONLog(p *parserForm) parser {
+	j := &jsonLog{form: p.fileForm, proxies: p.options.TrustedProxies, tree: newJSONTree(), path: -1, query: -1}
+	var texts, tables []string
+	for _, f := range p.Fields.all {
+		var places []int
+		for _, path := range f.values {
+			place, err := j.tree.add(path.value)
+			if err != nil {
+				p.faults.add(path.line, "fields: %s: %v", f.name.value, err)
+			}
+			places = append(places, place)
+		}
+		role := slices.Index(jsonRoleNames, f.name.value)
+		if role >= 0 {
+			j.roles[role] = places
+		}
+		switch {
+		case role == jsonStatus, role == jsonMethod:
+			tables = append(tables, f.name.value)
+		case role < 0, role > jsonRequest:
+			texts, j.texts = append(texts, f.name.value), append(j.texts, places)
+		}
+	}
+	if j.roles[jsonIP] == nil {
+		p.faults.add(max(p.Fields.line, p.Parser.line), "fields: parser json needs ip:, the path to the peer's address")
+	}
+	texts, tables = j.addRequest(texts, tables, p)
+	j.conditions = newConditions(p.fileForm, texts, tables, p.faults)
+	return j
+}
+
+// addRequest adds the fields that are cut from a request or its target.
+func (j *jsonLog) addRequest(texts, tables []string, p *parserForm) (_, _ []string) {
+	add := func(list []string, name string) []string {
+		if p.Fields.of(name) != nil {
+			p.faults.add(p.Fields.line, "fields: request: and target: have the %s in them: leave %s out", name, name)
+		}
+		return append(list, name)
+	}
+	if j.roles[jsonRequest] != nil {
+		tables = add(tables, "method")
+		texts = add(texts, "target")
+	}
+	if j.roles[jsonRequest] != nil || j.roles[jsonTarget] != nil {
+		j.path, j.query = len(texts), len(texts)+1
+		texts = add(add(texts, "path"), "query")
+	}
+	return texts, tables
+}
+
+func (j *jsonLog) bind(rules []*Rule) { j.conditions.bind(rules, j.form) }
+
+func (j *jsonLog) judge(m []byte) reading {
+	s := jsonScan{tree: &j.tree, line: m}
+	if len(m) == 0 || m[0] != '{' && m[0] > ' ' || !s.scan() {
+		return reading{}
+	}
+	if s.twice {
+		return j.doubt(m, &s)
+	}
+	return j.read(&s)
+}
+
+// doubt judges a line that has a wanted place twice: it is refused if a rule describes it in either way.
+func (j *jsonLog) doubt(m []byte, s *jsonScan) reading {
+	r := j.read(s)
+	if !r.found {
+		last := jsonScan{tree: &j.tree, line: m, last: true}
+		last.scan()
+		r = j.read(&last)
+	}
+	r.ambiguous = true
+	return r
+}
+
+// first returns the value at the first place that has one.
+func (s *jsonScan) first(places []int) jsonValue {
+	for _, p := range places {
+		if v := s.values[p]; v.kind != jsonAbsent {
+			return v
+		}
+	}
+	return jsonValue{}
+}
+
+// bytes returns a value as it is written, without quotes; nil for an object, an array or nothing.
+func (s *jsonScan) bytes(v jsonValue) []byte {
+	if v.kind == jsonAbsent || v.kind == jsonObject || v.kind == jsonArray {
+		return nil
+	}
+	return s.line[v.from:v.to]
+}
+
+// read judges what was scanned.
+func (j *jsonLog) read(s *jsonScan) reading {
+	v := s.first(j.roles[jsonRequest])
+	if v.kind == jsonAbsent {
+		v = s.first(j.roles[jsonTarget])
+	}
+	if v.kind == jsonEscapedText {
+		return j.readEscaped(s, v)
+	}
+	return j.readRequest(s, s.bytes(v))
+}
+
+// readEscaped undoes the escapes of a request before it is taken apart. It has a function of its own because it needs room.
+//
+//go:noinline
+func (j *jsonLog) readEscaped(s *jsonScan, v jsonValue) reading {
+	var room [maxCompared]byte
+	return j.readRequest(s, unescapeJSON(room[:copy(room[:], s.bytes(v))]))
+}
+
+func (j *jsonLog) readRequest(s *jsonScan, line []byte) (r reading) {
+	q := request{method: s.bytes(s.first(j.roles[jsonMethod])), target: line}
+	switch {
+	case line == nil:
+	case j.roles[jsonRequest] != nil:
+		q = newRequest(line)
+	default:
+		q.path, q.query = splitTarget(line)
+	}
+	set := j.begin(statusOf(s.bytes(s.first(j.roles[jsonStatus]))), q.method)
+	if j.path >= 0 {
+		j.narrow(&set, j.path, q.path, percent|slashes)
+		j.narrow(&set, j.query, q.query, percent|plus)
+		if j.roles[jsonRequest] != nil {
+			j.narrow(&set, j.path-1, q.target, 0)
+		}
+	}
+	if set.empty() {
+		return r
+	}
+	for i, places := range j.texts {
+		v := s.first(places)
+		how := coding(0)
+		if v.kind == jsonEscapedText {
+			how = json
+		}
+		j.narrow(&set, i, s.bytes(v), how)
+	}
+	if set.empty() {
+		return r
+	}
+	return j.peer(s, j.rules[set.first()])
+}
+
+// peer reads whom a line is about that a rule describes. It is about nobody if it has no address.
+func (j *jsonLog) peer(s *jsonScan, rule int32) (r reading) {
+	ip := s.bytes(s.first(j.roles[jsonIP]))
+	if ip == nil {
+		return r
+	}
+	var ok bool
+	if r.addr, r.port, ok = parseHostPort(ip); !ok {
+		r.addr, r.port, r.refusal = netip.Addr{}, 0, refusalOf(ip)
+	}
+	r.found, r.rule = true, rule
+	if port, ok := parsePort(s.bytes(s.first(j.roles[jsonPort]))); ok {
+		r.port = port
+	}
+	r.local, _ = parsePort(s.bytes(s.first(j.roles[jsonLocalPort])))
+	if user := s.bytes(s.first(j.roles[jsonUser])); len(user) > 0 && string(user) != "-" {
+		r.user = user
+	}
+	r.stamp = stampOf(s.bytes(s.first(j.roles[jsonTime])))
+	r.forward(s.forwarded(s.first(j.roles[jsonForwarded])), j.proxies)
+	return r
+}
+
+// forwarded returns an X-Forwarded-For, which may be a list of one text. Of a list of several only the program knows which
+// of them the proxy wrote.
+func (s *jsonScan) forwarded(v jsonValue) []byte {
+	if v.kind != jsonArray {
+		return s.bytes(v)
+	}
+	list := bytes.TrimSpace(s.line[v.from+1 : v.to-1])
+	if n := len(list); n > 2 && list[0] == '"' && bytes.IndexByte(list[1:], '"') == n-2 {
+		return list[1 : n-1]
+	}
+	return nil
+}
+
+func statusOf(b []byte) int {
+	if len(b) != 3 {
+		return 0
+	}
+	n, _ := parsePort(b)
+	return int(n)
+}
+
+// explain says what is read of a line.
+func (j *jsonLog) explain(m []byte) (p Parsed) {
+	s := jsonScan{tree: &j.tree, line: m}
+	if !s.scan() {
+		p.Failed = "it is no JSON object, or was cut off"
+		return p
+	}
+	for _, f := range j.form.Fields.all {
+		for _, path := range f.values {
+			place, err := j.tree.add(path.value)
+			if err != nil {
+				continue
+			}
+			if value := s.bytes(s.values[place]); value != nil {
+				p.Fields = append(p.Fields, Field{f.name.value, string(value)})
+				break
+			}
+		}
+	}
+	p.Peer = string(s.bytes(s.first(j.roles[jsonIP])))
+	switch {
+	case j.judge(m).found:
+	case p.Peer == "":
+		p.Failed = "it has no ip where fields: says"
+	default:
+		p.Failed = "no rule's where: suits it"
+	}
+	return p
+}

@@ -1,0 +1,102 @@
+package detect
+
+import (
+	"bytes"
+	"net/netip"
+)
+
+// request is a request's first line, taken apart. One that cannot be read has a target only, which is all of it.
+type request struct {
+	method, target []byte
+	path, query    []byte // of the target; nil where it has none
+}
+
+func newRequest(line []byte) (r request) {
+	r.target = line
+	space := bytes.IndexByte(line, ' ')
+	if space < 0 || !isMethod(line[:space]) {
+		return r
+	}
+	r.method, r.target = line[:space], line[space+1:]
+	const version = " HTTP/1.1"
+	if n := len(r.target) - len(version); n >= 0 && prefixed(r.target[n:], " HTTP/") {
+		r.target = r.target[:n]
+	} else if at := bytes.LastIndex(r.target, []byte(" HTTP/")); at >= 0 {
+		r.target = r.target[:at]
+	}
+	r.path, r.query = splitTarget(r.target)
+	return r
+}
+
+// splitTarget cuts a target into path and query. The scheme and the host of a target for a proxy are no part of its path.
+func splitTarget(target []byte) (path, query []byte) {
+	path = target
+	if at := bytes.IndexByte(path, '?'); at >= 0 {
+		path, query = path[:at], path[at+1:]
+	}
+	if len(path) > 0 && path[0] == '/' {
+		return path, query
+	}
+	if at := bytes.Index(path, []byte("://")); at > 0 && at <= len("https") {
+		host := path[at+len("://"):]
+		slash := bytes.IndexByte(host, '/')
+		if slash < 0 {
+			slash = len(host)
+		}
+		path = host[slash:]
+	}
+	return path, query
+}
+
+// forward looks behind the peer. If that is a proxy that the operator trusts, the peer is the right-most entry of forwarded
+// (X-Forwarded-For) that is not: each proxy adds whom it was asked by at the end, and what stands left of the first
+// stranger's entry is the stranger's own word.
+func (r *reading) forward(forwarded []byte, proxies []netip.Prefix) {
+	if !among(r.addr, proxies) {
+		return
+	}
+	r.port = 0
+	for rest := forwarded; rest != nil; {
+		entry := rest
+		if comma := bytes.LastIndexByte(rest, ','); comma >= 0 {
+			rest, entry = rest[:comma], rest[comma+1:]
+		} else {
+			rest = nil
+		}
+		var ok bool
+		if r.addr, _, ok = parseHostPort(bytes.Trim(entry, " ")); !ok {
+			break
+		}
+		if !among(r.addr, proxies) {
+			return
+		}
+	}
+	r.addr, r.refusal = netip.Addr{}, Proxy
+}
+
+func among(addr netip.Addr, proxies []netip.Prefix) bool {
+	for _, p := range proxies {
+		if p.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}
+
+// parseHostPort reads an address, in brackets or not, which a port may follow. That of a bare address of version 6 cannot
+// be told from it, so such an address has none.
+func parseHostPort(b []byte) (addr netip.Addr, port uint16, ok bool) {
+	if addr, ok = parseAddr(b); ok {
+		return addr, 0, true
+	}
+	if n := len(b); n > 2 && b[0] == '[' && b[n-1] == ']' {
+		addr, ok = parseAddr(b[1 : n-1])
+		return addr, 0, ok
+	}
+	from, to, port, ok := cutPort(b)
+	if !ok || from == 0 && bytes.IndexByte(b[:to], ':') >= 0 {
+		return netip.Addr{}, 0, false
+	}
+	addr, ok = parseAddr(b[from:to])
+	return addr, port, ok
+}
