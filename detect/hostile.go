@@ -2,6 +2,7 @@ package detect
 
 import (
 	"math/rand/v2"
+	"slices"
 	"strings"
 )
 
@@ -115,7 +116,7 @@ func (h *hostile) text(depth int) string {
 	}
 }
 
-// part writes a line of the same log, or its beginning, or its end: as often as not, of the very line that it stands in.
+// part writes a line of the same log, or a part of one: as often as not, of the very line that it stands in.
 func (h *hostile) part(depth int) string {
 	t := h.current
 	if h.IntN(2) == 0 {
@@ -126,14 +127,16 @@ func (h *hostile) part(depth int) string {
 		planted = h.address()
 	}
 	line := t.write(h, planted, depth+1)
-	cut := h.IntN(len(line) + 1)
-	switch h.IntN(5) {
+	at := slices.IndexFunc(line, func(p piece) bool { return p.hole == notHole && strings.Contains(p.text, planted) })
+	switch cut := h.IntN(len(line) + 1); h.IntN(8) {
 	case 0:
 		return joined(line)
 	case 1:
 		return joined(line[:cut])
-	default:
+	case 2, 3:
 		return joined(line[cut:])
+	default: // with the address, and where that may end the line as its reader sees it
+		return joined(line[h.IntN(at+2) : at+1+h.IntN(len(line)-at)])
 	}
 }
 

@@ -86,12 +86,15 @@ func chosenByPeer(items []item, i int) bool {
 	if f := items[i].field; f != fieldWord && f != fieldMaybe && f != fieldHost || i == 0 {
 		return false
 	}
-	before := strings.ToLower(strings.TrimRight(items[i-1].text, " =:\"'`<([{"))
+	text := items[i-1].text
+	before := strings.ToLower(strings.TrimRight(text, " =:\"'`<([{"))
 	name := before[strings.LastIndexFunc(before, func(c rune) bool { return c != '_' && !unicode.IsLetter(c) })+1:]
 	switch name {
 	case "helo", "ehlo":
 		return true
-	case "user", "ruser", "username", "login", "account", "acct", "name", "for", "sasl_username", "authid", "authcid", "mailbox",
+	case "login", "for":
+		return items[i].field != fieldHost && !strings.HasSuffix(text, ": ") // that begins what it was that failed
+	case "user", "ruser", "username", "account", "acct", "name", "sasl_username", "authid", "authcid", "mailbox",
 		"agent", "referer", "referrer", "request", "uri", "url", "path":
 		return items[i].field != fieldHost // a name of the DNS has no blanks
 	default:
