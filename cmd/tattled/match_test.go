@@ -61,12 +61,13 @@ func TestMatchFirewalls(t *testing.T) {
 		"Nov 22 05:40:00 gw filterlog[1234]: " + pf:                                                             "filterlog",
 		"<134>1 2026-11-22T05:40:00.123456+01:00 gw.example.org filterlog 1234 - - " + pf:                       "filterlog",
 		`<134>1 2026-11-22T05:40:00+01:00 OPNsense.example.org filterlog 1234 - [meta sequenceId="4711"] ` + pf: "filterlog",
-		"firewall,info " + router:                                             "mikrotik", // remote-log-format=default
-		"Nov 22 05:40:00 192.0.2.1 firewall,info " + router:                   "mikrotik", // the same through rsyslog
-		"2026-11-22T05:40:00+01:00 gw firewall,info " + router:                "mikrotik",
-		"<30>Nov 22 05:40:00 gw mikrotik: " + router:                          "mikrotik", // BSD format, prefix=mikrotik
-		"<4>Nov 22 05:40:00 ubnt kernel: [WAN_LOCAL-default-D]" + packet:      "netfilter",
-		"<4>Nov 22 05:40:00 gw kernel: [10051.313745] DROP(src wan)" + packet: "netfilter",
+		"firewall,info " + router:                                                                              "mikrotik", // remote-log-format=default
+		"Nov 22 05:40:00 192.0.2.1 firewall,info " + router:                                                    "mikrotik", // the same through rsyslog
+		"2026-11-22T05:40:00+01:00 gw firewall,info " + router:                                                 "mikrotik",
+		"<30>Nov 22 05:40:00 gw mikrotik: " + router:                                                           "mikrotik", // BSD format, prefix=mikrotik
+		"<4>Nov 22 05:40:00 ubnt kernel: [WAN_LOCAL-default-D]" + packet:                                       "netfilter",
+		`<13>Nov 22 05:40:00 UDM UDM kernel: [WAN_LOCAL-D-2147483647] DESCR="Block all but Allowed" ` + packet: "netfilter",
+		"<4>Nov 22 05:40:00 gw kernel: [10051.313745] DROP(src wan)" + packet:                                  "netfilter",
 	} {
 		code, out, errOut := invoke(t, line+"\n", "match", "--json", "-")
 		var got struct {

@@ -73,6 +73,7 @@ func NewParser(loc *time.Location) *Parser {
 //     which names no host. Else it is the host; "::" at its end belongs to an IPv6 address.
 //   - A tag ends at ":" or "[pid]". Words without either are message, never a program: a program decides which rules judge
 //     the line, so that none is guessed. RouterOS' topics alone ("firewall,info") are a tag as they are.
+//   - A host that is written twice, as UniFi OS does, counts once.
 //   - One space behind the tag is dropped, further ones belong to the message.
 //
 // The kernel's own "[   12.345678] " is kept out of the message of program kernel, as journald does.
@@ -212,7 +213,11 @@ func origin(rest []byte, r *receiver.Record) {
 		r.Message = after[n:]
 		return
 	}
-	tag(after[n+1:], r)
+	after = after[n+1:]
+	if n > 0 && len(after) > n && after[n] == ' ' && bytes.Equal(after[:n], r.Host) { // UniFi OS writes it twice
+		after = after[n+1:]
+	}
+	tag(after, r)
 }
 
 // tag fills Program, PID and Message from "tag[pid]: message".
