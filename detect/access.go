@@ -48,58 +48,77 @@ type accessLine struct {
 	stamp             []byte // 22/Nov/2026:10:00:00 +0000
 	request           []byte
 	status            int
-	rest              []byte // behind the bytes that were sent
+	rest              []byte // from the number of bytes that were sent
 }
 
 // maxColumn bounds the columns before the user, in bytes: a virtual host is a name with a port.
 const maxColumn = 300
 
-// mayBeAccess looks at the first quote of a line, which few lines of other forms have behind a date.
-func mayBeAccess(m []byte) bool {
-	at := bytes.IndexByte(m, '"')
-	return at > 1 && (m[at-1] == ' ' && m[at-2] == ']' || m[at-1] == '\\' || prefixed(m[at:], `"" [`))
-}
-
-// read takes a line apart; ok is false for one of another form.
+// read takes a line apart; ok is false for one of another form. It looks first at what costs least and tells most: behind
+// the date stands the first quote, unless there is one in the user.
 func (l *accessLine) read(m []byte) (ok bool) {
-	front := m[:min(len(m), maxColumn)]
-	space := bytes.IndexByte(front, ' ')
-	if space <= 0 {
-		return false
-	}
-	l.peer = front[:space]
-	if !prefixed(m[space:], " - ") {
-		if second := bytes.IndexByte(front[space+1:], ' '); second > 0 {
-			l.vhost, l.peer = l.peer, front[space+1:space+1+second]
-			space += 1 + second
-		}
-		if l.vhost == nil || !prefixed(m[space:], " - ") {
-			return false
-		}
-		if _, isPeer := parseAddr(l.vhost); isPeer {
-			return false
-		}
-		if _, isPeer := parseAddr(l.peer); !isPeer {
-			return false
-		}
-	}
-	user := m[space+len(" - "):]
-	if prefixed(user, `"" [`) { // Apache's word for an empty name
-		user = user[len(`""`):]
-	}
 	const stamp = "[22/Nov/2026:10:00:00 +0000] "
-	quote := closing(user)
-	if quote < len(" "+stamp) || user[quote-len(stamp)] != '[' || user[quote-len("] ")] != ']' || user[quote-1] != ' ' {
+	quote := bytes.IndexByte(m, '"')
+	if quote < 1 {
 		return false
 	}
-	l.user = bytes.TrimSuffix(user[:quote-len(stamp)], []byte(" "))
-	l.stamp = user[quote-len(stamp)+1 : quote-len("] ")]
-	m = user[quote+1:]
+	inUser := m[quote-1] == '\\' || prefixed(m[quote:], `"" [`)
+	if !inUser && (quote < len(stamp) || m[quote-len(stamp)] != '[') {
+		return false
+	}
+	at := l.columns(m[:min(len(m), maxColumn)])
+	if at < 0 {
+		return false
+	}
+	m, quote = m[at:], quote-at
+	if inUser {
+		if prefixed(m, `"" [`) { // Apache's word for an empty name
+			m = m[len(`""`):]
+		}
+		quote = closing(m)
+	}
+	from := quote - len(stamp)
+	if from < 1 || m[from-1] != ' ' || m[from] != '[' || m[quote-2] != ']' || m[quote-1] != ' ' {
+		return false
+	}
+	l.user, l.stamp = m[:from-1], m[from+1:quote-len("] ")]
+	m = m[quote+1:]
 	end := closing(m)
 	if end < 0 {
 		return false
 	}
-	l.request, m = m[:end], m[end+1:]
+	l.request, l.rest = m[:end], m[end+1:]
+	return l.readStatus()
+}
+
+// columns reads what stands before the user, and returns where that begins; -1 if it is something else.
+func (l *accessLine) columns(front []byte) (end int) {
+	const hyphen = " - "
+	space := bytes.IndexByte(front, ' ')
+	if space <= 0 {
+		return -1
+	}
+	l.peer = front[:space]
+	if prefixed(front[space:], hyphen) {
+		return space + len(hyphen)
+	}
+	length := bytes.IndexByte(front[space+1:], ' ')
+	if length <= 0 || !prefixed(front[space+1+length:], hyphen) {
+		return -1
+	}
+	l.vhost, l.peer = l.peer, front[space+1:space+1+length]
+	if _, isPeer := parseAddr(l.vhost); isPeer {
+		return -1
+	}
+	if _, isPeer := parseAddr(l.peer); !isPeer {
+		return -1
+	}
+	return space + 1 + length + len(hyphen)
+}
+
+// readStatus takes " 200 512" off the rest.
+func (l *accessLine) readStatus() bool {
+	m := l.rest
 	if len(m) < len(" 200 -") || m[0] != ' ' || m[4] != ' ' {
 		return false
 	}
@@ -109,11 +128,16 @@ func (l *accessLine) read(m []byte) (ok bool) {
 		}
 		l.status = l.status*10 + int(c-'0')
 	}
-	m = m[len(" 200 "):]
-	if sent := bytes.IndexByte(m, ' '); sent >= 0 {
-		l.rest = m[sent:]
-	}
+	l.rest = m[len(" 200 "):]
 	return true
+}
+
+// behind returns what stands behind the number of bytes that were sent.
+func (l *accessLine) behind() []byte {
+	if space := bytes.IndexByte(l.rest, ' '); space >= 0 {
+		return l.rest[space:]
+	}
+	return nil
 }
 
 // closing returns where the first quote is that no backslash escapes, -1 if there is none.
@@ -149,9 +173,6 @@ func column(m []byte) (value, rest []byte, ok bool) {
 }
 
 func (a *access) judge(m []byte) (r reading) {
-	if !mayBeAccess(m) {
-		return r
-	}
 	var l accessLine
 	if !l.read(m) {
 		return r
@@ -169,7 +190,7 @@ func (a *access) judge(m []byte) (r reading) {
 	if set.empty() {
 		return r
 	}
-	referer, rest, ok := column(l.rest)
+	referer, rest, ok := column(l.behind())
 	a.narrow(&set, accessReferer, referer, escaped)
 	var agent []byte
 	if ok {
@@ -237,7 +258,7 @@ func (a *access) explain(m []byte) (p Parsed) {
 		return p
 	}
 	q := newRequest(l.request)
-	referer, rest, _ := column(l.rest)
+	referer, rest, _ := column(l.behind())
 	agent, rest, _ := column(rest)
 	forwarded, _, _ := column(rest)
 	p.Peer = string(l.peer)

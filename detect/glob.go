@@ -11,9 +11,7 @@ import (
 // last, or contain another, and four bytes of each are looked up.
 type globs struct {
 	all          []glob
-	heads, tails gramSet          // four bytes that a glob begins with, or ends with
-	byHead       map[uint32][]int // numbers of globs
-	byTail       map[uint32][]int
+	heads, tails edges
 	inner        innerTexts
 	short        []int // globs without a text of four bytes
 }
@@ -35,6 +33,24 @@ const (
 	globTail
 	globInner
 )
+
+// edges finds globs by the first four bytes that they begin with, or by the last four that they end with, and then by the
+// four at the other end of that text: a hundred of them often have the same first ones.
+type edges struct {
+	some gramSet
+	all  map[uint32][]edge
+}
+
+type edge struct {
+	gram   uint32 // at the other end
+	length int32
+	number int32 // of the glob
+}
+
+func (e *edges) add(gram uint32, one edge) {
+	e.some.add(gram)
+	e.all[gram] = append(e.all[gram], one)
+}
 
 // gramSize is how many bytes are looked up at once.
 const gramSize = 4
@@ -95,17 +111,17 @@ func foldASCII(b []byte) {
 
 // newGlobs makes a matcher of globs of which each is there once.
 func newGlobs(all []glob) *globs {
-	s := &globs{all: all, byHead: map[uint32][]int{}, byTail: map[uint32][]int{}}
+	s := &globs{all: all, heads: edges{all: map[uint32][]edge{}}, tails: edges{all: map[uint32][]edge{}}}
 	for i := range all {
-		switch g := &all[i]; g.family {
+		text := []byte(all[i].text)
+		one := edge{length: int32(len(text)), number: int32(i)}
+		switch all[i].family {
 		case globHead:
-			gram := foldedGram([]byte(g.text))
-			s.heads.add(gram)
-			s.byHead[gram] = append(s.byHead[gram], i)
+			one.gram = foldedGram(text[len(text)-gramSize:])
+			s.heads.add(foldedGram(text), one)
 		case globTail:
-			gram := foldedGram([]byte(g.text[len(g.text)-gramSize:]))
-			s.tails.add(gram)
-			s.byTail[gram] = append(s.byTail[gram], i)
+			one.gram = foldedGram(text)
+			s.tails.add(foldedGram(text[len(text)-gramSize:]), one)
 		case globShort:
 			s.short = append(s.short, i)
 		}
@@ -116,10 +132,8 @@ func newGlobs(all []glob) *globs {
 
 // mayFit is false for a text that surely fits no glob. The text may have letters in either case.
 func (s *globs) mayFit(text []byte) bool {
-	if len(text) >= gramSize {
-		if s.heads.has(foldedGram(text)) || s.tails.has(foldedGram(text[len(text)-gramSize:])) || s.inner.next(text, 0) >= 0 {
-			return true
-		}
+	if len(text) >= gramSize && (s.headFrom(text, 0) >= 0 || s.tailFrom(text, 0) >= 0 || s.inner.next(text, 0) >= 0) {
+		return true
 	}
 	for _, i := range s.short {
 		if s.all[i].mayFitShort(text) {
@@ -127,6 +141,37 @@ func (s *globs) mayFit(text []byte) bool {
 		}
 	}
 	return false
+}
+
+// headFrom returns the first place from k on, among the globs that begin with what the text begins with, of one that may
+// fit it; -1 if there is none. The text has four bytes.
+func (s *globs) headFrom(text []byte, k int) int {
+	gram := foldedGram(text)
+	if !s.heads.some.has(gram) {
+		return -1
+	}
+	all := s.heads.all[gram]
+	for ; k < len(all); k++ {
+		if n := int(all[k].length); n <= len(text) && foldedGram(text[n-gramSize:]) == all[k].gram {
+			return k
+		}
+	}
+	return -1
+}
+
+// tailFrom is headFrom for the end of a text.
+func (s *globs) tailFrom(text []byte, k int) int {
+	gram := foldedGram(text[len(text)-gramSize:])
+	if !s.tails.some.has(gram) {
+		return -1
+	}
+	all := s.tails.all[gram]
+	for ; k < len(all); k++ {
+		if n := int(all[k].length); n <= len(text) && foldedGram(text[len(text)-n:]) == all[k].gram {
+			return k
+		}
+	}
+	return -1
 }
 
 // mayFitShort is mayFit of a glob whose texts are all short.
@@ -152,16 +197,19 @@ func (s *globs) match(text []byte, where, not *ruleSet) {
 	if len(text) < gramSize {
 		return
 	}
-	if gram := foldedGram(text); s.heads.has(gram) {
-		for _, i := range s.byHead[gram] {
-			add(i)
-		}
+	for k := s.headFrom(text, 0); k >= 0; k = s.headFrom(text, k+1) {
+		add(int(s.heads.all[foldedGram(text)][k].number))
 	}
-	if gram := foldedGram(text[len(text)-gramSize:]); s.tails.has(gram) {
-		for _, i := range s.byTail[gram] {
-			add(i)
-		}
+	for k := s.tailFrom(text, 0); k >= 0; k = s.tailFrom(text, k+1) {
+		add(int(s.tails.all[foldedGram(text[len(text)-gramSize:])][k].number))
 	}
+	if len(s.inner.at) > 0 {
+		s.matchInner(text, add)
+	}
+}
+
+// matchInner adds the globs that have a text of theirs anywhere, each once.
+func (s *globs) matchInner(text []byte, add func(number int)) {
 	var tried [maxGlobs / 64]uint64
 	for at := s.inner.next(text, 0); at >= 0; at = s.inner.next(text, at+1) {
 		for _, i := range s.inner.at[foldedGram(text[at:])] {

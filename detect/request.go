@@ -13,8 +13,11 @@ type request struct {
 
 func newRequest(line []byte) (r request) {
 	r.target = line
-	space := bytes.IndexByte(line, ' ')
-	if space < 0 || !isMethod(line[:space]) {
+	space := 0
+	for space < len(line) && space <= maxMethod && methodByte(line[space]) {
+		space++
+	}
+	if space == 0 || space > maxMethod || space == len(line) || line[space] != ' ' {
 		return r
 	}
 	r.method, r.target = line[:space], line[space+1:]

@@ -65,7 +65,6 @@ func (s *ruleSet) meets(o *ruleSet) bool {
 //
 //	status, method -> sets from tables -> path -> query ... -> the first of what is left
 type conditions struct {
-	all      ruleSet     // rules that are not disabled
 	rules    []int32     // their numbers in All, by their number in the file
 	statuses [600]uint16 // number in byStatus; at 0 for a status that cannot be
 	byStatus []ruleSet   // rules that it suits
@@ -172,7 +171,7 @@ func (c *conditions) setMethods(rules []ruleForm, f *faults) {
 	equal := func(pattern, value string) bool { return pattern == value }
 	for i := range rules {
 		for _, t := range slices.Concat(rules[i].Where.of("method"), rules[i].Not.of("method")) {
-			if !isMethod([]byte(t.value)) {
+			if !isMethod(t.value) {
 				f.add(t.line, "method: %q is no method: write it as the log has it, without a star", t.value)
 			}
 			if !slices.ContainsFunc(c.methods, func(m methodRules) bool { return m.name == t.value }) {
@@ -184,14 +183,14 @@ func (c *conditions) setMethods(rules []ruleForm, f *faults) {
 }
 
 // isMethod reports whether a text may be a method of HTTP. Case matters in them.
-func isMethod(b []byte) bool {
-	for _, c := range b {
-		if (c|0x20)-'a' >= 26 && c != '-' && c != '_' {
-			return false
-		}
-	}
-	return len(b) > 0 && len(b) <= 20
+func isMethod(s string) bool {
+	return s != "" && len(s) <= maxMethod && !strings.ContainsFunc(s, func(r rune) bool { return r > 127 || !methodByte(byte(r)) })
 }
+
+// maxMethod bounds a method in bytes: UPDATEREDIRECTREF has 17.
+const maxMethod = 20
+
+func methodByte(c byte) bool { return (c|0x20)-'a' < 26 || c == '-' || c == '_' }
 
 func newFieldRules(rules []ruleForm, field string) fieldRules {
 	var r fieldRules
@@ -223,26 +222,27 @@ func newFieldRules(rules []ruleForm, field string) fieldRules {
 	return r
 }
 
-// bind is told which rules there are.
+// bind is told which rules there are. The others suit nothing.
 func (c *conditions) bind(all []*Rule, form *fileForm) {
-	c.rules = make([]int32, len(form.Rules))
-	for _, r := range all {
-		for i := range form.Rules {
-			if form.Rules[i].Name.value == r.Name {
-				c.all.put(i)
-				c.rules[i] = int32(r.Index)
-			}
+	var left ruleSet
+	c.rules = make([]int32, min(len(form.Rules), maxConditionRules))
+	for i := range c.rules {
+		if n := slices.IndexFunc(all, func(r *Rule) bool { return r.Name == form.Rules[i].Name.value }); n >= 0 {
+			left.put(i)
+			c.rules[i] = int32(all[n].Index)
 		}
+	}
+	for i := range c.byStatus {
+		c.byStatus[i].keep(&left)
 	}
 }
 
 // begin returns the rules that a status and a method suit.
-func (c *conditions) begin(status int, method []byte) ruleSet {
+func (c *conditions) begin(status int, method []byte) (set ruleSet) {
 	if uint(status) >= uint(len(c.statuses)) {
 		status = 0
 	}
-	set := c.all
-	set.keep(&c.byStatus[c.statuses[status]])
+	set = c.byStatus[c.statuses[status]]
 	for i := range c.methods {
 		if c.methods[i].name == string(method) {
 			set.keep(&c.methods[i].set)
