@@ -1,9 +1,13 @@
 package detect
 
-// LoadFile compiles one rule file by itself, without the rules that are built in: for tools that write rule files. name is
-// what its faults are told with.
-func LoadFile(name string, content []byte) (*Rules, []Fault) {
+// LoadFile compiles one rule file that is not in any directory: for tools that write rule files. With beside set it is
+// compiled together with the built-in rules, as if it were the only one in the user's directory. name is what its faults are
+// told with.
+func LoadFile(name string, content []byte, beside bool) (*Rules, []Fault) {
 	l := loader{builtin: builtin}
+	if beside {
+		l.addAll(builtin, "rules", "", false)
+	}
 	f := faults{file: name}
 	if form, ok := decode(content, &f); ok {
 		l.add(&form, true, &f)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -101,6 +102,9 @@ func importFail2ban(ctx context.Context, flags *importFlags, path string, out, e
 	}
 	if len(filter.Rules) == 0 {
 		tell(errOut, filter)
+		if len(filter.Refused) == 0 && len(filter.Covered) > 0 {
+			return errors.New("nothing was translated: rules that tattled has already describe all of it")
+		}
 		return errors.New("nothing was translated")
 	}
 	if flags.log != "" {
@@ -109,9 +113,6 @@ func importFail2ban(ctx context.Context, flags *importFlags, path string, out, e
 		}
 	}
 	text := filter.YAML()
-	if _, problems := detect.LoadFile(path, []byte(text)); len(problems) > 0 {
-		return fmt.Errorf("the translation of %s does not compile: %v; give --service, --program or --kind another value", path, problems[0])
-	}
 	if err := writeNew(flags.output, text, out); err != nil {
 		return err
 	}
@@ -121,13 +122,13 @@ func importFail2ban(ctx context.Context, flags *importFlags, path string, out, e
 
 // tell sums up what was translated and what was not.
 func tell(w io.Writer, f *fail2ban.Filter) {
-	for _, r := range f.Refused {
+	for _, r := range slices.Concat(f.Refused, f.Covered) {
 		fmt.Fprintf(w, "line %d of %s: %s\n", r.Line, harmless(r.File), harmless(r.Reason))
 	}
 	for _, n := range f.Notes {
 		fmt.Fprintln(w, harmless(n))
 	}
-	fmt.Fprintf(w, "%s: %d expressions translated, %d refused\n", f.Service, len(f.Rules), len(f.Refused))
+	fmt.Fprintf(w, "%s: %d expressions translated, %d refused, %d known already\n", f.Service, len(f.Rules), len(f.Refused), len(f.Covered))
 }
 
 // writeNew writes text to a file that is not there yet, or to out where no path is given.

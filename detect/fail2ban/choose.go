@@ -21,16 +21,19 @@ func (t *translation) choose(r *Rule, whole string, tree *syntax.Regexp) error {
 	if err != nil {
 		return err
 	}
-	strict := t.patterns(r, tree, anchored, false)
-	if strict == nil {
-		return nil
+	for _, short := range []bool{false, true} {
+		if t.patterns(r, tree, anchored, writer{short: short}) == nil {
+			return nil
+		}
 	}
 	asItIs := t.regex(r, tree, whole)
 	if asItIs == nil {
 		return nil
 	}
-	if t.patterns(r, tree, anchored, true) == nil {
-		return nil
+	for _, short := range []bool{false, true} {
+		if t.patterns(r, tree, anchored, writer{short: short, loose: true}) == nil {
+			return nil
+		}
 	}
 	return asItIs
 }
@@ -46,24 +49,45 @@ func (t *translation) anchored(whole string) (*regexp.Regexp, error) {
 }
 
 // patterns tries to write the rule as patterns.
-func (t *translation) patterns(r *Rule, tree *syntax.Regexp, anchored *regexp.Regexp, loose bool) error {
-	w := writer{loose: loose}
-	ways, err := w.all(tree)
+func (t *translation) patterns(r *Rule, tree *syntax.Regexp, anchored *regexp.Regexp, w writer) error {
+	slots, err := w.slots(tree)
 	if err != nil {
 		return err
 	}
-	if ways, err = finish(ways); err != nil {
+	if slots, err = finish(slots); err != nil {
 		return err
 	}
-	if !loose {
-		for _, s := range ways {
-			if example := s.example(); !anchored.MatchString(example) {
-				return fmt.Errorf("the expression does not take %q", example)
+	if !w.loose {
+		for _, line := range examples(slots) {
+			if !anchored.MatchString(line) {
+				return fmt.Errorf("the expression does not take %q", line)
 			}
 		}
 	}
-	r.Match, r.Regex, r.Wider = compact(ways), "", w.wider
+	if r.Match, err = patterns(slots); err != nil {
+		return err
+	}
+	r.Regex, r.Wider = "", w.wider
 	return t.try(r)
+}
+
+// examples are lines that the slots describe: each alternative of each slot, with the first ones of the others.
+func examples(slots []slot) []string {
+	front := []string{""}
+	for _, s := range slots {
+		var next []string
+		for i, way := range s {
+			from := front
+			if i > 0 {
+				from = front[:1]
+			}
+			for _, f := range from {
+				next = append(next, f+way.example())
+			}
+		}
+		front = next
+	}
+	return front
 }
 
 // example is a line that the sequence describes.
@@ -189,7 +213,7 @@ func blankOnly(re *syntax.Regexp) bool {
 // try compiles the rule by itself and runs its sample.
 func (t *translation) try(r *Rule) error {
 	alone := Filter{Service: t.filter.Service, Programs: t.filter.Programs, Stamped: t.stamped, Rules: []*Rule{r}}
-	rules, faults := detect.LoadFile("rule", []byte(alone.YAML()))
+	rules, faults := detect.LoadFile("rule", []byte(alone.YAML()), false)
 	if rules == nil {
 		return errors.New(faults[0].Problem)
 	}
@@ -222,6 +246,8 @@ const example = "203.0.113.5"
 type generator struct {
 	choice int
 	b      strings.Builder
+	plain  bool // leave out what may be left out unless it is text
+	odd    bool // a character of a class was made up
 }
 
 func (g *generator) line(tree *syntax.Regexp) string {
@@ -247,6 +273,7 @@ func (g *generator) write(re *syntax.Regexp) {
 			}
 		}
 	case syntax.OpCharClass, syntax.OpAnyChar, syntax.OpAnyCharNotNL:
+		g.odd = g.odd || !isFew(re)
 		g.b.WriteRune(sampleRune(re))
 	case syntax.OpCapture, syntax.OpConcat:
 		for _, sub := range re.Sub {
@@ -255,10 +282,17 @@ func (g *generator) write(re *syntax.Regexp) {
 	case syntax.OpAlternate:
 		g.write(re.Sub[g.pick(len(re.Sub))])
 	case syntax.OpStar, syntax.OpQuest:
+		if g.plain && re.Op == syntax.OpStar {
+			return
+		}
 		if g.pick(2) == 1 {
 			g.write(re.Sub[0])
 		}
 	case syntax.OpPlus:
+		if re.Sub[0].Op == syntax.OpAnyCharNotNL {
+			g.b.WriteString("some text")
+			return
+		}
 		g.write(re.Sub[0])
 	case syntax.OpRepeat:
 		for range re.Min {
@@ -267,9 +301,18 @@ func (g *generator) write(re *syntax.Regexp) {
 	}
 }
 
+// isFew reports whether re is a class of few characters.
+func isFew(re *syntax.Regexp) bool { return re.Op == syntax.OpCharClass && few(re) != nil }
+
 // sampleRune returns a character of the class that people would expect there.
 func sampleRune(re *syntax.Regexp) rune {
-	for _, c := range "x7Aa: -" {
+	if re.Op != syntax.OpCharClass {
+		return '.'
+	}
+	if isFew(re) {
+		return re.Rune[0]
+	}
+	for _, c := range "x7Aa.: -" {
 		if contains(re, c, c) {
 			return c
 		}

@@ -192,6 +192,14 @@ func parseINI(file string, content []byte) (map[string]section, error) {
 		key = strings.ToLower(strings.TrimSpace(bare[:at]))
 		current[key] = value{{strings.TrimSpace(bare[at+1:]), file, i + 1}}
 	}
+	for _, s := range all {
+		for key, v := range s {
+			for len(v) > 1 && v[len(v)-1].text == "" {
+				v = v[:len(v)-1]
+			}
+			s[key] = v
+		}
+	}
 	return all, nil
 }
 
@@ -292,7 +300,7 @@ func substitute(v value, next func(text string, from int) (start, end int, with 
 			continue
 		}
 		if size += len(l.text); size > maxValue {
-			return nil, errors.New("the value is too large when everything in it is written out")
+			return nil, errors.New("it is too large when everything in it is written out, or refers to itself")
 		}
 		front, back := l.text[:start], l.text[end:]
 		lines := append(value(nil), with...)

@@ -16,6 +16,7 @@ var guesses = []struct {
 	categories []int      // added to those of the kind
 }{
 	{[]string{"recidive"}, event.Ban, []int{15}},
+	{[]string{"portsentry", "scanlogd"}, event.Probe, []int{14}},
 	{[]string{"ssh", "dropbear"}, 0, []int{22}},
 	{[]string{"ftp"}, 0, []int{5}},
 	{[]string{"asterisk", "freeswitch", "sip"}, 0, []int{8}},
@@ -23,8 +24,11 @@ var guesses = []struct {
 	{[]string{"postfix", "exim", "sendmail", "qmail", "smtp", "assp", "spam", "domino", "kerio"}, event.MailAbuse, []int{11}},
 }
 
-// authentication are words of lines about failed logins.
-var authentication = regexp.MustCompile(`(?i)auth|login|log in|password|user|account|credential|sasl`)
+// authentication are words of lines about failed logins; where mail is concerned, every line has users.
+var (
+	authentication     = regexp.MustCompile(`(?i)auth|login|log in|password|user|account|credential|sasl`)
+	mailAuthentication = regexp.MustCompile(`(?i)authenticat|auth fail|login|password|credential|sasl`)
+)
 
 // describe names a rule and guesses its kind.
 func (t *translation) describe(r *Rule, tree *syntax.Regexp) {
@@ -42,7 +46,11 @@ func (t *translation) describe(r *Rule, tree *syntax.Regexp) {
 			break
 		}
 	}
-	if guessed != event.Ban && (authentication.MatchString(text) || strings.Contains(t.name, "auth")) {
+	words := authentication
+	if guessed == event.MailAbuse {
+		words = mailAuthentication
+	}
+	if guessed != event.Ban && (words.MatchString(text) || strings.Contains(t.name, "auth")) {
 		guessed = event.AuthFailure
 	}
 	if guessed == 0 {
@@ -57,7 +65,9 @@ func (t *translation) describe(r *Rule, tree *syntax.Regexp) {
 	switch r.Kind {
 	case event.AuthFailure:
 		r.Categories = []int{18}
-	case event.Probe, event.FirewallBlock:
+	case event.Probe:
+		r.Categories = []int{15}
+	case event.FirewallBlock:
 		r.Categories = []int{14}
 	case event.WebAttack:
 		r.Categories = []int{21}
@@ -183,20 +193,10 @@ func (f *Filter) spelledOut(daemon string, known []string) (all []string) {
 	if err != nil {
 		return all
 	}
-	var w writer
-	ways, err := w.all(tree)
-	if err != nil || len(ways) > 32 {
-		return all
-	}
-	for _, s := range ways {
-		var b strings.Builder
-		for _, it := range s {
-			if it.kind != 0 {
-				return all
-			}
-			b.WriteString(it.text)
-		}
-		if name := strings.TrimSpace(b.String()); name != "" && !slices.Contains(all, name) {
+	for variation := range 32 {
+		g := generator{choice: variation}
+		g.plain = true
+		if name := strings.TrimSpace(g.line(tree)); name != "" && !g.odd && whole.MatchString(name) && !slices.Contains(all, name) {
 			all = append(all, name)
 		}
 	}

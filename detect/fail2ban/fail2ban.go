@@ -32,12 +32,12 @@ type Filter struct {
 	Stamped  bool // the messages begin with a stamp of the service's own
 	Rules    []*Rule
 	Refused  []Refused // expressions that were not translated
+	Covered  []Refused // expressions whose lines other rules describe already
 	Notes    []string  // what is not translated besides, each a sentence without its end
 
 	source    string
 	handshake bool
-	loaded    *detect.Rules // without samples of a log
-	lookup    map[string]*Rule
+	loaded    *detect.Rules // with the built-in rules, and without samples of a log
 }
 
 // Rule is the translation of one expression.
@@ -74,7 +74,7 @@ func Translate(path string, o Options) (*Filter, error) {
 		return nil, err
 	}
 	name := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
-	f := &Filter{Service: o.Service, source: filepath.Base(path), handshake: o.Handshake, lookup: map[string]*Rule{}}
+	f := &Filter{Service: o.Service, source: filepath.Base(path), handshake: o.Handshake}
 	if f.Service == "" {
 		f.Service = slug("fail2ban-" + name)
 	}
@@ -111,7 +111,12 @@ func Translate(path string, o Options) (*Filter, error) {
 		}
 	}
 	f.Stamped = t.stamped
-	f.settle()
+	if err := f.settle(); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	for _, list := range [][]Refused{f.Refused, f.Covered} {
+		slices.SortStableFunc(list, func(a, b Refused) int { return a.Line - b.Line })
+	}
 	return f, nil
 }
 
@@ -120,24 +125,91 @@ func (f *Filter) note(settings map[string]value) {
 	if text := strings.TrimSpace(settings["ignoreregex"].String()); text != "" {
 		f.Notes = append(f.Notes, "ignoreregex cannot be expressed: lines that it leaves out are counted here: "+strings.ReplaceAll(text, "\n", " | "))
 	}
-	if text := strings.TrimSpace(settings["datepattern"].String()); text != "" {
+	if v := settings["datepattern"]; len(v) > 0 && v[0].file == f.source && strings.TrimSpace(v.String()) != "" {
 		f.Notes = append(f.Notes, "datepattern is not used: tattled reads the stamps of headers, and those that rules/README.md lists")
 	}
 }
 
-// settle loads the rules together. Names were made unique, so that no fault is left that single ones did not have.
-func (f *Filter) settle() {
+// settle loads the rules together, beside the built-in ones, and puts those aside whose lines others describe already.
+// Names are made unique before.
+func (f *Filter) settle() error {
 	used := map[string]int{}
 	for _, r := range f.Rules {
 		if used[r.Name]++; used[r.Name] > 1 {
 			r.Name = fmt.Sprintf("%s-%d", r.Name, used[r.Name])
 		}
-		f.lookup[r.Name] = r
 	}
+	for len(f.Rules) > 0 {
+		var faults []detect.Fault
+		if f.loaded, faults = detect.LoadFile(f.source, []byte(f.YAML()), true); f.loaded == nil {
+			return fmt.Errorf("the translation does not compile: %s", faults[0].Problem)
+		}
+		i := slices.IndexFunc(f.Rules, func(r *Rule) bool { return f.find(r.generated.Program, r.generated.Message) != r })
+		if i < 0 {
+			break
+		}
+		f.cover(i)
+	}
+	return f.dropHarmful()
+}
+
+// cover puts rule i aside, and says what is made of its sample without it.
+func (f *Filter) cover(i int) {
+	r := f.Rules[i]
+	var found detect.Finding
+	reason := f.loaded.Detect([]byte(r.generated.Program), []byte(r.generated.Message), &found).String()
+	if found.Rule != nil {
+		reason += " by " + found.Rule.String()
+	}
+	f.Rules = slices.Delete(f.Rules, i, i+1)
+	f.Covered = append(f.Covered, Refused{r.File, r.Line, r.expression(), "its line is " + reason + " already"})
+}
+
+// dropHarmful refuses rules beside which built-in ones would no longer match their samples: two ways to read a line that
+// name different peers make it ambiguous.
+func (f *Filter) dropHarmful() error {
 	if len(f.Rules) == 0 {
-		return
+		return nil
 	}
-	f.loaded, _ = detect.LoadFile(f.source, []byte(f.YAML()))
+	if _, faults := f.loaded.Run(); len(faults) == 0 {
+		return nil
+	}
+	var kept []*Rule
+	for _, r := range f.Rules {
+		alone := *f
+		alone.Rules = []*Rule{r}
+		rules, faults := detect.LoadFile(f.source, []byte(alone.YAML()), true)
+		if rules != nil {
+			_, faults = rules.Run()
+		}
+		if len(faults) == 0 {
+			kept = append(kept, r)
+			continue
+		}
+		f.Refused = append(f.Refused, Refused{r.File, r.Line, r.expression(), "it would spoil a built-in rule: " + faults[0].String()})
+	}
+	f.Rules = kept
+	if len(kept) == 0 {
+		return nil
+	}
+	var faults []detect.Fault
+	if f.loaded, faults = detect.LoadFile(f.source, []byte(f.YAML()), true); f.loaded == nil {
+		return fmt.Errorf("the translation does not compile: %s", faults[0].Problem)
+	}
+	return nil
+}
+
+// expression is what the rule matches, in one line.
+func (r *Rule) expression() string { return strings.Join(r.Match, " | ") + r.Regex }
+
+// find returns the filter's rule that matches a message, beside all others; nil if another one does, or none.
+func (f *Filter) find(program, message string) *Rule {
+	var found detect.Finding
+	if f.loaded.Detect([]byte(program), []byte(message), &found) != detect.Matched || found.Rule.Service.Name != f.Service {
+		return nil
+	}
+	i := slices.IndexFunc(f.Rules, func(r *Rule) bool { return r.Name == found.Rule.Name })
+	return f.Rules[i]
 }
 
 // Offer gives a message of a log to the rules: those that match it take it for a sample, and the sample that was made of
@@ -147,11 +219,12 @@ func (f *Filter) Offer(program, message string) bool {
 	if f.loaded == nil || !slices.Contains(f.Programs, program) {
 		return false
 	}
-	var found detect.Finding
-	if f.loaded.Detect([]byte(program), []byte(message), &found) != detect.Matched {
+	r := f.find(program, message)
+	if r == nil {
 		return false
 	}
-	r := f.lookup[found.Rule.Name]
+	var found detect.Finding
+	f.loaded.Detect([]byte(program), []byte(message), &found)
 	s := Sample{program, message, found.Addr.String()}
 	if len(r.samples) < most && !slices.Contains(r.samples, s) {
 		r.samples = append(r.samples, s)
@@ -199,18 +272,28 @@ func (t *translation) prefix(v value) error {
 
 // expression translates a line of failregex, or notes why not.
 func (t *translation) expression(l line) {
-	for _, branch := range branches(l.text) {
+	refuse := func(text string, err error) {
+		shown := strings.NewReplacer(headerMark, "%(__prefix_line)s", hostMark, "<HOST>").Replace(text)
+		t.filter.Refused = append(t.filter.Refused, Refused{l.file, l.at, shown, err.Error()})
+	}
+	resolved, err := resolveTags(l.text)
+	switch {
+	case t.broken != nil:
+		refuse(l.text, t.broken)
+		return
+	case err != nil:
+		refuse(l.text, err)
+		return
+	}
+	for _, branch := range branches(resolved) {
 		if err := t.branch(l, branch); err != nil {
-			shown := strings.NewReplacer(headerMark, "%(__prefix_line)s", hostMark, "<HOST>").Replace(branch)
-			t.filter.Refused = append(t.filter.Refused, Refused{l.file, l.at, shown, err.Error()})
+			refuse(branch, err)
 		}
 	}
 }
 
+// branch translates an expression whose tags are resolved.
 func (t *translation) branch(l line, text string) error {
-	if t.broken != nil {
-		return t.broken
-	}
 	whole, err := t.whole(text)
 	if err != nil {
 		return err
@@ -218,6 +301,10 @@ func (t *translation) branch(l line, text string) error {
 	tree, err := syntax.Parse(whole, syntax.Perl)
 	if err != nil {
 		return fmt.Errorf("it is no expression of RE2: %w", err)
+	}
+	if bare, changed := withoutBlank(tree); changed {
+		tree, t.stamped = bare, true
+		whole = written(tree)
 	}
 	if n := strings.Count(whole, hostMark); n == 0 {
 		return errors.New("it names no address: fail2ban takes it from another line of the same connection")
@@ -229,7 +316,7 @@ func (t *translation) branch(l line, text string) error {
 
 // whole makes one expression of prefregex and a line of failregex, anchored as it is, without the log's header.
 func (t *translation) whole(text string) (string, error) {
-	body, err := translate(text)
+	body, err := toRE2(text)
 	if err != nil {
 		return "", err
 	}
@@ -279,4 +366,79 @@ func (t *translation) message(body string) (string, error) {
 	t.stamped = true
 	body = leftover.ReplaceAllString(body, "^")
 	return strings.ReplaceAll(body, `\[\]`, `\[[^\]]+\]`), nil // a stamp stood there
+}
+
+// withoutBlank takes a blank off the front of an expression: fail2ban leaves it behind a stamp, and tattled does not.
+func withoutBlank(tree *syntax.Regexp) (bare *syntax.Regexp, changed bool) {
+	if tree.Op != syntax.OpConcat || tree.Sub[0].Op != syntax.OpBeginText {
+		return tree, false
+	}
+	rest, changed := frontBlank(tree.Sub[1:])
+	if !changed {
+		return tree, false
+	}
+	bare, err := syntax.Parse(concat(append([]*syntax.Regexp{tree.Sub[0]}, rest...)).String(), syntax.Perl)
+	return bare, err == nil
+}
+
+// written is an expression as text, with its anchors as people write them.
+func written(tree *syntax.Regexp) string {
+	subs, back := tree.Sub[1:], ""
+	if last := len(subs) - 1; last >= 0 && subs[last].Op == syntax.OpEndText {
+		subs, back = subs[:last], "$"
+	}
+	return "^" + strings.NewReplacer(
+		`\x{e000}`, hostMark, `[^\t\n\f\r ]`, `\S`, `[\t\n\f\r ]`, `\s`, `[0-9A-Z_a-z]`, `\w`, `[0-9]`, `\d`, `(?-s:`, `(?:`, `(?i-s:`, `(?i:`,
+	).Replace(concat(subs).String()) + back
+}
+
+// frontBlank is withoutBlank of a sequence without its anchor.
+func frontBlank(subs []*syntax.Regexp) (out []*syntax.Regexp, changed bool) {
+	if len(subs) == 0 {
+		return subs, false
+	}
+	first, rest := subs[0], subs[1:]
+	switch {
+	case first.Op == syntax.OpLiteral && first.Rune[0] == ' ':
+		less := *first
+		if less.Rune = first.Rune[1:]; len(less.Rune) == 0 {
+			return rest, true
+		}
+		return append([]*syntax.Regexp{&less}, rest...), true
+	case blankOnly(first):
+		return rest, true
+	case (first.Op == syntax.OpStar || first.Op == syntax.OpPlus || first.Op == syntax.OpQuest) && blankOnly(first.Sub[0]):
+		return rest, true
+	case first.Op == syntax.OpConcat || first.Op == syntax.OpCapture && first.Name == "":
+		inner := first.Sub
+		if out, changed = frontBlank(inner); changed {
+			return append(out[:len(out):len(out)], rest...), true
+		}
+	case first.Op == syntax.OpQuest:
+		inner, _ := frontBlank([]*syntax.Regexp{first.Sub[0]})
+		bare, blank := frontBlank(rest)
+		switch {
+		case !words.MatchString(fixedText(first.Sub[0])) && blank: // a stamp that may stand there: it never does
+			return bare, true
+		case blank && len(bare) >= len(rest)-1:
+			inner = append(inner[:len(inner):len(inner)], &syntax.Regexp{Op: syntax.OpLiteral, Rune: []rune{' '}})
+			return append([]*syntax.Regexp{{Op: syntax.OpQuest, Sub: []*syntax.Regexp{concat(inner)}}}, bare...), true
+		}
+	case first.Op == syntax.OpAlternate:
+		either := &syntax.Regexp{Op: syntax.OpAlternate, Flags: first.Flags}
+		for _, sub := range first.Sub {
+			one, is := frontBlank([]*syntax.Regexp{sub})
+			changed = changed || is
+			either.Sub = append(either.Sub, concat(one))
+		}
+		return append([]*syntax.Regexp{either}, rest...), changed
+	}
+	return subs, false
+}
+
+func concat(subs []*syntax.Regexp) *syntax.Regexp {
+	if len(subs) == 0 {
+		return &syntax.Regexp{Op: syntax.OpEmptyMatch}
+	}
+	return &syntax.Regexp{Op: syntax.OpConcat, Sub: subs}
 }

@@ -48,7 +48,34 @@ var errManyWays = fmt.Errorf("its alternatives can be combined in more than %d w
 // writer writes expressions out as sequences.
 type writer struct {
 	loose bool // a field may hold more than the expression lets stand there
-	wider bool // one does
+	short bool // of a repeated choice, only one more than must be
+	wider bool // a field does hold more
+}
+
+// slot is a place in an expression, and what may stand there.
+type slot []sequence
+
+// slots writes re out place by place.
+func (w *writer) slots(re *syntax.Regexp) ([]slot, error) {
+	switch {
+	case re.Op == syntax.OpConcat:
+		var all []slot
+		for _, sub := range re.Sub {
+			more, err := w.slots(sub)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, more...)
+		}
+		return all, nil
+	case re.Op == syntax.OpCapture && re.Name == "":
+		return w.slots(re.Sub[0])
+	}
+	ways, err := w.all(re)
+	if err != nil {
+		return nil, err
+	}
+	return []slot{ways}, nil
 }
 
 // all returns the ways to write re out.
@@ -208,6 +235,9 @@ func (w *writer) repeat(re *syntax.Regexp, least, most int) ([]sequence, error) 
 	if len(one) > 2 {
 		most = min(most, least+2)
 	}
+	if w.short {
+		most = min(most, least+1)
+	}
 	ways := []sequence{nil}
 	var all []sequence
 	for n := 0; n <= most; n++ {
@@ -243,6 +273,9 @@ func contains(re *syntax.Regexp, lo, hi rune) bool {
 // hole makes a field, or a choice of few characters, of a repeated class.
 func (w *writer) hole(re *syntax.Regexp, least, most int) ([]sequence, error) {
 	field := func(k kind) ([]sequence, error) { return []sequence{{{kind: k}}}, nil }
+	if re.Op != syntax.OpCharClass && least == 1 && most == 1 {
+		return []sequence{{{text: "."}}}, nil // most often a full stop without its backslash; it is one of those that fit
+	}
 	if re.Op == syntax.OpCharClass {
 		if re.Rune[0] == '\t' && re.Rune[len(re.Rune)-1] == ' ' { // white space: logs have one blank
 			if least == 0 {
@@ -250,7 +283,7 @@ func (w *writer) hole(re *syntax.Regexp, least, most int) ([]sequence, error) {
 			}
 			return []sequence{{{text: " "}}}, nil
 		}
-		if most == 1 {
+		if most == 1 && !(w.loose && someDigits(re)) {
 			if ways := few(re); ways != nil {
 				if least == 0 {
 					ways = append([]sequence{nil}, ways...)
@@ -284,7 +317,7 @@ func (w *writer) hole(re *syntax.Regexp, least, most int) ([]sequence, error) {
 	}
 	w.wider = true
 	switch {
-	case digit && least > 0:
+	case !all && someDigits(re) && least > 0:
 		return field(digits)
 	case !all && !contains(re, ' ', ' ') && least > 0:
 		return field(word)
@@ -294,6 +327,9 @@ func (w *writer) hole(re *syntax.Regexp, least, most int) ([]sequence, error) {
 		return field(wide)
 	}
 }
+
+// someDigits reports whether the class has digits only.
+func someDigits(re *syntax.Regexp) bool { return re.Rune[0] >= '0' && re.Rune[len(re.Rune)-1] <= '9' }
 
 // few lists the characters of a class, if they are few.
 func few(re *syntax.Regexp) []sequence {

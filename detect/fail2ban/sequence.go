@@ -14,64 +14,117 @@ const (
 	behindAddress = " ,;)'"
 )
 
-// finish turns the ways to write an expression out into patterns' items: what is open at either end becomes a field, what
-// cannot be is dropped, and fields that meet become one where one stands for both.
-func finish(ways []sequence) ([]sequence, error) {
-	var all []sequence
-	for _, s := range ways {
-		s, ok := anchors(s)
-		if !ok {
-			continue
+// finish turns an expression that was written out into what patterns describe: what is open at either end becomes a field,
+// and fields that meet become one where one stands for both.
+func finish(slots []slot) ([]slot, error) {
+	slots, err := anchors(slots)
+	if err != nil {
+		return nil, err
+	}
+	for i := 0; i < len(slots); i++ {
+		for {
+			j := meeting(slots, i)
+			if j < 0 {
+				break
+			}
+			one := slots[i]
+			for _, s := range slots[i+1 : j+1] {
+				if one, err = product(one, s); err != nil {
+					return nil, err
+				}
+			}
+			slots = slices.Replace(slots, i, j+1, one)
 		}
-		done, err := settle(s)
-		if err != nil {
-			return nil, err
-		}
-		for _, one := range done {
-			if !slices.ContainsFunc(all, func(other sequence) bool { return slices.Equal(one, other) }) {
-				all = append(all, one)
+	}
+	for i, s := range slots {
+		var settled slot
+		for _, way := range s {
+			more, err := settle(way)
+			if err != nil {
+				return nil, err
+			}
+			for _, one := range more {
+				if !slices.ContainsFunc(settled, func(other sequence) bool { return slices.Equal(one, other) }) {
+					settled = append(settled, one)
+				}
 			}
 		}
-		if len(all) > maxWays {
-			return nil, errManyWays
-		}
+		slots[i] = settled
 	}
-	if len(all) == 0 {
-		return nil, fmt.Errorf("no line can match it")
-	}
-	return all, nil
+	return slots, nil
 }
 
-// anchors puts a wide field where the expression has no anchor; ok is false for what demands text beyond one.
-func anchors(s sequence) (out sequence, ok bool) {
-	open := true
-	for i, it := range s {
-		if it.kind == begin {
-			if i > 0 && slices.ContainsFunc(s[:i], func(it item) bool { return it.kind == text }) {
-				return nil, false
+// meeting returns the slot whose beginning and the end of slot i must be seen together; -1 for none.
+func meeting(slots []slot, i int) int {
+	for j := i + 1; j < len(slots); j++ {
+		for _, a := range slots[i] {
+			for _, b := range slots[j] {
+				if len(a) > 0 && len(b) > 0 && meets(a, b) {
+					return j
+				}
 			}
-			s, open = s[i+1:], false
-			break
+		}
+		if !slices.ContainsFunc(slots[j], func(s sequence) bool { return len(s) == 0 }) {
+			return -1
 		}
 	}
-	if open {
-		out = append(out, item{kind: wide})
+	return -1
+}
+
+// meets reports whether the end of a and the beginning of b must be seen together: two fields, the boundary of a word, or a
+// port behind an address.
+func meets(a, b sequence) bool {
+	last, first := a[len(a)-1], b[0]
+	switch {
+	case last.kind == boundary || first.kind == boundary || last.kind == end:
+		return true
+	case last.kind != text && first.kind != text:
+		return true
+	case last.kind == addr && first.text == ":" && (len(b) == 1 || b[1].kind == digits || b[1].kind == short):
+		return true
+	case first.kind == digits || first.kind == short: // behind " port "
+		return true
 	}
-	for i, it := range s {
-		switch it.kind {
-		case begin:
-			return nil, false
-		case end:
-			if slices.ContainsFunc(s[i:], func(it item) bool {
-				return it.kind != end && it.kind != boundary && it.kind != wide && it.kind != maybe
-			}) {
-				return nil, false
+	return false
+}
+
+// anchors puts a wide field where the expression has no anchor, and takes the anchors away.
+func anchors(slots []slot) ([]slot, error) {
+	is := func(k kind) func(sequence) bool {
+		return func(s sequence) bool { return slices.ContainsFunc(s, func(it item) bool { return it.kind == k }) }
+	}
+	open := slot{{{kind: wide}}}
+	if len(slots) > 0 && slices.Equal(slots[0][0], sequence{{kind: begin}}) {
+		slots = slots[1:]
+	} else {
+		slots = append([]slot{open}, slots...)
+	}
+	n := len(slots) - 1
+	switch last := slots[n]; {
+	case !slices.ContainsFunc(last, is(end)):
+		slots = append(slots, open)
+	default:
+		var closed slot
+		for _, way := range last {
+			at := slices.IndexFunc(way, func(it item) bool { return it.kind == end })
+			switch {
+			case at < 0:
+				way = append(slices.Clone(way), item{kind: wide})
+			case at == len(way)-1:
+				way = way[:at]
+			default:
+				return nil, fmt.Errorf("text stands behind the end of the line")
 			}
-			return out, true
+			closed = append(closed, way)
 		}
-		out = append(out, it)
+		slots = append(slots[:n:n], closed)
 	}
-	return append(out, item{kind: wide}), true
+	for _, s := range slots {
+		if slices.ContainsFunc(s, is(begin)) || slices.ContainsFunc(s, is(end)) {
+			return nil, fmt.Errorf("the beginning or the end of the line stands in its middle")
+		}
+	}
+	return slots, nil
 }
 
 // settle resolves boundaries of words, ports, and fields that meet.
@@ -167,6 +220,9 @@ func meet(front sequence, last, it item) ([]sequence, error) {
 
 // atBoundary resolves a boundary of a word behind fixed text.
 func atBoundary(front sequence, last item, rest sequence) ([]sequence, error) {
+	if last.kind == digits && len(rest) > 0 && rest[0].kind == wide { // what follows digits is no part of a word: see meet
+		return []sequence{front}, nil
+	}
 	if last.kind != text || last.text == "" {
 		return nil, fmt.Errorf(`\b beside a field has no counterpart in a pattern`)
 	}
@@ -192,50 +248,79 @@ func atBoundary(front sequence, last item, rest sequence) ([]sequence, error) {
 
 func isWord(c rune) bool { return c == '_' || c < 0x80 && (unicode.IsLetter(c) || unicode.IsDigit(c)) }
 
-// compact writes sequences as patterns: what they have in common stands once, what differs in braces.
-func compact(ways []sequence) []string {
-	const (
-		most  = 32  // alternatives in one pattern
-		bytes = 900 // in one pattern
-	)
-	var all []string
-	for from := 0; from < len(ways); {
-		to, size := from, 0
-		for to < len(ways) && to < from+most && (to == from || size < bytes) {
-			size += len(strings.Join(tokensOf(ways[to]), ""))
-			to++
+// Bounds of the patterns that one expression becomes.
+const (
+	maxVariants = 64  // ways to write out the alternatives of one pattern, as package detect bounds them
+	maxPattern  = 900 // bytes
+	maxPatterns = 32
+)
+
+// patterns writes slots as patterns. Where one pattern would have too many alternatives, those of a slot are shared out.
+func patterns(slots []slot) ([]string, error) {
+	variants, widest := 1, 0
+	for i, s := range slots {
+		variants *= len(s)
+		if len(s) > len(slots[widest]) {
+			widest = i
 		}
-		part := ways[from:to]
-		from = to
-		tokens := make([][]string, len(part))
-		for i, s := range part {
-			tokens[i] = tokensOf(s)
-		}
-		front := common(tokens, func(t []string, i int) string { return t[i] }, len(shortest(tokens)))
-		back := common(tokens, func(t []string, i int) string { return t[len(t)-1-i] }, len(shortest(tokens))-front)
-		var b strings.Builder
-		b.WriteString(strings.Join(tokens[0][:front], ""))
-		if len(tokens) > 1 {
-			b.WriteByte('{')
-			for i, t := range tokens {
-				if i > 0 {
-					b.WriteByte('|')
-				}
-				b.WriteString(strings.Join(t[front:len(t)-back], ""))
-			}
-			b.WriteByte('}')
-		} else {
-			b.WriteString(strings.Join(tokens[0][front:len(tokens[0])-back], ""))
-		}
-		b.WriteString(strings.Join(tokens[0][len(tokens[0])-back:], ""))
-		all = append(all, b.String())
 	}
-	return all
+	if variants > maxVariants*maxPatterns {
+		return nil, errManyWays
+	}
+	var b strings.Builder
+	for _, s := range slots {
+		b.WriteString(s.pattern())
+	}
+	if variants <= maxVariants && b.Len() <= maxPattern {
+		return []string{b.String()}, nil
+	}
+	half := len(slots[widest]) / 2
+	if half == 0 {
+		return nil, fmt.Errorf("it is longer than a pattern may be")
+	}
+	var all []string
+	for _, part := range []slot{slots[widest][:half], slots[widest][half:]} {
+		more, err := patterns(slices.Replace(slices.Clone(slots), widest, widest+1, part))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, more...)
+	}
+	if len(all) > maxPatterns {
+		return nil, errManyWays
+	}
+	return all, nil
 }
 
-func shortest(lists [][]string) []string {
-	return slices.MinFunc(lists, func(a, b []string) int { return len(a) - len(b) })
+// pattern writes one slot: what its ways have in common at either end stands once, what differs in braces.
+func (s slot) pattern() string {
+	tokens := make([][]string, len(s))
+	least := 0
+	for i, way := range s {
+		if tokens[i] = tokensOf(way); i == 0 || len(tokens[i]) < least {
+			least = len(tokens[i])
+		}
+	}
+	if len(tokens) == 1 {
+		return strings.Join(tokens[0], "")
+	}
+	front := common(tokens, func(t []string, i int) string { return t[i] }, least)
+	for front > 0 && inWord(tokens[0][front-1]) && slices.ContainsFunc(tokens, func(t []string) bool { return front < len(t) && inWord(t[front]) }) {
+		front-- // words stay whole
+	}
+	back := common(tokens, func(t []string, i int) string { return t[len(t)-1-i] }, least-front)
+	for back > 0 && inWord(tokens[0][len(tokens[0])-back]) && slices.ContainsFunc(tokens, func(t []string) bool { return back < len(t) && inWord(t[len(t)-back-1]) }) {
+		back--
+	}
+	var different []string
+	for _, t := range tokens {
+		different = append(different, strings.Join(t[front:len(t)-back], ""))
+	}
+	first := tokens[0]
+	return strings.Join(first[:front], "") + "{" + strings.Join(different, "|") + "}" + strings.Join(first[len(first)-back:], "")
 }
+
+func inWord(token string) bool { return len(token) == 1 && isWord(rune(token[0])) }
 
 // common returns how many tokens, at most limit, all lists have in common.
 func common(lists [][]string, at func(list []string, i int) string, limit int) int {

@@ -23,6 +23,11 @@ var tagNames = regexp.MustCompile(`</?[\w\-]+/?>`)
 
 // resolveTags replaces fail2ban's tags by marks and groups.
 func resolveTags(text string) (string, error) {
+	if front, rest, found := strings.Cut(text, "<F-MLFID>"); found { // it names a connection, which the PID does here
+		if id, back, ended := strings.Cut(rest, "</F-MLFID>"); ended && len(branches(id)) == 1 {
+			text = front + id + back
+		}
+	}
 	open := map[string]bool{}
 	var fault error
 	fail := func(format string, args ...any) {
@@ -69,13 +74,18 @@ func resolveTags(text string) (string, error) {
 	return out, fault
 }
 
-// translate makes RE2 of an expression of Python's module re, or says what RE2 cannot do. Names of groups are made
-// different: RE2 wants each once.
+// translate makes RE2 of an expression with fail2ban's tags.
 func translate(text string) (string, error) {
 	text, err := resolveTags(text)
 	if err != nil {
 		return "", err
 	}
+	return toRE2(text)
+}
+
+// toRE2 makes RE2 of an expression of Python's module re, or says what RE2 cannot do. Names of groups are made different:
+// RE2 wants each once.
+func toRE2(text string) (string, error) {
 	if flags := regexp.MustCompile(`^\(\?[a-z]*x[a-z]*\)`).FindString(text); flags != "" {
 		text = strings.Replace(flags, "x", "", 1) + withoutLayout(text[len(flags):])
 		text = strings.TrimPrefix(text, "(?)")

@@ -23,12 +23,17 @@ func (f *Filter) YAML() string {
 	for _, r := range f.Rules {
 		f.rule(&b, r)
 	}
-	if len(f.Refused) > 0 {
-		b.WriteString("\n# What could not be translated:\n")
-	}
-	for _, r := range f.Refused {
-		comment(&b, "", fmt.Sprintf("line %d of %s: %s", r.Line, r.File, r.Reason))
-		comment(&b, "  ", r.Expression)
+	for _, list := range []struct {
+		title string
+		all   []Refused
+	}{{"What could not be translated:", f.Refused}, {"What other rules describe already:", f.Covered}} {
+		if len(list.all) > 0 {
+			b.WriteString("\n# " + list.title + "\n")
+		}
+		for _, r := range list.all {
+			comment(&b, "", fmt.Sprintf("line %d of %s: %s", r.Line, r.File, r.Reason))
+			comment(&b, "", "    "+r.Expression)
+		}
 	}
 	return b.String()
 }
