@@ -214,10 +214,11 @@ func TestAccessAdversary(t *testing.T) {
 		found := 0
 		var f Finding
 		for i := range 10_000 {
-			line := s.parser.(*access).line(i%7, truePeer, i%2 == 0, text)
+			peer, forwarded := truePeer, text()
 			if proxies != nil {
-				line = strings.TrimSuffix(strings.Replace(line, truePeer, "192.0.2.7", 1), `"`) + ", " + truePeer + `"`
+				peer, forwarded = "192.0.2.7", forwarded+", "+truePeer
 			}
+			line := s.parser.(*access).line(i%7, peer, forwarded, i%2 == 0, text)
 			if r.Detect([]byte("web"), []byte(line), &f) != Matched {
 				continue
 			}
@@ -353,7 +354,7 @@ func TestAccessAllocates(t *testing.T) {
 	text := accessTexts(rand.New(rand.NewPCG(9, 9)))
 	var messages [][]byte
 	for i := range 200 {
-		messages = append(messages, []byte(s.parser.(*access).line(i%7, []string{truePeer, "192.0.2.7"}[i%2], i%3 == 0, text)))
+		messages = append(messages, []byte(s.parser.(*access).line(i%7, []string{truePeer, "192.0.2.7"}[i%2], text(), i%3 == 0, text)))
 	}
 	var f Finding
 	program := []byte("web")

@@ -10,8 +10,8 @@ import (
 // whether somebody who chooses his words can have another one blamed.
 
 // line writes a line of an access log that is made to match a rule, by its number in the file. text is asked for each of
-// the things that a client chooses. It is escaped as Apache does, or as nginx does.
-func (a *access) line(rule int, peer string, nginx bool, text func() string) string {
+// the things that a client chooses. They and forwarded are escaped as Apache does, or as nginx does.
+func (a *access) line(rule int, peer, forwarded string, nginx bool, text func() string) string {
 	escape := asApache
 	if nginx {
 		escape = asNginx
@@ -29,7 +29,7 @@ func (a *access) line(rule int, peer string, nginx bool, text func() string) str
 		host = escape(where.like("vhost", text)) + ":443 "
 	}
 	return fmt.Sprintf(`%s%s - %s [22/Nov/2026:10:00:00 +0000] "%s" %s 512 "%s" "%s" "%s"`, host, peer, user,
-		escape(where.request(text)), where.status(), escape(where.like("referer", text)), escape(where.like("agent", text)), escape(text()))
+		escape(where.request(text)), where.status(), escape(where.like("referer", text)), escape(where.like("agent", text)), escape(forwarded))
 }
 
 // like writes a value that suits the first one which is asked of a field, with text for its stars and for the whole where

@@ -23,6 +23,10 @@ func (r *Rules) targetsOf(s *Service, samples map[*Rule][]sample) []target {
 		for _, p := range rule.regex {
 			all = append(all, expressionTargets(rule, p)...)
 		}
+		if s.parser != nil {
+			all = append(all, parserTargets(rule, samples[rule])...)
+			continue
+		}
 		for i := range samples[rule] {
 			if one := &samples[rule][i]; one.addr.IsValid() {
 				all = append(all, sampleTarget(rule, one))

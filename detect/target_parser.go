@@ -1,0 +1,92 @@
+package detect
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// parserTargets are the lines of a rule whose service has a parser.
+func parserTargets(rule *Rule, samples []sample) []target {
+	switch p := rule.Service.parser.(type) {
+	case *access:
+		n := p.form.number(rule)
+		var all []target
+		for _, nginx := range []bool{true, false} {
+			all = append(all, requestTarget(rule, p.proxies, func(peer, forwarded string, text func() string) string {
+				return p.line(n, peer, forwarded, nginx, text)
+			}))
+		}
+		return all
+	case *jsonLog:
+		n := p.form.number(rule)
+		return []target{requestTarget(rule, p.proxies, func(peer, forwarded string, text func() string) string {
+			return p.line(n, peer, forwarded, text)
+		})}
+	case *packetParser:
+		var all []target
+		for i := range samples {
+			if samples[i].addr.IsValid() {
+				all = append(all, packetTarget(rule, &samples[i]))
+			}
+		}
+		return all
+	default:
+		return nil
+	}
+}
+
+// number returns the number of a rule in its file.
+func (form *fileForm) number(rule *Rule) int {
+	return slices.IndexFunc(form.Rules, func(r ruleForm) bool { return r.Name.value == rule.Name })
+}
+
+// requestTarget are lines about a request, which line writes: with hostile texts in what a client sends, some of them in
+// an X-Forwarded-For before what a trusted proxy writes there.
+func requestTarget(rule *Rule, proxies []netip.Prefix, line func(peer, forwarded string, text func() string) string) target {
+	t := target{rule: rule, at: text{line: rule.Line}, own: true}
+	for _, peer := range peers() {
+		if addr, _ := parseAddr([]byte(peer)); !among(addr, proxies) {
+			t.peers = append(t.peers, peer)
+		}
+	}
+	t.write = func(h *hostile, peer string, depth int) []piece {
+		forwarded := h.text(depth + 1)
+		if len(proxies) > 0 && h.IntN(2) == 0 {
+			peer, forwarded = proxies[h.IntN(len(proxies))].Addr().String(), forwarded+", "+peer
+		}
+		all := []piece{{text: line(peer, forwarded, func() string { return h.text(depth + 1) })}}
+		if depth > 0 {
+			return all
+		}
+		return h.around(rule.Service, "", "", all)
+	}
+	return t
+}
+
+// packetTarget are lines about a packet like that of a sample. Little in them is text: the operator's words before it, what
+// a packet quotes at the end, and in RouterOS the name of the account behind a tunnel, which its interface is named for.
+func packetTarget(rule *Rule, s *sample) target {
+	line, peer := s.form.Line.value, s.form.IP.value
+	t := target{rule: rule, at: s.form.Line, own: true, peers: []string{s.addr.String()}}
+	t.write = func(h *hostile, planted string, depth int) []piece {
+		if depth > 0 {
+			return []piece{{text: strings.ReplaceAll(line, peer, planted)}}
+		}
+		switch rule.Service.parser.(*packetParser).packetReader.(type) {
+		case mikrotik:
+			front, back, _ := strings.Cut(line, " in:")
+			_, back, _ = strings.Cut(back, " out:")
+			return []piece{{text: front + " in:<pppoe-"}, {h.text(0), freeHole}, {text: "> out:" + back}}
+		case *netfilter:
+			before := ""
+			if h.IntN(2) == 0 {
+				before = strings.ReplaceAll(h.text(1), "IN=", "") // words, no packet
+			}
+			return []piece{{before, freeHole}, {text: line}, {" [" + h.text(0), freeHole}}
+		default:
+			return []piece{{text: line}, {"," + h.text(0), freeHole}}
+		}
+	}
+	return t
+}
