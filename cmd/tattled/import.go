@@ -100,6 +100,14 @@ func importFail2ban(ctx context.Context, flags *importFlags, path string, out, e
 	if err != nil {
 		return err
 	}
+	if flags.log != "" {
+		if err := takeSamples(ctx, filter, flags.log, errOut); err != nil {
+			return err
+		}
+	}
+	if err := filter.Prove(daemon.RuleAttack()); err != nil {
+		return err
+	}
 	if len(filter.Rules) == 0 {
 		tell(errOut, filter)
 		if len(filter.Refused) == 0 && len(filter.Covered) > 0 {
@@ -107,13 +115,7 @@ func importFail2ban(ctx context.Context, flags *importFlags, path string, out, e
 		}
 		return errors.New("nothing was translated")
 	}
-	if flags.log != "" {
-		if err := takeSamples(ctx, filter, flags.log, errOut); err != nil {
-			return err
-		}
-	}
-	text := filter.YAML()
-	if err := writeNew(flags.output, text, out); err != nil {
+	if err := writeNew(flags.output, filter.YAML(), out); err != nil {
 		return err
 	}
 	tell(errOut, filter)

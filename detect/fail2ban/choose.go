@@ -21,21 +21,27 @@ func (t *translation) choose(r *Rule, whole string, tree *syntax.Regexp) error {
 	if err != nil {
 		return err
 	}
-	for _, short := range []bool{false, true} {
-		if t.patterns(r, tree, anchored, writer{short: short}) == nil {
-			return nil
-		}
-	}
-	asItIs := t.regex(r, tree, whole)
-	if asItIs == nil {
+	if t.anyPattern(r, tree, anchored, writer{}) {
 		return nil
 	}
-	for _, short := range []bool{false, true} {
-		if t.patterns(r, tree, anchored, writer{short: short, loose: true}) == nil {
-			return nil
-		}
+	asItIs := t.regex(r, tree, whole)
+	if asItIs == nil || t.anyPattern(r, tree, anchored, writer{loose: true}) {
+		return nil
 	}
 	return asItIs
+}
+
+// anyPattern tries to write the rule as patterns in the way of w: with all of it, with less repetition, and both again with
+// fields that may hold blanks, for what a peer may have chosen.
+func (t *translation) anyPattern(r *Rule, tree *syntax.Regexp, anchored *regexp.Regexp, w writer) bool {
+	for _, w.blanks = range []bool{false, true} {
+		for _, w.short = range []bool{false, true} {
+			if t.patterns(r, tree, anchored, w) == nil {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // anchored compiles the expression for comparison, and checks the content of prefregex.
@@ -57,7 +63,7 @@ func (t *translation) patterns(r *Rule, tree *syntax.Regexp, anchored *regexp.Re
 	if slots, err = finish(slots); err != nil {
 		return err
 	}
-	if !w.loose {
+	if !w.loose && !w.blanks {
 		for _, line := range examples(slots) {
 			if !anchored.MatchString(line) {
 				return fmt.Errorf("the expression does not take %q", line)
@@ -210,14 +216,17 @@ func blankOnly(re *syntax.Regexp) bool {
 	return false
 }
 
-// try compiles the rule by itself and runs its sample.
+// firstAttack is how many hostile lines each form of a rule is tried with before Prove tries the one that was chosen.
+const firstAttack = 2000
+
+// try compiles the rule by itself, runs its sample and attacks it.
 func (t *translation) try(r *Rule) error {
 	alone := Filter{Service: t.filter.Service, Programs: t.filter.Programs, Stamped: t.stamped, Rules: []*Rule{r}}
 	rules, faults := detect.LoadFile("rule", []byte(alone.YAML()), false)
 	if rules == nil {
 		return errors.New(faults[0].Problem)
 	}
-	if _, faults = rules.Run(); len(faults) > 0 {
+	if faults = prove(rules, detect.Attack{Lines: firstAttack, User: true}); len(faults) > 0 {
 		return errors.New(faults[0].Problem)
 	}
 	t.filter.Rules = append(t.filter.Rules, r)

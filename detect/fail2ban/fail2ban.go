@@ -150,7 +150,7 @@ func (f *Filter) settle() error {
 		}
 		f.cover(i)
 	}
-	return f.dropHarmful()
+	return nil
 }
 
 // cover puts rule i aside, and says what is made of its sample without it.
@@ -165,38 +165,76 @@ func (f *Filter) cover(i int) {
 	f.Covered = append(f.Covered, Refused{r.File, r.Line, r.expression(), "its line is " + reason + " already"})
 }
 
-// dropHarmful refuses rules beside which built-in ones would no longer match their samples: two ways to read a line that
-// name different peers make it ambiguous.
-func (f *Filter) dropHarmful() error {
-	if len(f.Rules) == 0 {
-		return nil
+// named finds the rule that a fault is about.
+var named = regexp.MustCompile(`(?:rule|sample of) ([a-z0-9-]+)`)
+
+// Prove runs all samples and attacks the rules beside the built-in ones, as check does, and puts those aside that fail:
+// beside which somebody could be blamed, or a built-in rule would no longer match its samples.
+func (f *Filter) Prove(attack detect.Attack) error {
+	for len(f.Rules) > 0 {
+		rules, faults := detect.LoadFile(f.source, []byte(f.YAML()), true)
+		if rules == nil {
+			return fmt.Errorf("the translation does not compile: %s", faults[0].Problem)
+		}
+		f.loaded = rules
+		faults = prove(rules, attack)
+		if len(faults) == 0 {
+			return nil
+		}
+		at := slices.IndexFunc(faults, func(fault detect.Fault) bool { return fault.File == f.source })
+		if at < 0 {
+			return f.dropHarmful(faults[0], attack)
+		}
+		i := -1
+		if m := named.FindStringSubmatch(faults[at].Problem); m != nil {
+			i = slices.IndexFunc(f.Rules, func(r *Rule) bool { return r.Name == m[1] })
+		}
+		if i < 0 {
+			return fmt.Errorf("the translation is at fault: %s", faults[at].Problem)
+		}
+		f.refuse(i, faults[at].Problem)
 	}
-	if _, faults := f.loaded.Run(); len(faults) == 0 {
-		return nil
-	}
-	var kept []*Rule
-	for _, r := range f.Rules {
+	return nil
+}
+
+// prove returns what is wrong with rules.
+func prove(rules *detect.Rules, attack detect.Attack) []detect.Fault {
+	_, faults := rules.Run()
+	_, more := rules.Attack(attack)
+	return append(faults, more...)
+}
+
+// dropHarmful refuses each rule beside which a fault of a built-in one shows: two ways to read a line that name different
+// peers make it ambiguous. A fault that shows without any of them is none of theirs.
+func (f *Filter) dropHarmful(fault detect.Fault, attack detect.Attack) error {
+	all := f.Rules
+	f.Rules = nil
+	for _, r := range all {
 		alone := *f
 		alone.Rules = []*Rule{r}
 		rules, faults := detect.LoadFile(f.source, []byte(alone.YAML()), true)
-		if rules != nil {
-			_, faults = rules.Run()
+		if rules == nil {
+			return fmt.Errorf("the translation does not compile: %s", faults[0].Problem)
 		}
-		if len(faults) == 0 {
-			kept = append(kept, r)
-			continue
+		f.Rules = append(f.Rules, r)
+		for _, one := range prove(rules, attack) {
+			if one.File == fault.File && one.Line == fault.Line {
+				f.refuse(len(f.Rules)-1, "it would spoil a built-in rule: "+one.String())
+				break
+			}
 		}
-		f.Refused = append(f.Refused, Refused{r.File, r.Line, r.expression(), "it would spoil a built-in rule: " + faults[0].String()})
 	}
-	f.Rules = kept
-	if len(kept) == 0 {
+	if len(f.Rules) == len(all) || len(f.Rules) == 0 {
 		return nil
 	}
-	var faults []detect.Fault
-	if f.loaded, faults = detect.LoadFile(f.source, []byte(f.YAML()), true); f.loaded == nil {
-		return fmt.Errorf("the translation does not compile: %s", faults[0].Problem)
-	}
-	return nil
+	return f.Prove(attack)
+}
+
+// refuse puts rule i aside.
+func (f *Filter) refuse(i int, reason string) {
+	r := f.Rules[i]
+	f.Rules = slices.Delete(f.Rules, i, i+1)
+	f.Refused = append(f.Refused, Refused{r.File, r.Line, r.expression(), reason})
 }
 
 // expression is what the rule matches, in one line.

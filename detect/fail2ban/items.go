@@ -47,9 +47,10 @@ var errManyWays = fmt.Errorf("its alternatives can be combined in more than %d w
 
 // writer writes expressions out as sequences.
 type writer struct {
-	loose bool // a field may hold more than the expression lets stand there
-	short bool // of a repeated choice, only one more than must be
-	wider bool // a field does hold more
+	loose  bool // a field may hold more than the expression lets stand there
+	blanks bool // a word may have blanks in it
+	short  bool // of a repeated choice, only one more than must be
+	wider  bool // a field does hold more
 }
 
 // slot is a place in an expression, and what may stand there.
@@ -298,6 +299,9 @@ func (w *writer) hole(re *syntax.Regexp, least, most int) ([]sequence, error) {
 	digit := !all && re.Rune[0] == '0' && re.Rune[len(re.Rune)-1] == '9'
 	switch {
 	case all && unbounded:
+		return field(wide)
+	case w.blanks && nonSpace && unbounded:
+		w.wider = true
 		return field(wide)
 	case nonSpace && !contains(re, ' ', ' ') && unbounded && least == 0:
 		return field(maybe)
