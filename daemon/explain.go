@@ -132,4 +132,6 @@ func (x *Explainer) Explain(r *receiver.Record, source string, received time.Tim
 }
 
 // RuleAttack is how Check attacks the rules of the user's files: for tools that write some.
-func RuleAttack() detect.Attack { return detect.Attack{Seed: attackSeed, Lines: attackLines, User: true} }
+func RuleAttack() detect.Attack {
+	return detect.Attack{Seed: attackSeed, Lines: attackLines, User: true}
+}

@@ -26,6 +26,7 @@ type pipeline struct {
 	tally  *tally
 	places *geoip.Databases
 	out    submitter
+	raw    rawLogs
 	spare  sync.Pool // of *scratch
 }
 
@@ -44,6 +45,11 @@ type scratch struct {
 	events  []event.Event
 	finding detect.Finding
 	names   names
+}
+
+// log names the log that r is a line of.
+func (s *scratch) log(b *receiver.Batch, r *receiver.Record) rawLog {
+	return rawLog{b.Source, b.Stream, s.names.of(r.Host), s.names.of(r.Program)}
 }
 
 func newPipeline(e *engine, t *tally, places *geoip.Databases, out submitter) *pipeline {
@@ -68,7 +74,11 @@ func (p *pipeline) Handle(ctx context.Context, b *receiver.Batch) error {
 			p.tally.overlong.Add(1)
 			continue
 		}
-		switch e.rules.Detect(r.Program, r.Message, &s.finding) {
+		verdict := e.rules.Detect(r.Program, r.Message, &s.finding)
+		if s.finding.Raw {
+			p.raw.add(s.log(b, r))
+		}
+		switch verdict {
 		case detect.Matched:
 			matched++
 			e.matched[s.finding.Rule.Index].Add(1)
@@ -97,7 +107,7 @@ func (p *pipeline) event(s *scratch, r *receiver.Record, b *receiver.Batch) even
 		Time: eventTime(r, f.Stamp, b), Received: b.Received,
 		Kind: f.Rule.Kind, Service: f.Rule.Service.Name, Rule: f.Rule.Name, Categories: f.Rule.Categories,
 		Addr: f.Addr, Port: f.Port, LocalPort: f.LocalPort, Proto: f.Proto,
-		Handshake: f.Rule.Handshake, Stray: f.Stray, Session: f.Rule.Service.Session, Weak: f.Rule.Weak,
+		Handshake: f.Rule.Handshake && !p.raw.has(s.log(b, r)), Stray: f.Stray, Session: f.Rule.Service.Session, Weak: f.Rule.Weak,
 		User: string(f.User), Program: s.names.of(r.Program), PID: string(r.PID), Host: s.names.of(r.Host),
 		Source: b.Source, Reporter: b.Reporter, Trust: r.Trust,
 		Place: p.places.Place(f.Addr),

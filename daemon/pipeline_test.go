@@ -140,6 +140,39 @@ func TestStampsDateEvents(t *testing.T) {
 	}
 }
 
+// nginx writes a path into its error log as it is, line ends too: a line of an access log that stands there proves nothing,
+// while one in a log of its own does.
+func TestMadeUpLinesProveNothing(t *testing.T) {
+	var out taken
+	p := testPipeline(t, "192.0.2.0/24", &out)
+	const access = `203.0.113.5 - - [22/Nov/2026:10:00:00 +0000] "GET /.env HTTP/1.1" 404 5 "-" "x"`
+	handle := func(source, stream string, messages ...string) {
+		t.Helper()
+		b := &receiver.Batch{Source: source, Stream: stream, Received: time.Now()}
+		for _, m := range messages {
+			b.Records = append(b.Records, record("nginx", m))
+		}
+		if err := p.Handle(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	handle("files", "/var/log/nginx/access.log", access)
+	handle("files", "/var/log/nginx/error.log", `2026/11/22 10:00:00 [error] 7#7: *1 open() "/srv/x`, access, `" failed (2: No such file or directory), client: 198.51.100.9, server: _, request: "GET /x%0A HTTP/1.1"`)
+	handle("files", "/var/log/nginx/access.log", access)
+	handle("files", "/var/log/nginx/error.log", access)
+	for i, proven := range []bool{true, false, true, false} {
+		if i >= len(out.events) || out.events[i].Addr.String() != "203.0.113.5" || out.events[i].Handshake != proven {
+			t.Errorf("event %d of %d: its handshake should be %v", i, len(out.events), proven)
+		}
+	}
+	for i := range maxRawLogs {
+		p.raw.add(rawLog{host: fmt.Sprint(i)})
+	}
+	if !p.raw.has(rawLog{host: "new"}) || len(p.raw.seen) > maxRawLogs {
+		t.Error("made-up hosts push out what is known of others")
+	}
+}
+
 // The batch's bytes are lent: what the pipeline keeps must be copies.
 func TestPipelineCopies(t *testing.T) {
 	var out taken

@@ -7,7 +7,10 @@ import (
 // parseAddr reads an address as strictly as netip.ParseAddr does, without a zone and without allocating: netip's own
 // parser allocates its error, and an attacker chooses how often that happens. An IPv4-mapped address comes out as IPv4.
 func parseAddr(b []byte) (netip.Addr, bool) {
-	if a, ok := parse4(b); ok {
+	const tag = "IPv6:" // of RFC 5321 section 4.1.3, as Sendmail writes addresses
+	if len(b) > 0 && b[0] == tag[0] && prefixed(b, tag) {
+		b = b[len(tag):]
+	} else if a, ok := parse4(b); ok {
 		return netip.AddrFrom4(a), true
 	}
 	if len(b) < 2 || len(b) > 45 {

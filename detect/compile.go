@@ -129,10 +129,10 @@ func newUnits(services []*Service, variants map[*Service][]variant) []*unit {
 	}
 	for _, key := range keys {
 		if s := first[key]; s.parser != nil {
-			units = append(units, &unit{parser: s.parser, stamped: s.stamped, longest: s.longest})
+			units = append(units, &unit{parser: s.parser, stamped: s.stamped, raw: s.Raw, longest: s.longest})
 		} else {
 			u := newUnit(s.before, s.after, together[key])
-			u.stamped, u.longest = s.stamped, s.longest
+			u.stamped, u.raw, u.longest = s.stamped, s.Raw, s.longest
 			units = append(units, u)
 		}
 	}

@@ -37,6 +37,9 @@ type Service struct {
 	// Session says that all lines of one program and PID on one host tell of one connection, so that several lines about
 	// one attempt are one attempt.
 	Session bool
+	// Raw says that a peer can put line ends into what the programs write, and so have whole lines of its own in their logs.
+	// Each begins in a line that Finding.Raw tells of.
+	Raw bool
 	// Drift says that many lines of the programs in a row without a match are odd: a busy server of this sort always has
 	// some that match, be it a log-in that succeeds.
 	Drift bool
@@ -71,7 +74,10 @@ func (r *Rule) String() string { return r.Service.Name + "/" + r.Name }
 // Finding is what Detect made of a message.
 type Finding struct {
 	Service *Service // set whenever the program is known, also when nothing matched
-	Rule    *Rule    // set when the message matched or was refused
+	// Raw says that the message has the stamp of a Raw service that shares its program with others: the lines behind it may
+	// be made up, and look like any of them.
+	Raw  bool
+	Rule *Rule // set when the message matched or was refused
 
 	Addr      netip.Addr // the peer: valid, no zone, never IPv4-mapped
 	Port      uint16     // the peer's, 0 if unknown
@@ -153,7 +159,7 @@ func (r *Rules) Services() []*Service { return r.services }
 // written as a regular expression matches, and at the first message of a program). A message that was cut off must not be given to it: where it ends, its peer
 // may have chosen.
 func (r *Rules) Detect(program, message []byte, f *Finding) Verdict {
-	f.Service, f.Rule, f.Refusal = nil, nil, NotRefused
+	f.Service, f.Rule, f.Refusal, f.Raw = nil, nil, NotRefused, false
 	p := r.programs.find(program)
 	if p == nil {
 		return Ignored
@@ -176,7 +182,9 @@ func (r *Rules) Detect(program, message []byte, f *Finding) Verdict {
 			continue
 		}
 		if u.stamped {
-			text = text[stamp.take(text):]
+			n := stamp.take(text)
+			text = text[n:]
+			f.Raw = f.Raw || u.raw && n > 0 && len(*units) > 1
 		}
 		if u.parser != nil {
 			if r := u.parser.judge(text); r.found {

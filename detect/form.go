@@ -83,6 +83,10 @@ type fileForm struct {
 	Programs []text `yaml:"programs"`
 	// Drift: false says that the programs log so much else that it means nothing if no rule matches for long. Default: true.
 	Drift *bool `yaml:"drift"`
+	// Raw says that a peer can put line ends into what the programs write, and so have whole lines of its own in their logs.
+	// It goes with stamp, by which the lines are told that the program itself began. Other services of the same programs are
+	// believed no handshake where such lines are.
+	Raw bool `yaml:"raw"`
 	// Session says that the lines of one program and PID tell of one connection, and one attempt may be several of them.
 	Session bool `yaml:"session"`
 	// Before are texts of which a message may begin with one, and After those of which it may end with one, without a

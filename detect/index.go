@@ -1,8 +1,8 @@
 package detect
 
 import (
+	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -20,6 +20,7 @@ type unit struct {
 	grams         *grams
 	parser        parser // takes the place of everything else; nil without one
 	stamped       bool   // a message may begin with a stamp, which is taken off first
+	raw           bool   // its services are
 	longest       int    // bytes of the longest message that is read; 0 for any
 	headless      bool   // a variant begins with a field, so that what stands before a message may be a part of what that holds
 }
@@ -437,9 +438,6 @@ func unitKey(s *Service) string {
 	if s.parser != nil {
 		return "parser " + s.Name
 	}
-	stamp := ""
-	if s.stamped {
-		stamp = "stamp"
-	}
-	return strings.Join(slices.Concat(s.before, []string{"\x00"}, s.after, []string{"\x00", stamp, strconv.Itoa(s.longest)}), "\x01")
+	about := fmt.Sprint(s.stamped, s.Raw, s.longest)
+	return strings.Join(slices.Concat(s.before, []string{"\x00"}, s.after, []string{"\x00", about}), "\x01")
 }

@@ -134,7 +134,7 @@ func withoutSamples(content []byte) []byte {
 
 // add takes a service from its file.
 func (l *loader) add(form *fileForm, user bool, f *faults) {
-	s := &Service{Name: form.Service.value, Session: form.Session, Drift: form.Drift == nil || *form.Drift, File: f.file, builtin: !user, stamped: form.Stamp}
+	s := &Service{Name: form.Service.value, Session: form.Session, Raw: form.Raw, Drift: form.Drift == nil || *form.Drift, File: f.file, builtin: !user, stamped: form.Stamp}
 	if !isName(s.Name) {
 		f.add(form.Service.line, "service: %q is no name: write lower-case letters, digits and hyphens", s.Name)
 	}
@@ -143,6 +143,9 @@ func (l *loader) add(form *fileForm, user bool, f *faults) {
 			f.add(p.line, "programs: %q is empty or there twice", p.value)
 		}
 		s.Programs = append(s.Programs, p.value)
+	}
+	if form.Raw && !form.Stamp {
+		f.add(form.Service.line, "raw: it goes with stamp: true, because a stamp tells which lines the program itself began")
 	}
 	if len(s.Programs) == 0 {
 		f.add(form.Service.line, "programs: there is none: list the syslog tags that the service logs under")
