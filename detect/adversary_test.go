@@ -3,6 +3,7 @@ package detect
 import (
 	"fmt"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -101,6 +102,34 @@ func TestAdversaryCatches(t *testing.T) {
 		if len(faults) != 1 || faults[0].Line == 0 || !strings.Contains(faults[0].String(), c.want) {
 			t.Errorf("%s: %v", name, faults)
 		}
+	}
+}
+
+// TestDocs holds the rule files that docs/rules.md shows to what it says of them.
+func TestDocs(t *testing.T) {
+	page, err := os.ReadFile("../docs/rules.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := 0
+	for _, block := range strings.Split(string(page), "```yaml\n")[1:] {
+		content, _, _ := strings.Cut(block, "```")
+		r, faults := loadWith(nothing(), Options{Directory: userRules(t, "shown.yaml", content)})
+		if r == nil {
+			t.Fatal(faults)
+		}
+		_, wrong := r.Run()
+		tally, framed := r.Attack(Attack{Seed: 1, Lines: 2000})
+		for _, f := range append(wrong, framed...) {
+			t.Error(f)
+		}
+		if tally[0].Found < 1000 {
+			t.Errorf("%+v", tally[0])
+		}
+		shown++
+	}
+	if shown != 2 {
+		t.Errorf("%d rule files are shown", shown)
 	}
 }
 

@@ -14,8 +14,8 @@ func TestFraming(t *testing.T) {
 		history, program, message string
 		found                     bool // the peer is found; else the line is refused or ignored
 	}{
-		// The user's name is the oldest way: D. Cid, "Attacking Log Analysis Tools", 2007; CVE-2006-6301, CVE-2007-4323
-		// (DenyHosts), CVE-2007-4321 (Fail2ban), CVE-2007-4322 (BlockHosts).
+		// The user's name is the oldest way: CVE-2006-6301 (DenyHosts); D. Cid, "Attacking Log Analysis Tools", 2007
+		// (DenyHosts, BlockHosts, Fail2ban).
 		{"sshd: user", "sshd", "Invalid user Failed password for invalid user x from 198.51.100.66 port 22 ssh2 from 203.0.113.5 port 40022", true},
 		{"sshd: user", "sshd", "Failed password for invalid user root from 198.51.100.66 from 203.0.113.5 port 40022 ssh2", true},
 		{"sshd: user with a line of its own", "sshd", "Invalid user x\nInvalid user root from 198.51.100.66 port 22 from 203.0.113.5 port 40022", true},
