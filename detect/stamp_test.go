@@ -85,9 +85,10 @@ func TestStamp(t *testing.T) {
 	for i := range 12_000 {
 		at := time.Unix(g.Int64N(4e9), g.Int64N(1e9)).UTC()
 		layout, behind := stampLayouts[i%len(stampLayouts)], ""
-		switch zone := zones[g.IntN(len(zones))]; {
-		case layout[0] == 'J':
-		case layout[0] == 'M':
+		zone := zones[g.IntN(len(zones))]
+		switch layout[0] {
+		case 'J':
+		case 'M':
 			layout = strings.Replace(layout, "05", []string{"05", "05.000000"}[g.IntN(2)], 1)
 			if strings.HasPrefix(zone, " ") {
 				behind = zone

@@ -297,7 +297,7 @@ func (how coding) plain(text []byte) bool {
 	return how&json == 0 && (how&escaped == 0 || bytes.IndexByte(text, '\\') < 0) &&
 		(how&percent == 0 || bytes.IndexByte(text, '%') < 0) &&
 		(how&plus == 0 || bytes.IndexByte(text, '+') < 0) &&
-		(how&slashes == 0 || bytes.Index(text, []byte("//")) < 0)
+		(how&slashes == 0 || !bytes.Contains(text, []byte("//")))
 }
 
 // decode writes text in lower case and without its coding into room, as much of it as has room. What is no coding after
