@@ -221,6 +221,19 @@ func TestLinear(t *testing.T) {
 		{"kernel", "DROP IN=eth0 OUT= ", "MAC= ", "SRC=1.2.3.4"}, {"kernel", "DROP IN=eth0 OUT= SRC=1.2.3.4 DST=1.1.1.1 ", "PROTO ", ""},
 		{"kernel", "DROP IN=eth0 OUT= SRC=1.2.3.4 DST=1.1.1.1 PROTO=TCP SPT=1 DPT=2 ", "SYN ", ""}, {"sshd", "message repeated ", "1", " times: [ ]"},
 	}
+	const dated, end = ` [22/Nov/2026:10:00:00 +0000] "GET /`, ` HTTP/1.1" 404 5 "-" "`
+	for _, l := range [][3]string{
+		{"203.0.113.5 - x", " 198.51.100.66 - ", dated + ".env" + end}, {"203.0.113.5 - ", `\"`, dated + ".env" + end}, {"203.0.113.5 - -" + dated, `\\\"`, end},
+		{"203.0.113.5 - -" + dated, "%2f/.env/..//", end}, {"203.0.113.5 - -" + dated + "?", "+%27union+select", end}, {"203.0.113.5 - -" + dated, " HTTP/", end},
+		{"203.0.113.5 - -" + dated + ".env" + end, `\\`, `" "`}, {"203.0.113.5 - -" + dated + ".env" + end + `" "`, "198.51.100.66, ", `"`}, {"203.0.113.5 - -" + dated, "wp-", ""},
+	} {
+		all = append(all, hostileLine{"nginx", l[0], l[1], l[2]})
+	}
+	for _, l := range [][3]string{
+		{`{"a":`, `[`, `]}`}, {`{"a":[`, `{},`, `1]}`}, {`{"a":"`, `\u0041`, `"}`}, {`{"`, `\u0041`, `":1}`}, {`{"c":"NETWORK",`, `"c":"ACCESS",`, `"a":1}`}, {`{"a":`, `1`, `}`},
+	} {
+		all = append(all, hostileLine{"mongod", l[0], l[1], l[2]})
+	}
 	for _, name := range []string{"sshd", "odd"} {
 		for _, s := range r.services {
 			if s.Name != name {
