@@ -45,6 +45,7 @@ type edge struct {
 	gram   uint32 // at the other end
 	length int32
 	number int32 // of the glob
+	whole  bool  // the glob has no star: the text is all of it
 }
 
 func (e *edges) add(gram uint32, one edge) {
@@ -114,7 +115,7 @@ func newGlobs(all []glob) *globs {
 	s := &globs{all: all, heads: edges{all: map[uint32][]edge{}}, tails: edges{all: map[uint32][]edge{}}}
 	for i := range all {
 		text := []byte(all[i].text)
-		one := edge{length: int32(len(text)), number: int32(i)}
+		one := edge{length: int32(len(text)), number: int32(i), whole: len(all[i].parts) == 1}
 		switch all[i].family {
 		case globHead:
 			one.gram = foldedGram(text[len(text)-gramSize:])
@@ -132,7 +133,7 @@ func newGlobs(all []glob) *globs {
 
 // mayFit is false for a text that surely fits no glob. The text may have letters in either case.
 func (s *globs) mayFit(text []byte) bool {
-	if len(text) >= gramSize && (s.headFrom(text, 0) >= 0 || s.tailFrom(text, 0) >= 0 || s.inner.next(text, 0) >= 0) {
+	if len(text) >= gramSize && (s.headFrom(text, 0) >= 0 || s.tailFrom(text, 0) >= 0 || s.inner.mayHave(text)) {
 		return true
 	}
 	for _, i := range s.short {
@@ -152,7 +153,7 @@ func (s *globs) headFrom(text []byte, k int) int {
 	}
 	all := s.heads.all[gram]
 	for ; k < len(all); k++ {
-		if n := int(all[k].length); n <= len(text) && foldedGram(text[n-gramSize:]) == all[k].gram {
+		if n := int(all[k].length); n <= len(text) && foldedGram(text[n-gramSize:]) == all[k].gram && (!all[k].whole || n == len(text)) {
 			return k
 		}
 	}
@@ -203,7 +204,7 @@ func (s *globs) match(text []byte, where, not *ruleSet) {
 	for k := s.tailFrom(text, 0); k >= 0; k = s.tailFrom(text, k+1) {
 		add(int(s.tails.all[foldedGram(text[len(text)-gramSize:])][k].number))
 	}
-	if len(s.inner.at) > 0 {
+	if len(s.inner.all) > 0 {
 		s.matchInner(text, add)
 	}
 }
@@ -212,10 +213,12 @@ func (s *globs) match(text []byte, where, not *ruleSet) {
 func (s *globs) matchInner(text []byte, add func(number int)) {
 	var tried [maxGlobs / 64]uint64
 	for at := s.inner.next(text, 0); at >= 0; at = s.inner.next(text, at+1) {
-		for _, i := range s.inner.at[foldedGram(text[at:])] {
-			if tried[i/64]&(1<<(i%64)) == 0 {
-				tried[i/64] |= 1 << (i % 64)
-				add(i)
+		all := s.inner.all[foldedGram(text[at:])]
+		for i := range all {
+			one := &all[i]
+			if n := one.number; s.inner.ends(one, text, at) && tried[n/64]&(1<<(n%64)) == 0 {
+				tried[n/64] |= 1 << (n % 64)
+				add(int(n))
 			}
 		}
 	}
@@ -242,18 +245,22 @@ func (g *glob) fits(text []byte) bool {
 	return true
 }
 
-// innerTexts finds the texts that globs must contain, all in one pass (after Wu and Manber, as grams does). It looks at
-// the first bytes of each, as many as the shortest has.
+// innerTexts finds the texts that globs must contain, all in one pass, by four of their bytes and then by their last four.
+// Where all of them are long it looks at few bytes (after Wu and Manber, as grams does): window is how many bytes of each
+// are known, as many as the shortest has, and the four are the last of these.
 type innerTexts struct {
+	edges
 	window int
-	shift  [1 << 12]uint8   // by the hash of four bytes
-	at     map[uint32][]int // numbers of globs by the last four bytes of their window
+	shift  [1 << 12]uint8 // by the hash of four bytes: how far away the next four may be
 }
+
+// longWindow is from where on looking at few bytes is faster than looking at all, which need not wait for one another.
+const longWindow = 10
 
 func innerSlot(gram uint32) uint32 { return gram * 0x9e3779b1 >> (32 - 12) }
 
 func newInnerTexts(all []glob) innerTexts {
-	t := innerTexts{window: maxWindow, at: map[uint32][]int{}}
+	t := innerTexts{window: maxWindow, edges: edges{all: map[uint32][]edge{}}}
 	for i := range all {
 		if all[i].family == globInner {
 			t.window = min(t.window, len(all[i].text))
@@ -271,18 +278,29 @@ func newInnerTexts(all []glob) innerTexts {
 			slot := innerSlot(foldedGram(text[k:]))
 			t.shift[slot] = min(t.shift[slot], uint8(t.window-gramSize-k))
 		}
-		gram := foldedGram(text[t.window-gramSize:])
-		t.at[gram] = append(t.at[gram], i)
+		t.add(foldedGram(text[t.window-gramSize:]), edge{gram: foldedGram(text[len(text)-gramSize:]), length: int32(len(text)), number: int32(i)})
 	}
 	return t
 }
 
 // next returns the first place from at on where the last four bytes of a window may stand, -1 if there is none.
 func (t *innerTexts) next(text []byte, at int) int {
-	if len(t.at) == 0 {
+	at = max(at, t.window-gramSize)
+	if t.window < longWindow {
+		for ; at+8 <= len(text); at += 5 { // five places at once
+			x := binary.LittleEndian.Uint64(text[at:]) | 0x2020202020202020
+			if t.some.has(uint32(x)) || t.some.has(uint32(x>>8)) || t.some.has(uint32(x>>16)) || t.some.has(uint32(x>>24)) || t.some.has(uint32(x>>32)) {
+				break
+			}
+		}
+		for ; at+gramSize <= len(text); at++ {
+			if t.some.has(foldedGram(text[at:])) {
+				return at
+			}
+		}
 		return -1
 	}
-	for at = max(at, t.window-gramSize); at+gramSize <= len(text); {
+	for at+gramSize <= len(text) {
 		skip := t.shift[innerSlot(foldedGram(text[at:]))]
 		if skip == 0 {
 			return at
@@ -290,4 +308,26 @@ func (t *innerTexts) next(text []byte, at int) int {
 		at += int(skip)
 	}
 	return -1
+}
+
+// ends reports whether a text whose window may end at text[at:] has its last bytes where they belong.
+func (t *innerTexts) ends(one *edge, text []byte, at int) bool {
+	end := at - (t.window - gramSize) + int(one.length)
+	return end <= len(text) && foldedGram(text[end-gramSize:]) == one.gram
+}
+
+// mayHave is false for a text that surely has none of the texts.
+func (t *innerTexts) mayHave(text []byte) bool {
+	if len(t.all) == 0 {
+		return false
+	}
+	for at := t.next(text, 0); at >= 0; at = t.next(text, at+1) {
+		all := t.all[foldedGram(text[at:])]
+		for i := range all {
+			if t.ends(&all[i], text, at) {
+				return true
+			}
+		}
+	}
+	return false
 }
