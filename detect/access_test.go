@@ -287,6 +287,10 @@ func TestGlobs(t *testing.T) {
 			}
 		}
 		fields := newFieldRules(rules, "f")
+		var all ruleSet
+		for i := range rules {
+			all.put(i)
+		}
 		for range 40 {
 			value := random([]string{"ab", "aB/", "abcdE"}[g.IntN(3)], 0, 14)
 			var want, where, not ruleSet
@@ -296,8 +300,8 @@ func TestGlobs(t *testing.T) {
 					want.put(i)
 				}
 			}
-			fields.globs.match([]byte(lowerASCII(value)), &where, &not)
-			if fits := where != (ruleSet{}) || not != (ruleSet{}); fits && !fields.globs.mayFit([]byte(value)) {
+			fields.globs.match([]byte(lowerASCII(value)), &all, &where, &not)
+			if fits := where != (ruleSet{}) || not != (ruleSet{}); fits && !fields.globs.mayFit([]byte(value), &all) {
 				t.Fatalf("%q fits, and may not: %+v", value, rules)
 			}
 			if where.drop(&not); where != want {

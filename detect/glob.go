@@ -76,6 +76,9 @@ func (s *gramSet) has(gram uint32) bool {
 	return s[word]&(1<<bit) != 0
 }
 
+// of reports whether a rule of set asks for the glob, or rules it out.
+func (g *glob) of(set *ruleSet) bool { return g.where.meets(set) || g.not.meets(set) }
+
 // newGlob cuts a text at its stars.
 func newGlob(text string) glob {
 	g := glob{parts: strings.Split(lowerASCII(text), "*")}
@@ -131,13 +134,14 @@ func newGlobs(all []glob) *globs {
 	return s
 }
 
-// mayFit is false for a text that surely fits no glob. The text may have letters in either case.
-func (s *globs) mayFit(text []byte) bool {
-	if len(text) >= gramSize && (s.headFrom(text, 0) >= 0 || s.tailFrom(text, 0) >= 0 || s.inner.mayHave(text)) {
+// mayFit is false for a text that surely fits no glob that a rule of set asks for or rules out. The text may have letters in
+// either case.
+func (s *globs) mayFit(text []byte, set *ruleSet) bool {
+	if len(text) >= gramSize && (s.headFrom(text, 0, set) >= 0 || s.tailFrom(text, 0, set) >= 0 || s.mayHaveInner(text, set)) {
 		return true
 	}
 	for _, i := range s.short {
-		if s.all[i].mayFitShort(text) {
+		if g := &s.all[i]; g.of(set) && g.mayFitShort(text) {
 			return true
 		}
 	}
@@ -146,14 +150,14 @@ func (s *globs) mayFit(text []byte) bool {
 
 // headFrom returns the first place from k on, among the globs that begin with what the text begins with, of one that may
 // fit it; -1 if there is none. The text has four bytes.
-func (s *globs) headFrom(text []byte, k int) int {
+func (s *globs) headFrom(text []byte, k int, set *ruleSet) int {
 	gram := foldedGram(text)
 	if !s.heads.some.has(gram) {
 		return -1
 	}
 	all := s.heads.all[gram]
 	for ; k < len(all); k++ {
-		if n := int(all[k].length); n <= len(text) && foldedGram(text[n-gramSize:]) == all[k].gram && (!all[k].whole || n == len(text)) {
+		if n := int(all[k].length); n <= len(text) && foldedGram(text[n-gramSize:]) == all[k].gram && (!all[k].whole || n == len(text)) && s.all[all[k].number].of(set) {
 			return k
 		}
 	}
@@ -161,14 +165,14 @@ func (s *globs) headFrom(text []byte, k int) int {
 }
 
 // tailFrom is headFrom for the end of a text.
-func (s *globs) tailFrom(text []byte, k int) int {
+func (s *globs) tailFrom(text []byte, k int, set *ruleSet) int {
 	gram := foldedGram(text[len(text)-gramSize:])
 	if !s.tails.some.has(gram) {
 		return -1
 	}
 	all := s.tails.all[gram]
 	for ; k < len(all); k++ {
-		if n := int(all[k].length); n <= len(text) && foldedGram(text[len(text)-n:]) == all[k].gram {
+		if n := int(all[k].length); n <= len(text) && foldedGram(text[len(text)-n:]) == all[k].gram && s.all[all[k].number].of(set) {
 			return k
 		}
 	}
@@ -184,10 +188,10 @@ func (g *glob) mayFitShort(text []byte) bool {
 	return (first == "" || text[0]|0x20 == first[0]|0x20) && (last == "" || text[len(text)-1]|0x20 == last[len(last)-1]|0x20)
 }
 
-// match adds to where and not the rules of every glob that the text, in lower case, fits.
-func (s *globs) match(text []byte, where, not *ruleSet) {
+// match adds to where and not the rules of every glob that the text, in lower case, fits, as far as they matter to set.
+func (s *globs) match(text []byte, set, where, not *ruleSet) {
 	add := func(i int) {
-		if g := &s.all[i]; g.fits(text) {
+		if g := &s.all[i]; g.of(set) && g.fits(text) {
 			where.add(&g.where)
 			not.add(&g.not)
 		}
@@ -198,10 +202,10 @@ func (s *globs) match(text []byte, where, not *ruleSet) {
 	if len(text) < gramSize {
 		return
 	}
-	for k := s.headFrom(text, 0); k >= 0; k = s.headFrom(text, k+1) {
+	for k := s.headFrom(text, 0, set); k >= 0; k = s.headFrom(text, k+1, set) {
 		add(int(s.heads.all[foldedGram(text)][k].number))
 	}
-	for k := s.tailFrom(text, 0); k >= 0; k = s.tailFrom(text, k+1) {
+	for k := s.tailFrom(text, 0, set); k >= 0; k = s.tailFrom(text, k+1, set) {
 		add(int(s.tails.all[foldedGram(text[len(text)-gramSize:])][k].number))
 	}
 	if len(s.inner.all) > 0 {
@@ -316,15 +320,15 @@ func (t *innerTexts) ends(one *edge, text []byte, at int) bool {
 	return end <= len(text) && foldedGram(text[end-gramSize:]) == one.gram
 }
 
-// mayHave is false for a text that surely has none of the texts.
-func (t *innerTexts) mayHave(text []byte) bool {
-	if len(t.all) == 0 {
+// mayHaveInner is mayFit for the texts that may stand anywhere.
+func (s *globs) mayHaveInner(text []byte, set *ruleSet) bool {
+	if len(s.inner.all) == 0 {
 		return false
 	}
-	for at := t.next(text, 0); at >= 0; at = t.next(text, at+1) {
-		all := t.all[foldedGram(text[at:])]
+	for at := s.inner.next(text, 0); at >= 0; at = s.inner.next(text, at+1) {
+		all := s.inner.all[foldedGram(text[at:])]
 		for i := range all {
-			if t.ends(&all[i], text, at) {
+			if s.inner.ends(&all[i], text, at) && s.all[all[i].number].of(set) {
 				return true
 			}
 		}

@@ -260,7 +260,7 @@ func (c *conditions) narrow(set *ruleSet, field int, text []byte, how coding) {
 	if !set.meets(&f.any) {
 		return
 	}
-	if text == nil || how.plain(text) && !f.globs.mayFit(text[:min(len(text), maxCompared)]) {
+	if text == nil || how.plain(text) && !f.globs.mayFit(text[:min(len(text), maxCompared)], set) {
 		set.drop(&f.where)
 		return
 	}
@@ -274,7 +274,7 @@ func (c *conditions) narrow(set *ruleSet, field int, text []byte, how coding) {
 func (f *fieldRules) compare(set *ruleSet, text []byte, how coding) {
 	var room [maxCompared]byte
 	var where, not ruleSet
-	f.globs.match(how.decode(&room, text), &where, &not)
+	f.globs.match(how.decode(&room, text), set, &where, &not)
 	missed := f.where
 	missed.drop(&where)
 	set.drop(&missed)
