@@ -90,11 +90,21 @@ func (j *jsonLog) addRequest(texts, tables []string, p *parserForm) (_, _ []stri
 func (j *jsonLog) bind(rules []*Rule) { j.conditions.bind(rules, j.form) }
 
 func (j *jsonLog) judge(m []byte) reading {
-	s := jsonScan{tree: &j.tree, line: m}
-	if len(m) == 0 || m[0] != '{' && m[0] > ' ' || !s.scan() {
+	if len(m) == 0 || m[0] != '{' && m[0] > ' ' {
 		return reading{}
 	}
-	if s.twice {
+	return j.judgeObject(m)
+}
+
+// judgeObject has a function of its own because few lines of some programs are objects, and it needs room.
+//
+//go:noinline
+func (j *jsonLog) judgeObject(m []byte) reading {
+	s := jsonScan{tree: &j.tree, line: m}
+	switch {
+	case !s.scan():
+		return reading{}
+	case s.twice:
 		return j.doubt(m, &s)
 	}
 	return j.read(&s)
