@@ -18,7 +18,7 @@ const (
 	blockSize = 256 << 10
 	// recordsABatch is small enough for the records of a batch and the lines that they point to, to stay in the processor's
 	// cache from the reading of a line to its detection.
-	recordsABatch = 512
+	recordsABatch = 64
 	// DefaultMaxLine is that of followed files.
 	DefaultMaxLine = tail.DefaultMaxLine
 )

@@ -68,15 +68,15 @@ func (s *Splitter) Record(line []byte, received time.Time, r *receiver.Record) b
 	if !s.KeepEmpty && blank(line) {
 		return false
 	}
-	*r = receiver.Record{Trust: s.Trust}
-	if len(line) > s.MaxLine {
+	cut := len(line) > s.MaxLine
+	if cut {
 		line = line[:s.MaxLine]
-		r.Cut = true
 	}
 	if s.Program != nil {
-		r.Program, r.Message = s.Program, line
+		*r = receiver.Record{Program: s.Program, Message: line, Trust: s.Trust, Cut: cut}
 		return true
 	}
+	r.Trust, r.Cut = s.Trust, cut
 	s.Parser.Parse(line, received, r)
 	return true
 }

@@ -49,9 +49,10 @@ func (f Form) String() string {
 // Parser reads the headers of records. It remembers the last timestamp, because log lines come many a second. One
 // goroutine uses it at a time.
 type Parser struct {
-	loc *time.Location
-	bsd bsdCache
-	iso isoCache
+	loc  *time.Location
+	bsd  bsdCache
+	iso  isoCache
+	last header
 }
 
 // NewParser returns a parser that takes timestamps without a zone to be in loc; nil is UTC. The times that it gives are in
@@ -78,6 +79,11 @@ func NewParser(loc *time.Location) *Parser {
 //
 // The kernel's own "[   12.345678] " is kept out of the message of program kernel, as journald does.
 func (p *Parser) Parse(line []byte, received time.Time, r *receiver.Record) Form {
+	if h := &p.last; h.begins(line, received) {
+		r.Time, r.Host, r.Program, r.PID = h.t, line[h.host:h.length-1], nil, nil
+		afterHost(line[h.length:], r)
+		return RFC3164
+	}
 	r.Time, r.Host, r.Program, r.PID, r.Message = time.Time{}, nil, nil, nil, line
 	start := priority(line)
 	rest := line[start:]
@@ -88,6 +94,7 @@ func (p *Parser) Parse(line []byte, received time.Time, r *receiver.Record) Form
 		if t, n := p.bsdTime(rest, received); n > 0 {
 			r.Time = t
 			origin(rest[n:], r)
+			p.last.keep(line, start+n+1, r, &p.bsd)
 			return RFC3164
 		}
 		if n := topics(rest); n > 0 {
@@ -213,11 +220,15 @@ func origin(rest []byte, r *receiver.Record) {
 		r.Message = after[n:]
 		return
 	}
-	after = after[n+1:]
-	if n > 0 && len(after) > n && after[n] == ' ' && bytes.Equal(after[:n], r.Host) { // UniFi OS writes it twice
-		after = after[n+1:]
+	afterHost(after[n+1:], r)
+}
+
+// afterHost fills what tag does, from what follows the host.
+func afterHost(rest []byte, r *receiver.Record) {
+	if n := len(r.Host); n > 0 && len(rest) > n && rest[n] == ' ' && bytes.Equal(rest[:n], r.Host) { // UniFi OS writes it twice
+		rest = rest[n+1:]
 	}
-	tag(after, r)
+	tag(rest, r)
 }
 
 // tag fills Program, PID and Message from "tag[pid]: message".
@@ -226,7 +237,7 @@ func tag(rest []byte, r *receiver.Record) {
 		rest = rest[2:]
 	}
 	end := 0
-	for end < len(rest) && rest[end] != ':' && rest[end] != '[' && rest[end] != ' ' {
+	for end < len(rest) && !endsTag[rest[end]] {
 		end++
 	}
 	if end > 0 && end < len(rest) {
@@ -272,6 +283,9 @@ func topics(s []byte) int {
 	return 0
 }
 
+// endsTag has the bytes that may follow a tag.
+var endsTag = [256]bool{':': true, '[': true, ' ': true}
+
 // bracket reads "[123]:", or the same without the colon before a space or the end, at the start of s and returns its
 // length, 0 if there is none. What is not all digits is no process id, but a bracket nevertheless.
 func bracket(s []byte) (pid []byte, n int) {
@@ -305,6 +319,14 @@ func bracket(s []byte) (pid []byte, n int) {
 
 // message sets Message to text, without a byte order mark, the kernel's clock or the message identifier of Solaris.
 func message(text []byte, r *receiver.Record) {
+	if len(text) > 0 && (text[0] == '[' || text[0] == 0xEF) {
+		text = preface(text, r)
+	}
+	r.Message = text
+}
+
+// preface takes off what message leaves out.
+func preface(text []byte, r *receiver.Record) []byte {
 	if len(text) >= 3 && text[0] == 0xEF && text[1] == 0xBB && text[2] == 0xBF {
 		text = text[3:]
 	}
@@ -315,7 +337,7 @@ func message(text []byte, r *receiver.Record) {
 			text = text[messageID(text):]
 		}
 	}
-	r.Message = text
+	return text
 }
 
 // messageID returns the length of "[ID 800047 auth.info] ", which syslogd of Solaris and illumos puts before messages

@@ -7,6 +7,8 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/google/go-cmp/cmp"
+
 	"tattled/event"
 	"tattled/receiver"
 )
@@ -246,6 +248,28 @@ func TestCacheIsInvisible(t *testing.T) {
 	}
 }
 
+// Nor does what is remembered of the last header: each line is read as if it were the first.
+func TestHeaderCacheIsInvisible(t *testing.T) {
+	warm := NewParser(time.UTC)
+	now := time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)
+	for _, before := range []string{"", "<38>", "<3>", "45: "} {
+		for _, stamp := range []string{"Nov 22 05:40:00", "Nov 22 05:40:00.000", "Nov 22 2026 05:40:00", "Nov  2 05:40:00", "Nov 2 05:40:00", "Feb 30 05:40:00"} {
+			for _, behind := range []string{" h t: x", " h t", " h", " h ", " ", "", " h: t", ": %SYS-5: x", " h:: t: x", "  t: x", " " + strings.Repeat("h", 60) + " t: x"} {
+				for _, later := range []string{behind, behind + "y", " h t[1]: z"} {
+					var a, b receiver.Record
+					for _, line := range []string{before + stamp + behind, before + stamp + later} {
+						formA := warm.Parse([]byte(line), now, &a)
+						formB := NewParser(time.UTC).Parse([]byte(line), now, &b)
+						if diff := cmp.Diff(b, a); diff != "" || formA != formB {
+							t.Fatalf("%q: %v, without what is remembered %v\n%s", line, formA, formB, diff)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
 // A timestamp without a zone is in the parser's zone; one with a zone is the instant it says.
 func TestZone(t *testing.T) {
 	brussels, err := time.LoadLocation("Europe/Brussels")
@@ -315,7 +339,7 @@ func FuzzParse(f *testing.F) {
 		if bytes.ContainsAny(r.Program, " ") || bytes.ContainsAny(r.Host, " ") || r.PID != nil && !allDigits(r.PID) {
 			t.Fatalf("%q: program %q, host %q, pid %q", line, r.Program, r.Host, r.PID)
 		}
-		if fresh := NewParser(time.UTC).Parse(line, received, &again); fresh != form || !again.Time.Equal(r.Time) {
+		if fresh := NewParser(time.UTC).Parse(line, received, &again); fresh != form || !again.Time.Equal(r.Time) || string(again.Host) != string(r.Host) || string(again.Program) != string(r.Program) {
 			t.Fatalf("%q: %v %v with a cache, %v %v without", line, form, r.Time, fresh, again.Time)
 		}
 	})

@@ -3,6 +3,8 @@ package wire
 import (
 	"encoding/binary"
 	"time"
+
+	"tattled/receiver"
 )
 
 // bsdCache has the last timestamp of RFC 3164, as its 15 bytes and as a time.
@@ -18,6 +20,37 @@ type isoCache struct {
 	head, mid uint64
 	tail      uint32
 	t         time.Time
+}
+
+// header has the beginning of the last line with a timestamp of RFC 3164, up to its tag. Of the lines of one second from
+// one host it is the same, and then what it says need not be found out again.
+type header struct {
+	text   [64]byte
+	length int // of text; 0 if there is none
+	host   int // where the host begins; it ends a byte before the header does
+	t      time.Time
+	from   int64 // as in bsdCache
+	until  int64
+}
+
+// begins reports whether the line begins with the header, and means the same by it.
+func (h *header) begins(line []byte, received time.Time) bool {
+	if h.length == 0 || len(line) < h.length || string(line[:h.length]) != string(h.text[:h.length]) {
+		return false
+	}
+	now := received.Unix()
+	return now >= h.from && now < h.until
+}
+
+// keep keeps the header of a line whose timestamp, the last one that c was asked for, ends a byte before host.
+func (h *header) keep(line []byte, host int, r *receiver.Record, c *bsdCache) {
+	length := host + len(r.Host) + 1
+	h.length = 0
+	if len(r.Host) == 0 || length > min(len(h.text), len(line)) || !r.Time.Equal(c.t) {
+		return
+	}
+	copy(h.text[:], line[:length])
+	h.length, h.host, h.t, h.from, h.until = length, host, c.t, c.from, c.until
 }
 
 const day = 24 * 60 * 60
