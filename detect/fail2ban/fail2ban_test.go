@@ -204,6 +204,9 @@ func TestCovered(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := f.Prove(detect.Attack{Lines: 500, User: true}); err != nil {
+		t.Fatal(err)
+	}
 	if len(f.Rules) != 1 || len(f.Covered) != 1 || !strings.Contains(f.Covered[0].Reason, "sshd/invalid-user") ||
 		len(f.Refused) != 1 || !strings.Contains(f.Refused[0].Reason, "would spoil a built-in rule") {
 		t.Errorf("%+v", f)
@@ -240,7 +243,7 @@ func TestNobodyElseIsBlamed(t *testing.T) {
 	for _, expression := range []string{
 		`bad guest .* from <HOST>$`, `^bad guest .* from <HOST>(?: port \d+)?$`, `^bad '[^']*' from <HOST> as '[^']*'$`, `^bad <HOST> .*$`, `bad guest <HOST>`,
 		`^bad guest \S+ \[<HOST>\](?: \w+)?(?: x=\S+)*$`, `^bad guest [^\[]*\[<HOST>\]: \w+ is \d+\b`, `^(?:x: )?bad [a-z]+ "(?:[^"]+|.*?)", <HOST>, "\S+ \S+"(?:, "\S+")?\s*$`,
-		`^bad guest .* from (?:\[<IP6>\]|<IP4>) for \w+ of .*`, `^\w+ guest <HOST>: (?:.*) by \w+$`, `^bad: .*@<HOST>(?::\d+)? \w+`,
+		`^bad guest .* from <ADDR> for \w+ of .*`, `^\w+ guest <HOST>: (?:.*) by \w+$`, `^bad: .*@<HOST>(?::\d+)? \w+`,
 	} {
 		f := translated(t, "[Definition]\nfailregex = "+expression+"\n")
 		if len(f.Rules) != 1 {

@@ -323,6 +323,8 @@ func (w *writer) hole(re *syntax.Regexp, least, most int) ([]sequence, error) {
 	switch {
 	case !all && someDigits(re) && least > 0:
 		return field(digits)
+	case w.blanks:
+		return field(wide)
 	case !all && !contains(re, ' ', ' ') && least > 0:
 		return field(word)
 	case !all && !contains(re, ' ', ' '):
