@@ -12,7 +12,7 @@ import (
 type Explainer struct {
 	rules    *Rules
 	patterns map[*Service][]explained
-	units    map[*Service]*unit
+	units    map[*Service]*unit // of the services that patterns has: see compile
 	reach    reach
 }
 
@@ -26,28 +26,36 @@ type explained struct {
 
 // NewExplainer makes an explainer for rules that Load returned.
 func NewExplainer(r *Rules) *Explainer {
-	x := &Explainer{rules: r, patterns: map[*Service][]explained{}, units: map[*Service]*unit{}}
-	for _, rule := range r.rules {
+	return &Explainer{rules: r, patterns: map[*Service][]explained{}, units: map[*Service]*unit{}}
+}
+
+// compile compiles a service's patterns when they are first needed.
+func (x *Explainer) compile(s *Service) {
+	if x.units[s] != nil {
+		return
+	}
+	var patterns []explained
+	for _, rule := range x.rules.rules {
+		if rule.Service != s {
+			continue
+		}
 		for _, p := range rule.match {
-			made, _ := rule.compilePattern(p.value) // Load found no fault with it
+			made, _ := rule.compilePattern(p.value) // one with a fault matches nothing: Load and Run tell of it
 			for _, v := range made {
-				x.patterns[rule.Service] = append(x.patterns[rule.Service], explained{v, rule, p, v.parts()})
+				patterns = append(patterns, explained{v, rule, p, v.parts()})
 			}
 		}
 		for _, p := range rule.regex {
 			if e, err := newExpression(p.value); err == nil {
-				x.patterns[rule.Service] = append(x.patterns[rule.Service], explained{rule.expressionVariant(e), rule, p, nil})
+				patterns = append(patterns, explained{rule.expressionVariant(e), rule, p, nil})
 			}
 		}
 	}
-	for s, patterns := range x.patterns {
-		var variants []variant
-		for _, p := range patterns {
-			variants = append(variants, p.variant)
-		}
-		x.units[s] = newUnit(s.before, s.after, variants)
+	var variants []variant
+	for _, p := range patterns {
+		variants = append(variants, p.variant)
 	}
-	return x
+	x.patterns[s], x.units[s] = patterns, newUnit(s.before, s.after, variants)
 }
 
 // Explanation is what Detect made of a message, and why. Bytes and texts in it may be of the message: its sender chose
@@ -153,6 +161,7 @@ func (x *Explainer) service(s *Service, message []byte, e *Explanation) {
 		x.parsed(s, e.Message[stamp:], e)
 		return
 	}
+	x.compile(s)
 	all := x.framings(s, e.Message, stamp)
 	if e.Repeated {
 		all = append(all, x.framings(s, message, 0)...)

@@ -51,24 +51,38 @@ func TestExplainAgrees(t *testing.T) {
 		"  - {name: rx, kind: probe, categories: [15], regex: ['^(?P<user>.*)e(?:rr|rrr)or (?P<ip>\\S+) .*x.*$'], samples: [{line: x, ip: 192.0.2.1}]}\n")})
 	x := NewExplainer(r)
 	g := rand.New(rand.NewPCG(7, 7))
+	samples, faults := r.samples()
+	for _, f := range faults {
+		t.Error(f)
+	}
 	for _, rule := range r.rules {
-		for _, s := range rule.samples {
-			line := s.form.Line.value
+		for _, s := range samples[rule] {
+			line, program := s.form.Line.value, rule.Service.Programs[0]
 			cut := g.IntN(len(line) + 1)
-			for _, program := range []string{rule.Service.Programs[0], r.services[g.IntN(len(r.services))].Programs[0], "nobody"} {
-				checkExplanation(t, r, x, program, line)
-				checkExplanation(t, r, x, program, line[:cut])
-				checkExplanation(t, r, x, program, line[:cut]+"x"+line[cut:])
-				checkExplanation(t, r, x, program, "message repeated 2 times: [ "+line+"]")
+			switch g.IntN(30) { // there are many samples: of some, one form
+			case 0:
+				program = r.services[g.IntN(len(r.services))].Programs[0]
+			case 1:
+				program = "nobody"
+			case 2, 3:
+				line = line[:cut]
+			case 4, 5:
+				line = line[:cut] + "x" + line[cut:]
+			case 6, 7:
+				line = "message repeated 2 times: [ " + line + "]"
+			case 8, 9:
+			default:
+				continue
 			}
+			checkExplanation(t, r, x, program, line)
 		}
 	}
 	for _, s := range r.services {
-		if len(newReference(t, r, s).rules) == 0 {
+		if len(newReference(t, r, s).rules) == 0 || s.Name != "odd" && s.Name != "sshd" && g.IntN(8) > 0 {
 			continue
 		}
 		next := hostileLines(t, r, s)
-		for range 2000 / len(r.services) {
+		for range 100 {
 			if line := next(); len(line) < 500 {
 				checkExplanation(t, r, x, s.Programs[0], line)
 			}
