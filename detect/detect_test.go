@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -61,5 +62,43 @@ func TestExample(t *testing.T) {
 	r := load(t, Options{Directory: filepath.Join("..", "packaging", "rules.d")})
 	if _, faults := r.Run(); len(faults) > 0 {
 		t.Error(faults)
+	}
+}
+
+// TestWebFilesAgree says that web-json.yaml asks of a request what web-access.yaml does: whoever changes one changes both.
+func TestWebFilesAgree(t *testing.T) {
+	values := func(list []text) (all []string) {
+		for _, v := range list {
+			all = append(all, v.value)
+		}
+		return all
+	}
+	read := func(name string) map[string]string {
+		content, err := builtin.ReadFile("rules/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		form, ok := decode(content, new(faults))
+		if !ok {
+			t.Fatalf("%s cannot be read", name)
+		}
+		rules := map[string]string{}
+		for _, r := range form.Rules {
+			says := fmt.Sprint(r.Kind.value, r.Weak, r.Handshake, values(r.Categories))
+			for _, l := range []lists{r.Where, r.Not} {
+				says += "\n"
+				for _, one := range l.all {
+					says += fmt.Sprint(one.name.value, values(one.values))
+				}
+			}
+			rules[r.Name.value] = says
+		}
+		return rules
+	}
+	access := read("web-access.yaml")
+	for name, says := range read("web-json.yaml") {
+		if access[name] != says {
+			t.Errorf("the rule %s is not the same in both files", name)
+		}
 	}
 }
