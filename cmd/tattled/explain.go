@@ -151,11 +151,13 @@ func (e *explaining) line(line []byte, cut bool, received time.Time) error {
 	a.LineNo, a.Config = e.count, e.config
 	var text []byte
 	if e.flags.json {
-		var err error
-		if text, err = json.Marshal(a); err != nil {
+		var b bytes.Buffer
+		encoder := json.NewEncoder(&b)
+		encoder.SetEscapeHTML(false) // patterns are full of <fields>
+		if err := encoder.Encode(a); err != nil {
 			return err
 		}
-		text = append(harmlessJSON(nil, text), '\n')
+		text = append(harmlessJSON(nil, bytes.TrimSuffix(b.Bytes(), []byte("\n"))), '\n')
 	} else {
 		var b bytes.Buffer
 		if e.count > 1 {

@@ -234,7 +234,7 @@ func (a *answer) ignored(d *detect.Explanation) {
 			a.Reason += fmt.Sprintf("; did you mean %s?", strings.Join(d.Similar, " or "))
 		}
 	case len(d.Parsed) > 0 && d.Nearest == nil:
-		a.Reason = d.Parsed[0].Failed
+		a.Reason = "no rule of " + strings.Join(a.Services, ", ") + " describes it: " + d.Parsed[0].Failed
 	default:
 		a.Reason = "no rule of " + strings.Join(a.Services, ", ") + " describes it"
 	}
@@ -266,7 +266,7 @@ func (a *answer) write(b *bytes.Buffer) {
 		if len(fields) > 0 {
 			row("parsed", "%s", strings.Join(fields, ", "))
 		}
-		if p.Failed != "" && p.Failed != a.Reason {
+		if p.Failed != "" && !strings.HasSuffix(a.Reason, p.Failed) {
 			row("", "%s: %s", p.Service, p.Failed)
 		}
 	}

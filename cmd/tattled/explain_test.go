@@ -39,7 +39,7 @@ func TestExplain(t *testing.T) {
 		{"Nov 22 05:40:00 web1 ssdh[123]: Invalid user x from 203.0.113.5 port 1", nil, `IGNORED: no rule file knows the program "ssdh"; did you mean sshd?`, []string{"as a line of the program sshd it would be matched by sshd/invalid-user"}},
 		{"Invalid user x from 203.0.113.5 port 1", nil, "IGNORED: it has no header that is known", []string{"--program", "as a line of the program sshd"}},
 		{"Invalid user x from 8.8.8.8 port 1", []string{"--program", "sshd"}, "MATCHED: sshd/invalid-user", []string{"none is looked for; program sshd"}},
-		{"[UFW BLOCK] IN=eth0 OUT=eth1 SRC=8.8.8.8 DST=192.0.2.1 LEN=40 PROTO=TCP SPT=1 DPT=23 SYN URGP=0 ", []string{"--program", "kernel"}, "IGNORED: the packet did not come in", []string{`OUT "eth1"`}},
+		{"[UFW BLOCK] IN=eth0 OUT=eth1 SRC=8.8.8.8 DST=192.0.2.1 LEN=40 PROTO=TCP SPT=1 DPT=23 SYN URGP=0 ", []string{"--program", "kernel"}, "IGNORED: no rule of netfilter", []string{"describes it: the packet did not come in", `OUT "eth1"`}},
 		{"[UFW BLOCK] IN=eth0 OUT= SRC=8.8.8.8 DST=192.0.2.1 LEN=40 PROTO=TCP SPT=1 DPT=443 WINDOW=1 SYN URGP=0 ", []string{"--program", "kernel"}, "MATCHED: netfilter/block, firewall-block by 8.8.8.8; it counts against nobody", nil},
 		{"[UFW BLOCK] IN=eth0 OUT= SRC=8.8.8.8 DST=192.0.2.1 LEN=40 PROTO=UDP SPT=1 DPT=53 LEN=9 ", []string{"--program", "kernel"}, "MATCHED: netfilter/block, firewall-block by 8.8.8.8; it counts for port-scan, but is not reported, because a sender address is easily forged with udp", nil},
 		{explainHeader + "Invalid user x from 8.8.8.8 port 1", []string{"--config", config}, "IGNORED: the configuration disables sshd/invalid-user", []string{config}},

@@ -386,7 +386,7 @@ func cutEnd(text string) (string, bool) {
 }
 
 // leftover is what fail2ban leaves of a stamp that it has cut out of the front of a line, and tattled takes off.
-var leftover = regexp.MustCompile(`^\^(?:\\s[*+?]?| [*+?]?|\\\[\\\](?:\\s[*+]?)?|\(\?:\\\[\\\]\)\?(?:\\s[*+]?)?|\(\?:\\\[\\\]\\s\+\)\?)+`)
+var leftover = regexp.MustCompile(`^\^(?:: |\\s[*+?]?| [*+?]?|\\\[\\\](?:\\s[*+]?)?|\(\?:\\\[\\\]\)\?(?:\\s[*+]?)?|\(\?:\\\[\\\]\\s\+\)\?)+`)
 
 // message cuts off what stands before the message.
 func (t *translation) message(body string) (string, error) {

@@ -220,7 +220,7 @@ func meet(front sequence, last, it item) ([]sequence, error) {
 
 // atBoundary resolves a boundary of a word behind fixed text.
 func atBoundary(front sequence, last item, rest sequence) ([]sequence, error) {
-	if last.kind == digits && len(rest) > 0 && rest[0].kind == wide { // what follows digits is no part of a word: see meet
+	if (last.kind == digits || last.kind == addr) && len(rest) > 0 && rest[0].kind == wide { // what follows is no part of a word: see meet
 		return []sequence{front}, nil
 	}
 	if last.kind != text || last.text == "" {
