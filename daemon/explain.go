@@ -1,8 +1,6 @@
 package daemon
 
 import (
-	"time"
-
 	"tattled/detect"
 	"tattled/event"
 	"tattled/geoip"
@@ -112,8 +110,8 @@ func (x *Explainer) Trust(source string) event.Trust {
 	return event.TrustReport
 }
 
-// Explain says what becomes of a record that was read from source at the given time.
-func (x *Explainer) Explain(r *receiver.Record, source string, received time.Time) Explained {
+// Explain says what becomes of a record that came in b.
+func (x *Explainer) Explain(r *receiver.Record, b *receiver.Batch) Explained {
 	e := Explained{Detection: x.detector.Explain(r.Program, r.Message)}
 	var f detect.Finding
 	if x.whole.Detect(r.Program, r.Message, &f); f.Rule != nil && e.Detection.Verdict == detect.Ignored {
@@ -122,7 +120,7 @@ func (x *Explainer) Explain(r *receiver.Record, source string, received time.Tim
 	if e.Detection.Verdict != detect.Matched {
 		return e
 	}
-	ev := x.pipeline.event(&scratch{finding: e.Detection.Finding, names: names{}}, r, &receiver.Batch{Source: source, Received: received})
+	ev := x.pipeline.event(&scratch{finding: e.Detection.Finding, names: names{}}, r, b)
 	e.Event = &ev
 	e.Trusted, e.Ordinary, e.Refusal = x.gate.Trusts(ev.Addr), x.gate.Ordinary(&ev), x.gate.Refuse(&ev)
 	for i, one := range x.policy.Explain(&ev) {

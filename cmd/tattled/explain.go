@@ -147,7 +147,7 @@ func (e *explaining) line(line []byte, cut bool, received time.Time) error {
 		header = e.parser.Parse(line, received, &r).String()
 	}
 	r.Trust, r.Cut = e.explainer.Trust(e.flags.source), cut
-	a := newAnswer(&r, e.explainer.Explain(&r, e.flags.source, received), header)
+	a := newAnswer(&r, e.explainer.Explain(&r, &receiver.Batch{Source: e.flags.source, Received: received, Location: e.zone}), header)
 	a.LineNo, a.Config = e.count, e.config
 	var text []byte
 	if e.flags.json {

@@ -284,7 +284,7 @@ func (w *writer) hole(re *syntax.Regexp, least, most int) ([]sequence, error) {
 			}
 			return []sequence{{{text: " "}}}, nil
 		}
-		if most == 1 && !(w.loose && someDigits(re)) {
+		if most == 1 && (!w.loose || !someDigits(re)) {
 			if ways := few(re); ways != nil {
 				if least == 0 {
 					ways = append([]sequence{nil}, ways...)

@@ -235,7 +235,7 @@ func (s *scanner) group() error {
 			return fmt.Errorf("the group %s has an expression of its own for the address: write <HOST>", name)
 		case "user", "other", "port":
 			s.groups++
-			s.out.WriteString(fmt.Sprintf("(?P<%s%d>", name, s.groups))
+			fmt.Fprintf(&s.out, "(?P<%s%d>", name, s.groups)
 		default:
 			s.out.WriteString("(?:")
 		}
