@@ -171,6 +171,7 @@ func (w *writer) capture(re *syntax.Regexp) ([]sequence, error) {
 		return w.all(re.Sub[0])
 	}
 	if isHole(re.Sub[0]) { // a peer chose it: <user> holds all that it may have written
+		w.wider = w.wider || !anyText(re.Sub[0])
 		return []sequence{{{kind: user}}}, nil
 	}
 	return w.all(re.Sub[0])
@@ -189,18 +190,25 @@ func isHole(re *syntax.Regexp) bool {
 	return false
 }
 
+// anyText reports whether re, which is a hole, or one of its alternatives takes any text.
+func anyText(re *syntax.Regexp) bool {
+	switch re.Op {
+	case syntax.OpAnyChar, syntax.OpAnyCharNotNL:
+		return true
+	case syntax.OpCharClass:
+		return false
+	}
+	return slices.ContainsFunc(re.Sub, anyText)
+}
+
 func isClass(re *syntax.Regexp) bool {
 	return re.Op == syntax.OpCharClass || re.Op == syntax.OpAnyChar || re.Op == syntax.OpAnyCharNotNL
 }
 
 // alternate puts the alternatives beside each other. One that is any text makes the other holes superfluous.
 func (w *writer) alternate(re *syntax.Regexp) ([]sequence, error) {
-	if isHole(re) {
-		for _, sub := range re.Sub {
-			if sub.Op == syntax.OpStar && sub.Sub[0].Op == syntax.OpAnyCharNotNL {
-				return w.all(sub)
-			}
-		}
+	if isHole(re) && anyText(re) {
+		return []sequence{{{kind: wide}}}, nil
 	}
 	var ways []sequence
 	for _, sub := range re.Sub {
