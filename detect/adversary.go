@@ -235,15 +235,15 @@ func (v *adversary) plain(targets []target) {
 		for _, one := range t.shapes {
 			message := one.before + plainLine(one.items) + one.after
 			verdict := v.judge([]byte(v.service.Programs[0]), []byte(message), &f)
-			if by = f.Rule; verdict != Matched || by == t.rule {
+			if by = f.Rule; verdict != Matched || by == t.rule || by.Service != v.service {
 				by = nil
 				break
 			}
 		}
 		if by != nil && t.own {
 			v.faults = append(v.faults, Fault{File: v.service.File, Line: t.at.line, Problem: fmt.Sprintf(
-				"match: this pattern of rule %s is in vain, as %s (%s:%d) describes its lines and comes first: put the narrower rule first",
-				t.rule.Name, by, by.Service.File, by.Line)})
+				"match: this pattern of rule %s is in vain, as rule %s (line %d) describes its lines and comes first: put the narrower rule first",
+				t.rule.Name, by.Name, by.Line)})
 		}
 	}
 }
