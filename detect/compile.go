@@ -8,18 +8,18 @@ import (
 )
 
 // compile numbers services and rules, and builds the matchers for the programs that a user's service knows, so that every
-// fault of a user's file is found. Patterns that are built in are compiled when their program is first heard of: most
-// machines run few of all programs. The tests hold them, and Run tells of faults.
+// fault of a user's file is found. What is built in is read and compiled when its program is first heard of: most machines
+// run few of all programs. The tests hold it, and Run tells of faults.
 func (l *loader) compile() *Rules {
-	r := &Rules{services: l.services, builtin: l.builtin}
+	r := &Rules{services: l.services, builtin: l.builtin, options: l.options}
 	for i, s := range l.services {
-		s.Index = i
-		for _, rule := range l.rules[s] {
-			rule.Index = len(r.rules)
-			r.rules = append(r.rules, rule)
+		s.Index, s.first = i, len(r.rules)
+		if !s.unread {
+			s.count = len(l.rules[s])
 		}
-		if s.parser != nil {
-			s.parser.bind(l.rules[s])
+		r.rules = append(r.rules, make([]*Rule, s.count)...)
+		if !s.unread {
+			r.number(s, l.rules[s])
 		}
 	}
 	r.listPrograms()
@@ -80,15 +80,14 @@ func (r *Rules) build(m *matcher, sound bool) []Fault {
 	var found []Fault
 	variants := map[*Service][]variant{}
 	order := int32(0)
-	for _, rule := range r.rules {
-		s := rule.Service
-		if !slices.Contains(m.services, s) {
-			continue
-		}
+	for _, s := range m.services {
+		r.read(s)
 		f := faults{file: s.File}
-		for _, v := range rule.compile(&f) {
-			v.order, order = order, order+1
-			variants[s] = append(variants[s], v)
+		for _, rule := range r.rules[s.first : s.first+s.count] {
+			for _, v := range rule.compile(&f) {
+				v.order, order = order, order+1
+				variants[s] = append(variants[s], v)
+			}
 		}
 		found = append(found, f.all...)
 	}

@@ -25,8 +25,11 @@ type Rules struct {
 	rules    []*Rule
 	programs programs
 	matchers []*matcher
-	building sync.Mutex // held while a matcher is built
 	builtin  fs.FS
+	options  Options
+
+	building sync.Mutex // held while files are read and matchers built
+	faults   []Fault    // of built-in files, found since Load
 }
 
 // Service is what one rule file describes: the log of one sort of server.
@@ -46,6 +49,8 @@ type Service struct {
 	File  string // where it was read: "sshd.yaml" for a built-in one, else its path
 
 	builtin       bool
+	unread        bool // its file was not read beyond its head: see Rules.read
+	first, count  int  // where its rules are in Rules.rules
 	before, after []string
 	parser        parser // in place of patterns; nil without one
 	stamped       bool   // a message may begin with a stamp of the service's own
@@ -149,7 +154,22 @@ func Refusals() []Refusal {
 }
 
 // All returns every rule; the rule at i has Index i. Do not write to it.
-func (r *Rules) All() []*Rule { return r.rules }
+func (r *Rules) All() []*Rule {
+	r.building.Lock()
+	defer r.building.Unlock()
+	for _, s := range r.services {
+		r.read(s)
+	}
+	return r.rules
+}
+
+// of returns the rules of a service.
+func (r *Rules) of(s *Service) []*Rule {
+	r.building.Lock()
+	defer r.building.Unlock()
+	r.read(s)
+	return r.rules[s.first : s.first+s.count]
+}
 
 // Services returns every service, the built-in ones first; the service at i has Index i. Do not write to it.
 func (r *Rules) Services() []*Service { return r.services }

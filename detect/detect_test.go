@@ -18,6 +18,7 @@ func load(t testing.TB, o Options) *Rules {
 	if r == nil {
 		t.FailNow()
 	}
+	r.All()
 	return r
 }
 

@@ -35,10 +35,7 @@ func (x *Explainer) compile(s *Service) {
 		return
 	}
 	var patterns []explained
-	for _, rule := range x.rules.rules {
-		if rule.Service != s {
-			continue
-		}
+	for _, rule := range x.rules.of(s) {
 		for _, p := range rule.match {
 			made, _ := rule.compilePattern(p.value) // one with a fault matches nothing: Load and Run tell of it
 			for _, v := range made {

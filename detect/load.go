@@ -83,11 +83,10 @@ func (l *loader) addAll(files fs.FS, dir, shown string, user bool) {
 		}
 		f := faults{file: filepath.Join(shown, name)}
 		content, err := readFile(files, path.Join(dir, name))
-		if err == nil && !user {
-			content = withoutSamples(content)
-		}
 		if err != nil {
 			f.add(0, "cannot read the file: %v", err)
+		} else if !user {
+			l.addHead(content, &f)
 		} else if form, ok := decode(content, &f); ok {
 			l.add(&form, user, &f)
 		}
@@ -132,8 +131,80 @@ func withoutSamples(content []byte) []byte {
 	return out
 }
 
+// addHead takes a service from its built-in file, of which it reads what stands before the rules. It counts them by how
+// they begin (TestHeads holds the files to it), so that they have their numbers from the start.
+func (l *loader) addHead(content []byte, f *faults) {
+	head, rules, _ := bytes.Cut(content, []byte("\nrules:"))
+	form, ok := decode(withoutSamples(head), f)
+	if !ok {
+		return
+	}
+	s := newService(&form, false, f)
+	s.unread, s.count = true, bytes.Count(rules, []byte("\n  - name:"))
+	l.put(s, nil, false, form.Service.line, f)
+	if form.Parser.line > 0 && l.options.forParsers() {
+		l.read(s, f) // what is wrong with the options is to be told now
+	}
+}
+
+// forParsers reports whether any option is for parsers.
+func (o *Options) forParsers() bool {
+	return len(o.Netfilter.Block)+len(o.Netfilter.Accept)+len(o.TrustedProxies) > 0
+}
+
+// read reads the rules of a built-in service, unless that was done.
+func (l *loader) read(s *Service, f *faults) {
+	if !s.unread {
+		return
+	}
+	s.unread = false
+	content, err := readFile(l.builtin, path.Join("rules", s.File))
+	if err != nil {
+		f.add(0, "cannot read the file: %v", err)
+		return
+	}
+	if form, ok := decode(withoutSamples(content), f); ok {
+		l.rules[s] = l.newRules(s, &form, f)
+		s.count = len(l.rules[s])
+	}
+}
+
+// read reads the rules of a built-in service, unless that was done. Most machines run few of all services.
+func (r *Rules) read(s *Service) {
+	if !s.unread {
+		return
+	}
+	count, f := s.count, faults{file: s.File}
+	l := loader{options: r.options, builtin: r.builtin, rules: map[*Service][]*Rule{}}
+	l.read(s, &f)
+	rules := l.rules[s]
+	if len(rules) != count {
+		f.add(0, "it has %d rules, but %d lines that begin with two spaces, a hyphen, a space and name:", len(rules), count)
+	}
+	s.count = min(len(rules), count)
+	r.number(s, rules[:s.count])
+	r.faults = append(r.faults, f.all...)
+}
+
+// number gives rules their places.
+func (r *Rules) number(s *Service, rules []*Rule) {
+	for i, rule := range rules {
+		rule.Index = s.first + i
+		r.rules[rule.Index] = rule
+	}
+	if s.parser != nil {
+		s.parser.bind(rules)
+	}
+}
+
 // add takes a service from its file.
 func (l *loader) add(form *fileForm, user bool, f *faults) {
+	s := newService(form, user, f)
+	l.put(s, l.newRules(s, form, f), user, form.Service.line, f)
+}
+
+// newService makes a service of what a file has before its rules.
+func newService(form *fileForm, user bool, f *faults) *Service {
 	s := &Service{Name: form.Service.value, Session: form.Session, Raw: form.Raw, Drift: form.Drift == nil || *form.Drift, File: f.file, builtin: !user, stamped: form.Stamp}
 	if !isName(s.Name) {
 		f.add(form.Service.line, "service: %q is no name: write lower-case letters, digits and hyphens", s.Name)
@@ -157,6 +228,11 @@ func (l *loader) add(form *fileForm, user bool, f *faults) {
 		}
 	}
 	s.before, s.after = frame("before", form.Before, f), frame("after", form.After, f)
+	return s
+}
+
+// newRules makes the rules of a service, and its parser.
+func (l *loader) newRules(s *Service, form *fileForm, f *faults) []*Rule {
 	var rules []*Rule
 	for i := range form.Rules {
 		rules = append(rules, newRule(s, &form.Rules[i], f))
@@ -170,7 +246,7 @@ func (l *loader) add(form *fileForm, user bool, f *faults) {
 		f.add(form.Service.line, "rules: there is none")
 	}
 	l.parser(form, s, rules, f)
-	l.put(s, rules, user, form.Service.line, f)
+	return rules
 }
 
 // put adds a service, or lets it take the place of the built-in one.
@@ -260,7 +336,9 @@ func (l *loader) disable() {
 		case !one:
 			l.services = slices.Delete(l.services, at, at+1)
 		default:
-			s := l.services[at]
+			s, f := l.services[at], faults{}
+			l.read(s, &f)
+			l.faults = append(l.faults, f.all...)
 			before := len(l.rules[s])
 			l.rules[s] = slices.DeleteFunc(l.rules[s], func(r *Rule) bool { return r.Name == rule })
 			found = len(l.rules[s]) < before

@@ -66,7 +66,7 @@ func newSamples(form *ruleForm, f *faults) []sample {
 func (r *Rules) samples() (map[*Rule][]sample, []Fault) {
 	all := map[*Rule][]sample{}
 	rules := map[*Service]map[string]*Rule{}
-	for _, rule := range r.rules {
+	for _, rule := range r.All() {
 		all[rule] = rule.samples
 		if rules[rule.Service] == nil {
 			rules[rule.Service] = map[string]*Rule{}
@@ -112,6 +112,7 @@ func (r *Rules) Run() (Tally, []Fault) {
 	for _, m := range r.matchers {
 		found = append(found, r.build(m, true)...)
 	}
+	found = append(found, r.faults...)
 	for _, s := range r.services {
 		t.Services = append(t.Services, ServiceTally{Service: s})
 	}

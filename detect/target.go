@@ -13,10 +13,7 @@ import (
 // their samples show.
 func (r *Rules) targetsOf(s *Service, samples map[*Rule][]sample) []target {
 	var all []target
-	for _, rule := range r.rules {
-		if rule.Service != s {
-			continue
-		}
+	for _, rule := range r.of(s) {
 		for _, p := range rule.match {
 			all = append(all, patternTargets(rule, p)...)
 		}

@@ -86,7 +86,7 @@ func match(ctx context.Context, flags *matchFlags, files []string, in io.Reader,
 	case flags.json:
 		s.print = printJSON
 	case flags.summary:
-		s.tally = newMatchTally(rules)
+		s.tally = newMatchTally()
 	default:
 		s.print = printText
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 
@@ -75,17 +76,25 @@ const maxAddresses = 200_000
 
 // matchTally counts for --summary.
 type matchTally struct {
-	rules     []int64 // by Rule.Index
+	rules     []ruleCount // by Rule.Index, as far as any matched: not all rules need to be read for it
 	addresses map[netip.Addr]struct{}
 	more      bool // there were more than maxAddresses
 }
 
-func newMatchTally(rules *detect.Rules) *matchTally {
-	return &matchTally{rules: make([]int64, len(rules.All())), addresses: map[netip.Addr]struct{}{}}
+type ruleCount struct {
+	rule *detect.Rule
+	n    int64
 }
 
+func newMatchTally() *matchTally { return &matchTally{addresses: map[netip.Addr]struct{}{}} }
+
 func (t *matchTally) count(h *hit) {
-	t.rules[h.rule.Index]++
+	i := h.rule.Index
+	if i >= len(t.rules) {
+		t.rules = append(t.rules, make([]ruleCount, i+1-len(t.rules))...)
+	}
+	t.rules[i].rule = h.rule
+	t.rules[i].n++
 	if _, known := t.addresses[h.addr]; known {
 		return
 	}
@@ -97,17 +106,14 @@ func (t *matchTally) count(h *hit) {
 }
 
 func (t *matchTally) write(w *bufio.Writer, s *scan, began time.Time) {
+	t.rules = slices.DeleteFunc(t.rules, func(c ruleCount) bool { return c.n == 0 })
 	width := len("addresses")
-	for i, r := range s.rules.All() {
-		if t.rules[i] > 0 {
-			width = max(width, len(r.String()))
-		}
+	for _, c := range t.rules {
+		width = max(width, len(c.rule.String()))
 	}
 	row := func(name, value string) { fmt.Fprintf(w, "%-*s %s\n", width, name, value) }
-	for i, r := range s.rules.All() {
-		if t.rules[i] > 0 {
-			row(r.String(), strconv.FormatInt(t.rules[i], 10))
-		}
+	for _, c := range t.rules {
+		row(c.rule.String(), strconv.FormatInt(c.n, 10))
 	}
 	addresses := strconv.Itoa(len(t.addresses))
 	if t.more {
