@@ -28,7 +28,7 @@ type CheckedService struct {
 // Of the attack on rules. The tests try many more lines.
 const (
 	attackSeed  = 1
-	attackLines = 2000 // for each service
+	attackLines = 1500 // for each service
 )
 
 // Check reads the configuration at path and the rules that it names, runs the rules' samples and attacks the rules: those
