@@ -322,11 +322,11 @@ func TestWithoutSamples(t *testing.T) {
 
 // TestHeads says that reading a built-in file in two steps gives what one gives, whoever asks for it first.
 func TestHeads(t *testing.T) {
-	early, late := load(t, Options{}), load(t, Options{})
+	early := load(t, Options{})
 	if len(early.faults) > 0 {
 		t.Error(early.faults)
 	}
-	late, _ = Load(Options{})
+	late, _ := Load(Options{})
 	var f Finding
 	for i := len(late.services) - 1; i >= 0; i-- {
 		late.Detect([]byte(late.services[i].Programs[0]), []byte("x"), &f)
