@@ -30,7 +30,7 @@ PROGRAMS = {
     'apache': 'apache', 'php-url-fopen': 'apache', 'nginx': 'nginx', 'lighttpd': 'lighttpd', 'exim': 'exim', 'mysqld': 'mysqld',
     'mongodb': 'mongod', 'asterisk': 'asterisk', 'freeswitch': 'freeswitch', 'named': 'named', 'squid': 'squid', 'vsftpd': 'vsftpd',
     'proftpd': 'proftpd', 'roundcube': 'roundcube', 'gitlab': 'gitlab', 'grafana': 'grafana', 'traefik': 'traefik', 'recidive': 'fail2ban.actions',
-    'bitwarden': 'vaultwarden', 'haproxy': 'haproxy', 'webmin': 'webmin', 'phpmyadmin': 'phpmyadmin', 'postfix': 'postfix/smtpd',
+    'bitwarden': 'bitwarden', 'haproxy': 'haproxy', 'webmin': 'webmin', 'phpmyadmin': 'phpmyadmin', 'postfix': 'postfix/smtpd',
     'dovecot': 'dovecot', 'sendmail': 'sendmail', 'pure-ftpd': 'pure-ftpd', 'zzz-sshd': 'sshd', 'sshd': 'sshd',
     'murmur': 'murmur', 'ejabberd': 'ejabberd', 'mssql': 'mssql', 'znc': 'znc',
 }
