@@ -207,8 +207,10 @@ func (r *Rules) Detect(program, message []byte, f *Finding) Verdict {
 			f.Raw = f.Raw || u.raw && n > 0 && len(*units) > 1
 		}
 		if u.parser != nil {
-			if r := u.parser.judge(text); r.found {
-				found.join(&r)
+			if u.parser.glance(text) {
+				if one := u.parser.judge(text); one.found {
+					found.join(&one)
+				}
 			}
 			continue
 		}

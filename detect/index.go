@@ -11,18 +11,20 @@ import (
 //	message -> frame off -> tree of first texts -> groups -> reading
 //	                     -> texts anywhere (only for rules that begin alike, or with a field)
 type unit struct {
-	before, after []fixed
+	// What is looked at for every message stands together.
+	parser   parser // takes the place of everything else; nil without one
+	longest  int    // bytes of the longest message that is read; 0 for any
+	stamped  bool   // a message may begin with a stamp, which is taken off first
+	raw      bool   // its services are
+	headless bool   // a variant begins with a field, so that what stands before a message may be a part of what that holds
+
 	framing       [256]uint8 // framesFront, framesBack: what a text of before begins with, one of after ends with
-	open          [256]uint8 // framesFront, framesBack: beside which bytes any variant is open
 	root          [256]*node // by the first byte of a message
 	tree          *node
 	loose         []*group // begin with a field, and are few
 	grams         *grams
-	parser        parser // takes the place of everything else; nil without one
-	stamped       bool   // a message may begin with a stamp, which is taken off first
-	raw           bool   // its services are
-	longest       int    // bytes of the longest message that is read; 0 for any
-	headless      bool   // a variant begins with a field, so that what stands before a message may be a part of what that holds
+	before, after []fixed
+	open          [256]uint8 // framesFront, framesBack: beside which bytes any variant is open
 }
 
 // node is a place in a tree of texts. What lies on the way from the root to it, its own label included, is a beginning of
@@ -31,6 +33,24 @@ type node struct {
 	label  fixed
 	groups []*group
 	kids   []*node // their labels begin with different bytes
+	// keeps has a bit for each value of framed.kept with which a variant here or below is to be tried.
+	keeps uint8
+}
+
+// settle fills in keeps, here and below.
+func (n *node) settle() uint8 {
+	n.keeps = 0
+	for kept := range uint8(4) {
+		for _, g := range n.groups {
+			if slices.ContainsFunc(g.variants, func(v variant) bool { return v.keeps(kept) }) {
+				n.keeps |= 1 << kept
+			}
+		}
+	}
+	for _, k := range n.kids {
+		n.keeps |= k.settle()
+	}
+	return n.keeps
 }
 
 // kid returns the node below n whose label begins with c.
@@ -102,6 +122,7 @@ func newUnit(before, after []string, variants []variant) *unit {
 		u.after = append(u.after, newFixed(text))
 		u.framing[text[len(text)-1]] |= framesBack
 	}
+	u.tree.settle()
 	for _, n := range u.tree.kids {
 		u.root[n.label.text[0]] = n
 	}
@@ -203,7 +224,7 @@ func (u *unit) read(message []byte, r *reading) {
 func (u *unit) readFramed(m *framed, r *reading) {
 	if len(m.text) > 0 {
 		at := 0
-		for n := u.root[m.text[0]]; n != nil && n.label.beginsAt(m.text, at); {
+		for n := u.root[m.text[0]]; n != nil && n.keeps&(1<<m.kept) != 0 && n.label.beginsAt(m.text, at); {
 			for _, g := range n.groups {
 				g.try(m, true, r)
 			}
@@ -220,7 +241,7 @@ func (u *unit) readFramed(m *framed, r *reading) {
 	for _, g := range u.loose {
 		g.try(m, false, r)
 	}
-	if u.grams != nil {
+	if u.grams != nil && len(m.text) > 0 && u.grams.starts[m.text[0]] {
 		u.grams.read(m, r)
 	}
 }
@@ -283,6 +304,7 @@ func (u *unit) framings(message []byte, all *[4]framed) (n int) {
 // of the message tell how far away the end of the next window can be, so that most bytes are never looked at.
 type grams struct {
 	window int
+	starts [256]bool        // by what a message may begin with, for any of the rules to match it
 	shift  [gramSlots]uint8 // by the hash of three bytes
 	ends   map[uint32][]gram
 	count  int
@@ -338,12 +360,25 @@ func newGrams(variants []variant) *grams {
 			slot := gramSlot(text[k : k+minLiteral])
 			g.shift[slot] = min(g.shift[slot], uint8(best-k-minLiteral))
 		}
+		if first := variants[i].first(); first != "" {
+			g.starts[first[0]] = true
+		} else {
+			g.starts = everywhere()
+		}
 		slot := gramSlot(text[best-minLiteral : best])
 		one := gram{text: text, offset: best, number: g.count, group: makeGroups(variants[i : i+1])[0]}
 		g.ends[slot] = append(g.ends[slot], one)
 		g.count++
 	}
 	return g
+}
+
+// everywhere has all bytes.
+func everywhere() (all [256]bool) {
+	for c := range all {
+		all[c] = true
+	}
+	return all
 }
 
 func (g *grams) read(m *framed, r *reading) {

@@ -89,17 +89,10 @@ func (j *jsonLog) addRequest(texts, tables []string, p *parserForm) (_, _ []stri
 
 func (j *jsonLog) bind(rules []*Rule) { j.conditions.bind(rules, j.form) }
 
-func (j *jsonLog) judge(m []byte) reading {
-	if len(m) == 0 || m[0] != '{' && m[0] > ' ' {
-		return reading{}
-	}
-	return j.judgeObject(m)
-}
+// glance looks for an object's first byte.
+func (j *jsonLog) glance(m []byte) bool { return len(m) > 0 && (m[0] == '{' || m[0] <= ' ') }
 
-// judgeObject has a function of its own because few lines of some programs are objects, and it needs room.
-//
-//go:noinline
-func (j *jsonLog) judgeObject(m []byte) reading {
+func (j *jsonLog) judge(m []byte) reading {
 	s := jsonScan{tree: &j.tree, line: m}
 	switch {
 	case !s.scan():

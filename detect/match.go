@@ -97,11 +97,13 @@ type framed struct {
 	kept          uint8 // framesFront, framesBack: where it was not, for the variants that are open there
 }
 
+// keeps reports whether the variant is to be tried on a message that kept these texts of the frame.
+func (v *variant) keeps(kept uint8) bool {
+	return (kept&framesFront == 0 || v.openFront != "") && (kept&framesBack == 0 || v.openBack != "")
+}
+
 func (v *variant) fits(m *framed) bool {
-	if m.kept&framesFront != 0 && v.openFront == "" || m.kept&framesBack != 0 && v.openBack == "" {
-		return false
-	}
-	return (v.before == 0 || v.before == m.before) && (v.after == 0 || v.after == m.after)
+	return v.keeps(m.kept) && (v.before == 0 || v.before == m.before) && (v.after == 0 || v.after == m.after)
 }
 
 // try reads the message by the group's patterns. known says that their first fixed text was compared already.

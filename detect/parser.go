@@ -13,6 +13,8 @@ type parser interface {
 	// bind is called once, before judge, with the service's rules that are left when the operator's choice is done. They
 	// are numbered by now.
 	bind(rules []*Rule)
+	// glance is a cheap look at a message: false if judge is sure to find nothing in it.
+	glance(message []byte) bool
 	// judge returns what the message says by one of the rules, if by any.
 	judge(message []byte) reading
 	// explain says what is read of a message and, where no rule can match, why; for people, as Explainer is. The service
@@ -154,6 +156,8 @@ func (n *packetParser) bind(rules []*Rule) {
 		}
 	}
 }
+
+func (n *packetParser) glance([]byte) bool { return true }
 
 // judge turns a packet into a reading by the rule for its verdict.
 func (n *packetParser) judge(m []byte) reading {
