@@ -116,6 +116,8 @@ func readStamp(m []byte) (s Stamp, length int) {
 		return readMonthFirst(m)
 	case c-'A' <= 'Z'-'A':
 		return readMonthFirst(m)
+	case c == '@':
+		return readTAI(m)
 	}
 	return s, 0
 }
@@ -187,6 +189,34 @@ func readEpoch(m []byte) (s Stamp, length int) {
 	}
 	s.nanos = nanos
 	return s, 10 + n
+}
+
+// readTAI reads @400000004c91b044077a9e94: 2^62 and the seconds, then the nanoseconds, as daemontools' multilog and svlogd
+// write them. Their seconds are those of Unix and 10 (cr.yp.to/daemontools/tai64n.html).
+func readTAI(m []byte) (s Stamp, length int) {
+	const (
+		length64N = len("@400000004c91b044077a9e94")
+		base      = 1<<62 + 10
+	)
+	if len(m) < length64N {
+		return s, 0
+	}
+	var fields [2]uint64 // the first overflows for nothing that begins with 4
+	for i, c := range m[1:length64N] {
+		digit := uint64(c - '0')
+		switch {
+		case c-'0' <= 9:
+		case c-'a' < 6:
+			digit = uint64(c-'a') + 10
+		default:
+			return s, 0
+		}
+		fields[i/16] = fields[i/16]<<4 | digit
+	}
+	if fields[0] < base || fields[0] >= base+1<<40 || fields[1] >= 1e9 {
+		return s, 0
+	}
+	return Stamp{seconds: int64(fields[0] - base), nanos: int32(fields[1]), kind: stampZoned}, length64N
 }
 
 // readClock reads the clock at m[at:], and the zone that follows it at once, and returns the stamp with where it ends.

@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"strconv"
 	"strings"
@@ -20,6 +21,11 @@ func parseStamp(text string) (t time.Time, zoned, ok bool) {
 		n, err := strconv.ParseInt(seconds, 10, 64)
 		nanos, err2 := strconv.ParseUint((fraction + "00000000")[:9], 10, 32)
 		return time.Unix(n, int64(nanos)), true, err == nil && err2 == nil && len(fraction) <= 9
+	}
+	if digits, found := strings.CutPrefix(text, "@4"); found && len(digits) == 23 {
+		n, err := strconv.ParseInt(digits[:15], 16, 64)
+		nanos, err2 := strconv.ParseInt(digits[15:], 16, 64)
+		return time.Unix(n-10, nanos), true, err == nil && err2 == nil
 	}
 	if len(text) > 11 && text[11] == ' ' && text[4] == '-' { // an hour with a space, which package time does not know
 		text = text[:11] + "0" + text[12:]
@@ -100,6 +106,8 @@ func TestStamp(t *testing.T) {
 		text := at.Format(layout) + behind
 		if i%97 == 0 {
 			text = strconv.FormatInt(1e9+g.Int64N(8e9), 10) + ".123"
+		} else if i%89 == 0 {
+			text = fmt.Sprintf("@4%015x%08x", at.Unix()+10, at.Nanosecond())
 		}
 		if g.IntN(3) == 0 {
 			text = "[" + text + "]"
@@ -138,11 +146,14 @@ func TestStampEnds(t *testing.T) {
 		"Nov  2 10:00:00 x":                               "x",
 		"1795300000.123    456 x":                         "456 x",
 		"2026-11-22 10:00:00: x":                          "x",
+		"@400000006b0253aa07635e29 x: y":                  "x: y",
 		// not stamps
 		"1795300000 x": "", "2026-11-22 10:00:00x": "", "2026-11-22 24:00:00 x": "", "2026-02-29 10:00:00 x": "", "2026-11-22 10:00:60 x": "",
 		"[2026-11-22 10:00:00 x": "", "2026-11-22 10:00:00] x": "", "2026/11/22T10:00:00 x": "", "22/Nov/2026 10:00:00 x": "", "22-Nov/2026 10:00:00 x": "",
 		"Mai 22 10:00:00 x": "", "Foo Nov 22 10:00:00 2026 x": "", "Sun Nov 22 10:00:00Z 2026 x": "", "Nov 22 10:00:00Z x": "", "2026-11-22 10:00:00": "",
 		"Sun Feb 29 10:00:00 2026 x": "", "[]]]]]]]]]]]]]]]]]]": "", "2026-11-22 10:00:00. x": "",
+		"@400000006b0253aa3b9aca00 x": "", "@400000006b0253aa07635e2 x": "", "@400000006b0253aa07635E29 x": "", "@300000006b0253aa07635e29 x": "",
+		"@400000006b0253aa07635e29x": "", "@4fffffffffffffff07635e29 x": "",
 	} {
 		n := sameStamp(t, message)
 		if n > 0 && message[n:] != rest || n == 0 && rest != "" {
@@ -215,6 +226,7 @@ func FuzzStamp(f *testing.F) {
 		f.Add("[" + layout + ".123 UTC] x")
 	}
 	f.Add("1795300000.123 x")
+	f.Add("@400000006b0253aa07635e29 x")
 	f.Add("2026-11-22 10:00:00 -03: x")
 	f.Fuzz(func(t *testing.T, message string) {
 		sameStamp(t, message)
