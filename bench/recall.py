@@ -31,7 +31,7 @@ PROGRAMS = {
     'mongodb': 'mongod', 'asterisk': 'asterisk', 'freeswitch': 'freeswitch', 'named': 'named', 'squid': 'squid', 'vsftpd': 'vsftpd',
     'proftpd': 'proftpd', 'roundcube': 'roundcube', 'gitlab': 'gitlab', 'grafana': 'grafana', 'traefik': 'traefik', 'recidive': 'fail2ban.actions',
     'bitwarden': 'bitwarden', 'haproxy': 'haproxy', 'webmin': 'webmin', 'phpmyadmin': 'phpmyadmin', 'postfix': 'postfix/smtpd',
-    'dovecot': 'dovecot', 'sendmail': 'sendmail', 'pure-ftpd': 'pure-ftpd', 'zzz-sshd': 'sshd', 'sshd': 'sshd',
+    'dovecot': 'dovecot', 'selinux': 'audit', 'sendmail': 'sendmail', 'pure-ftpd': 'pure-ftpd', 'zzz-sshd': 'sshd', 'sshd': 'sshd',
     'murmur': 'murmur', 'ejabberd': 'ejabberd', 'mssql': 'mssql', 'znc': 'znc',
 }
 
