@@ -172,8 +172,8 @@ func column(m []byte) (value, rest []byte, ok bool) {
 	return m[:end], m[end+1:], true
 }
 
-// glance looks for the beginning of a date.
-func (a *access) glance(m []byte) bool { return bytes.IndexByte(m, '[') >= 0 }
+// beginsDate reports whether m may have the date of an access log's line.
+func beginsDate(m []byte) bool { return bytes.IndexByte(m, '[') >= 0 }
 
 func (a *access) judge(m []byte) (r reading) {
 	var l accessLine

@@ -81,6 +81,9 @@ func (r *Rules) build(m *matcher, sound bool) []Fault {
 	variants := map[*Service][]variant{}
 	order := int32(0)
 	for _, s := range m.services {
+		if s.unread && glances[s.parserName] != nil {
+			continue // see parserOf
+		}
 		r.read(s)
 		f := faults{file: s.File}
 		for _, rule := range r.rules[s.first : s.first+s.count] {
@@ -101,6 +104,18 @@ func (r *Rules) build(m *matcher, sound bool) []Fault {
 	}
 	m.units.Store(&units)
 	return found
+}
+
+// parserOf returns the parser of a unit's service, whose rules are read if they were not yet.
+func (r *Rules) parserOf(u *unit) parser {
+	if p := u.parser.Load(); p != nil {
+		return *p
+	}
+	r.building.Lock()
+	defer r.building.Unlock()
+	r.read(u.service)
+	u.parser.Store(&u.service.parser)
+	return u.service.parser
 }
 
 func scattered(units []*unit) (most int) {
@@ -127,8 +142,8 @@ func newUnits(services []*Service, variants map[*Service][]variant) []*unit {
 		together[key] = append(together[key], variants[s]...)
 	}
 	for _, key := range keys {
-		if s := first[key]; s.parser != nil {
-			units = append(units, &unit{parser: s.parser, stamped: s.stamped, raw: s.Raw, longest: s.longest})
+		if s := first[key]; s.parserName != "" {
+			units = append(units, &unit{service: s, glance: glances[s.parserName], stamped: s.stamped, raw: s.Raw, longest: s.longest})
 		} else {
 			u := newUnit(s.before, s.after, together[key])
 			u.stamped, u.raw, u.longest = s.stamped, s.Raw, s.longest

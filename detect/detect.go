@@ -49,8 +49,9 @@ type Service struct {
 	File  string // where it was read: "sshd.yaml" for a built-in one, else its path
 
 	builtin       bool
-	unread        bool // its file was not read beyond its head: see Rules.read
-	first, count  int  // where its rules are in Rules.rules
+	parserName    string // of its file, "" without one
+	unread        bool   // its file was not read beyond its head: see Rules.read
+	first, count  int    // where its rules are in Rules.rules
 	before, after []string
 	parser        parser // in place of patterns; nil without one
 	stamped       bool   // a message may begin with a stamp of the service's own
@@ -206,9 +207,9 @@ func (r *Rules) Detect(program, message []byte, f *Finding) Verdict {
 			text = text[n:]
 			f.Raw = f.Raw || u.raw && n > 0 && len(*units) > 1
 		}
-		if u.parser != nil {
-			if u.parser.glance(text) {
-				if one := u.parser.judge(text); one.found {
+		if u.service != nil {
+			if u.glance == nil || u.glance(text) {
+				if one := r.parserOf(u).judge(text); one.found {
 					found.join(&one)
 				}
 			}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 )
 
 // unit is the matcher for the messages of a program, as far as the services that know the program agree on the frame.
@@ -12,11 +13,13 @@ import (
 //	                     -> texts anywhere (only for rules that begin alike, or with a field)
 type unit struct {
 	// What is looked at for every message stands together.
-	parser   parser // takes the place of everything else; nil without one
-	longest  int    // bytes of the longest message that is read; 0 for any
-	stamped  bool   // a message may begin with a stamp, which is taken off first
-	raw      bool   // its services are
-	headless bool   // a variant begins with a field, so that what stands before a message may be a part of what that holds
+	service  *Service                  // has a parser, which takes the place of everything else; else nil
+	parser   atomic.Pointer[parser]    // nil until it is asked for
+	glance   func(message []byte) bool // at what the parser is asked for; nil for every message
+	longest  int                       // bytes of the longest message that is read; 0 for any
+	stamped  bool                      // a message may begin with a stamp, which is taken off first
+	raw      bool                      // its services are
+	headless bool                      // a variant begins with a field, so that what stands before a message may be a part of what that holds
 
 	framing       [256]uint8 // framesFront, framesBack: what a text of before begins with, one of after ends with
 	root          [256]*node // by the first byte of a message
@@ -470,7 +473,7 @@ func (p *programs) find(name []byte) *program {
 
 // unitKey is equal for services whose patterns may stand in one unit.
 func unitKey(s *Service) string {
-	if s.parser != nil {
+	if s.parserName != "" {
 		return "parser " + s.Name
 	}
 	about := fmt.Sprint(s.stamped, s.Raw, s.longest)

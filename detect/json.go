@@ -89,8 +89,8 @@ func (j *jsonLog) addRequest(texts, tables []string, p *parserForm) (_, _ []stri
 
 func (j *jsonLog) bind(rules []*Rule) { j.conditions.bind(rules, j.form) }
 
-// glance looks for an object's first byte.
-func (j *jsonLog) glance(m []byte) bool { return len(m) > 0 && (m[0] == '{' || m[0] <= ' ') }
+// beginsObject reports whether m may be an object.
+func beginsObject(m []byte) bool { return len(m) > 0 && (m[0] == '{' || m[0] <= ' ') }
 
 func (j *jsonLog) judge(m []byte) reading {
 	s := jsonScan{tree: &j.tree, line: m}

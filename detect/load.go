@@ -205,7 +205,7 @@ func (l *loader) add(form *fileForm, user bool, f *faults) {
 
 // newService makes a service of what a file has before its rules.
 func newService(form *fileForm, user bool, f *faults) *Service {
-	s := &Service{Name: form.Service.value, Session: form.Session, Raw: form.Raw, Drift: form.Drift == nil || *form.Drift, File: f.file, builtin: !user, stamped: form.Stamp}
+	s := &Service{Name: form.Service.value, Session: form.Session, Raw: form.Raw, Drift: form.Drift == nil || *form.Drift, File: f.file, builtin: !user, stamped: form.Stamp, parserName: form.Parser.value}
 	if !isName(s.Name) {
 		f.add(form.Service.line, "service: %q is no name: write lower-case letters, digits and hyphens", s.Name)
 	}

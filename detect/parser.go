@@ -13,8 +13,6 @@ type parser interface {
 	// bind is called once, before judge, with the service's rules that are left when the operator's choice is done. They
 	// are numbered by now.
 	bind(rules []*Rule)
-	// glance is a cheap look at a message: false if judge is sure to find nothing in it.
-	glance(message []byte) bool
 	// judge returns what the message says by one of the rules, if by any.
 	judge(message []byte) reading
 	// explain says what is read of a message and, where no rule can match, why; for people, as Explainer is. The service
@@ -37,6 +35,13 @@ var newParsers = map[string]func(p *parserForm) parser{
 	"filterlog": newFilterlogParser,
 	"mikrotik":  newMikrotikParser,
 	"netfilter": newNetfilterParser,
+}
+
+// glances are cheap looks at a message, by the name of a parser: false if the parser is sure to find nothing in it. A
+// service whose parser has one is read when a message first passes.
+var glances = map[string]func(message []byte) bool{
+	"access": beginsDate,
+	"json":   beginsObject,
 }
 
 // parser makes the service's parser, and checks that its rules fit it.
@@ -156,8 +161,6 @@ func (n *packetParser) bind(rules []*Rule) {
 		}
 	}
 }
-
-func (n *packetParser) glance([]byte) bool { return true }
 
 // judge turns a packet into a reading by the rule for its verdict.
 func (n *packetParser) judge(m []byte) reading {
