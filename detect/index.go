@@ -428,10 +428,11 @@ func (g *grams) verify(m *framed, end int, r *reading) {
 }
 
 // programs finds what is to be done with a program's messages. It is asked for every record, most of which are of
-// programs that nobody knows, so it looks at three bytes before it compares.
+// programs that nobody knows: a table that is small and mostly empty tells of them.
 type programs struct {
-	slots [][]program
+	table []uint32 // one more than the place in all, 0 for none; a program stands at its hash, or behind that
 	mask  uint32
+	all   []program
 }
 
 type program struct {
@@ -442,13 +443,16 @@ type program struct {
 
 func newPrograms(all []program) programs {
 	size := 64
-	for size < 4*len(all) {
+	for size < 8*len(all) {
 		size *= 2
 	}
-	p := programs{slots: make([][]program, size), mask: uint32(size - 1)}
-	for _, one := range all {
+	p := programs{table: make([]uint32, size), mask: uint32(size - 1), all: all}
+	for i, one := range all {
 		h := programHash([]byte(one.name)) & p.mask
-		p.slots[h] = append(p.slots[h], one)
+		for p.table[h] != 0 {
+			h = (h + 1) & p.mask
+		}
+		p.table[h] = uint32(i + 1)
 	}
 	return p
 }
@@ -462,13 +466,15 @@ func (p *programs) find(name []byte) *program {
 	if len(name) == 0 {
 		return nil
 	}
-	slot := p.slots[programHash(name)&p.mask]
-	for i := range slot {
-		if slot[i].name == string(name) {
-			return &slot[i]
+	for h := programHash(name) & p.mask; ; h = (h + 1) & p.mask {
+		i := p.table[h]
+		if i == 0 {
+			return nil
+		}
+		if one := &p.all[i-1]; one.name == string(name) {
+			return one
 		}
 	}
-	return nil
 }
 
 // unitKey is equal for services whose patterns may stand in one unit.
