@@ -22,6 +22,16 @@ func load(t testing.TB, o Options) *Rules {
 	return r
 }
 
+// samplesOf returns the samples of every rule.
+func samplesOf(t testing.TB, r *Rules) map[*Rule][]sample {
+	t.Helper()
+	samples, faults := r.samples()
+	for _, f := range faults {
+		t.Error(f)
+	}
+	return samples
+}
+
 // nothing is built in where a test needs its own rules only: compiling all the others is most of the time that it takes.
 func nothing() fs.FS { return fstest.MapFS{"rules": {Mode: fs.ModeDir}} }
 

@@ -51,10 +51,7 @@ func TestExplainAgrees(t *testing.T) {
 		"  - {name: rx, kind: probe, categories: [15], regex: ['^(?P<user>.*)e(?:rr|rrr)or (?P<ip>\\S+) .*x.*$'], samples: [{line: x, ip: 192.0.2.1}]}\n")})
 	x := NewExplainer(r)
 	g := rand.New(rand.NewPCG(7, 7))
-	samples, faults := r.samples()
-	for _, f := range faults {
-		t.Error(f)
-	}
+	samples := samplesOf(t, r)
 	for _, rule := range r.rules {
 		for _, s := range samples[rule] {
 			line, program := s.form.Line.value, rule.Service.Programs[0]
@@ -81,8 +78,8 @@ func TestExplainAgrees(t *testing.T) {
 		if len(newReference(t, r, s).rules) == 0 || s.Name != "odd" && s.Name != "sshd" && g.IntN(8) > 0 {
 			continue
 		}
-		next := hostileLines(t, r, s)
-		for range 100 {
+		next := hostileLines(r, s, samples)
+		for range 30 {
 			if line := next(); len(line) < 500 {
 				checkExplanation(t, r, x, s.Programs[0], line)
 			}

@@ -177,6 +177,7 @@ func TestDisable(t *testing.T) {
 
 // TestRunTells says that a sample which is judged otherwise than it says is a fault with its line.
 func TestRunTells(t *testing.T) {
+	var samples, wants []string
 	for line, want := range map[string]string{
 		`{line: "bad guy 203.0.113.9", ip: 203.0.113.5}`:                    `ip should be "203.0.113.5", but is "203.0.113.9"`,
 		`{line: "bad guy", ip: 203.0.113.5}`:                                "should match, but is ignored",
@@ -188,11 +189,17 @@ func TestRunTells(t *testing.T) {
 		`{line: "bad guy a.example", refused: bad-address}`:                 "but is refused by mine/one (host-name)",
 		`{line: "Invalid user a from 1.2.3.4", program: sshd, ip: 1.2.3.4}`: "is matched by sshd/invalid-user with 1.2.3.4, not matched by this rule",
 	} {
-		content := ruleFile("match: ['bad guy <ip>']", `samples:`, `  - {line: "bad guy 203.0.113.5", ip: 203.0.113.5}`, "  - "+line)
-		r := load(t, Options{Directory: userRules(t, "mine.yaml", content)})
-		_, faults := r.Run()
-		if len(faults) != 1 || faults[0].Line != 10 || !strings.Contains(faults[0].String(), want) {
-			t.Errorf("%s gives %v, not %s", line, faults, want)
+		samples, wants = append(samples, "  - "+line), append(wants, want)
+	}
+	content := ruleFile(append([]string{"match: ['bad guy <ip>']", `samples:`, `  - {line: "bad guy 203.0.113.5", ip: 203.0.113.5}`}, samples...)...)
+	r := load(t, Options{Directory: userRules(t, "mine.yaml", content)})
+	_, faults := r.Run()
+	if len(faults) != len(wants) {
+		t.Fatalf("%d faults: %v", len(faults), faults)
+	}
+	for i, f := range faults {
+		if f.Line != 10+i || !strings.Contains(f.String(), wants[i]) {
+			t.Errorf("%s gives %v, not %s", samples[i], f, wants[i])
 		}
 	}
 }
