@@ -105,12 +105,13 @@ func (e *entries) origin(out []byte) (_ []byte, known bool) {
 	unit, out := e.copy(out, journal.SystemdUnit)
 	comm, out := e.copy(out, journal.Comm)
 	pid, out := e.copy(out, journal.SyslogPID)
-	if _, err := strconv.ParseUint(string(pid), 10, 32); err != nil || bytes.HasPrefix(comm, []byte(journal.OwnName)) {
-		_, out = e.copy(out, journal.PID)
+	_, err := strconv.ParseUint(string(pid), 10, 32)
+	if err != nil || bytes.HasPrefix(comm, []byte(journal.OwnName)) {
+		pid, out = e.copy(out, journal.PID)
 	}
 	_, out = e.copy(out, journal.SourceTime)
 	uid, out := e.copy(out, journal.UID)
-	known = transport != nil && unit != nil && uid != nil
+	known = transport != nil && unit != nil && uid != nil && pid != nil
 	if string(uid) == "0" {
 		var exe []byte
 		exe, out = e.copy(out, journal.Exe)
