@@ -41,7 +41,7 @@ By default each finding is a line for people; --json writes an object for each (
 --summary counts by rule, with totals: lines, matched, refused, addresses, seconds. An interrupt ends the reading; what was
 found until then is still written.
 
-Large logs keep all processors busy, unless --jobs says otherwise. What is written, and in which order, does not depend on it.`,
+Logs of more than 256 MiB keep all processors busy, and with --jobs shorter ones do as well. What is written, and in which order, does not depend on it.`,
 		Example: `  tattled match /var/log/auth.log
   tattled match --summary /var/log/auth.log*
   journalctl -o short-iso -t sshd | tattled match --json - | jq -r .ip | sort | uniq -c
@@ -53,7 +53,7 @@ Large logs keep all processors busy, unless --jobs says otherwise. What is writt
 	}
 	cmd.Flags().BoolVar(&flags.json, "json", false, "write one JSON object for each finding")
 	cmd.Flags().BoolVar(&flags.summary, "summary", false, "count by rule")
-	cmd.Flags().IntVar(&flags.jobs, "jobs", 0, "keep at most `N` processors busy (default: all)")
+	cmd.Flags().IntVar(&flags.jobs, "jobs", 0, "keep `N` processors busy (default: all, from 256 MiB of a log on)")
 	cmd.Flags().StringVar(&flags.program, "program", "", "the lines have no header and are of the program `NAME`")
 	cmd.Flags().StringVar(&flags.rules, "rules", "", "also use the rule files in `DIRECTORY`")
 	cmd.Flags().StringVar(&flags.timezone, "timezone", "", "the `ZONE` of timestamps that name none (default: this machine's)")
@@ -87,6 +87,9 @@ func match(ctx context.Context, flags *matchFlags, files []string, in io.Reader,
 	}
 	w := bufio.NewWriterSize(out, 64<<10)
 	s := newScan(rules, jobs, w)
+	if flags.jobs == 0 {
+		s.alone = manyBlocks
+	}
 	switch {
 	case flags.json:
 		s.print = printJSON

@@ -18,12 +18,13 @@ import (
 // scan is one call of `tattled match`. Its goroutines take turns in cutting the next block off the log, judge it where they
 // have it (what one processor has just read is far away for another), and settle it in the order of the log:
 //
-//	cut -> judge -> settle    one goroutine; from a mebibyte on, as many as there are jobs
+//	cut -> judge -> settle    one goroutine; from scan.alone blocks on, as many as there are jobs
 //
 // There are only so many blocks, so memory is bounded. The output does not depend on how many goroutines there are.
 type scan struct {
 	rules *detect.Rules
 	jobs  int
+	alone int         // blocks of a log that one goroutine judges before others get to work
 	print printer     // of findings; nil for --summary
 	tally *matchTally // of --summary
 
@@ -62,11 +63,15 @@ type hit struct {
 	addr netip.Addr
 }
 
-// fewBlocks are judged by one goroutine: so short a log is done before others get to work.
-const fewBlocks = 4
+// Blocks of a quarter of a mebibyte. Sharing costs processor time, so it begins with the first mebibyte where somebody
+// asked for it, and otherwise where a log takes longer than people notice.
+const (
+	fewBlocks  = 4
+	manyBlocks = 1024
+)
 
 func newScan(rules *detect.Rules, jobs int, out *bufio.Writer) *scan {
-	s := &scan{rules: rules, jobs: jobs, out: out}
+	s := &scan{rules: rules, jobs: jobs, alone: fewBlocks, out: out}
 	s.more.L = &s.settling
 	for range 2*jobs - 1 { // to judge, and to wait for an earlier one
 		s.spare = append(s.spare, new(block))
@@ -80,7 +85,7 @@ func newScan(rules *detect.Rules, jobs int, out *bufio.Writer) *scan {
 func (s *scan) run(ctx context.Context, in io.Reader, o replay.Options, show func()) error {
 	s.cutter, s.ended = replay.NewCutter(in, o.MaxLine), nil
 	here := newJudge(s, o)
-	for range fewBlocks {
+	for range s.alone {
 		s.step(ctx, here, show)
 	}
 	var others sync.WaitGroup
