@@ -49,10 +49,9 @@ func (f Form) String() string {
 // Parser reads the headers of records. It remembers the last timestamp, because log lines come many a second. One
 // goroutine uses it at a time.
 type Parser struct {
-	loc  *time.Location
-	bsd  bsdCache
-	iso  isoCache
-	last header
+	loc *time.Location
+	bsd bsdCache
+	iso isoCache
 }
 
 // NewParser returns a parser that takes timestamps without a zone to be in loc; nil is UTC. The times that it gives are in
@@ -79,14 +78,16 @@ func NewParser(loc *time.Location) *Parser {
 //
 // The kernel's own "[   12.345678] " is kept out of the message of program kernel, as journald does.
 func (p *Parser) Parse(line []byte, received time.Time, r *receiver.Record) Form {
-	if h := &p.last; h.begins(line, received) {
-		r.Time, r.Host, r.Program, r.PID = h.t, line[h.host:h.length-1], nil, nil
-		afterHost(line[h.length:], r)
+	start := 0
+	if len(line) > 0 && line[0] == '<' {
+		start = priority(line)
+	}
+	rest := line[start:]
+	if p.bsd.stands(rest, received) && usual(rest[bsdLength+1:], r) {
+		r.Time = p.bsd.t
 		return RFC3164
 	}
 	r.Time, r.Host, r.Program, r.PID, r.Message = time.Time{}, nil, nil, nil, line
-	start := priority(line)
-	rest := line[start:]
 	if len(rest) == 0 {
 		return None
 	}
@@ -94,7 +95,6 @@ func (p *Parser) Parse(line []byte, received time.Time, r *receiver.Record) Form
 		if t, n := p.bsdTime(rest, received); n > 0 {
 			r.Time = t
 			origin(rest[n:], r)
-			p.last.keep(line, start+n+1, r, &p.bsd)
 			return RFC3164
 		}
 		if n := topics(rest); n > 0 {
@@ -205,6 +205,13 @@ func origin(rest []byte, r *receiver.Record) {
 		tag(bytes.TrimLeft(after, " "), r)
 		return
 	}
+	if !usual(after, r) {
+		unusual(after, r)
+	}
+}
+
+// unusual reads "host tag[pid]: message" with whatever is missing of it, or odd about it.
+func unusual(after []byte, r *receiver.Record) {
 	n := 0 // of the first word; a loop, because host names are short
 	for n < len(after) && after[n] != ' ' {
 		n++
@@ -220,15 +227,11 @@ func origin(rest []byte, r *receiver.Record) {
 		r.Message = after[n:]
 		return
 	}
-	afterHost(after[n+1:], r)
-}
-
-// afterHost fills what tag does, from what follows the host.
-func afterHost(rest []byte, r *receiver.Record) {
-	if n := len(r.Host); n > 0 && len(rest) > n && rest[n] == ' ' && bytes.Equal(rest[:n], r.Host) { // UniFi OS writes it twice
-		rest = rest[n+1:]
+	after = after[n+1:]
+	if n > 0 && len(after) > n && after[n] == ' ' && bytes.Equal(after[:n], r.Host) { // UniFi OS writes it twice
+		after = after[n+1:]
 	}
-	tag(rest, r)
+	tag(after, r)
 }
 
 // tag fills Program, PID and Message from "tag[pid]: message".

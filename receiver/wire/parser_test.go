@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"tattled/event"
 	"tattled/receiver"
@@ -176,7 +177,7 @@ func TestParse(t *testing.T) {
 }
 
 // checkLent demands that all of r lies in line, and that what is absent is nil.
-func checkLent(t testing.TB, line []byte, r *receiver.Record) {
+func checkLent(t rapid.TB, line []byte, r *receiver.Record) {
 	t.Helper()
 	for _, part := range [][]byte{r.Host, r.Program, r.PID} {
 		if part != nil && (len(part) == 0 || !within(line, part)) {
@@ -267,6 +268,64 @@ func TestHeaderCacheIsInvisible(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// The short cut for usual records reads them as the long way does, whatever their words are.
+func TestUsual(t *testing.T) {
+	word := rapid.StringMatching(`[a-zA-Z0-9:\[\]/ .\x00\xef-]{0,20}`)
+	taken := 0
+	rapid.Check(t, func(t *rapid.T) {
+		host, tag, text := word.Draw(t, "host"), word.Draw(t, "tag"), word.Draw(t, "text")
+		if rapid.Bool().Draw(t, "kernel") {
+			tag, text = "kernel", "[ 12.345678] "+text
+		}
+		pid := rapid.SampledFrom([]string{"", "[1]", "[4194304]", "[12345678]", "[]", "[x]", "[1", "[1]x"}).Draw(t, "pid")
+		s := []byte(host + rapid.SampledFrom([]string{" ", "", "  ", ": "}).Draw(t, "behind the host") + tag + pid +
+			rapid.SampledFrom([]string{": ", ":", " ", "", ":  "}).Draw(t, "behind the tag") + text)
+		var short, long receiver.Record
+		if !usual(s, &short) {
+			if diff := cmp.Diff(receiver.Record{}, short); diff != "" {
+				t.Fatalf("%q: not usual, but\n%s", s, diff)
+			}
+			return
+		}
+		taken++
+		unusual(s, &long)
+		if diff := cmp.Diff(long, short); diff != "" {
+			t.Fatalf("%q: the long way and the short one differ\n%s", s, diff)
+		}
+		checkLent(t, s, &short)
+	})
+	if taken == 0 {
+		t.Error("no record was usual")
+	}
+}
+
+// Nor do the seconds that are added to the last time: each minute's are those that reading the whole timestamp gives.
+func TestSecondsOfAMinute(t *testing.T) {
+	for _, zone := range []string{"UTC", "Europe/Brussels", "Australia/Lord_Howe"} { // the last one's clock moves by half an hour
+		loc, err := time.LoadLocation(zone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rapid.Check(t, func(t *rapid.T) {
+			warm := NewParser(loc)
+			start := rapid.Int64Range(received.Unix()-400*day, received.Unix()+2*day).Draw(t, "start")
+			for range 20 {
+				at := time.Unix(start+rapid.Int64Range(0, 119).Draw(t, "seconds"), 0).In(loc).Format(time.Stamp)
+				if rapid.IntRange(0, 20).Draw(t, "leap second") == 0 {
+					at = at[:13] + "60"
+				}
+				line, now := []byte(at+" h t: x"), received.Add(time.Duration(rapid.Int64Range(-2, 2).Draw(t, "now"))*time.Second)
+				var a, b receiver.Record
+				warm.Parse(line, now, &a)
+				NewParser(loc).Parse(line, now, &b)
+				if !a.Time.Equal(b.Time) {
+					t.Fatalf("%s in %s at %s: %s from the cache, %s without", at, zone, now, a.Time, b.Time)
+				}
+			}
+		})
 	}
 }
 

@@ -3,8 +3,6 @@ package wire
 import (
 	"encoding/binary"
 	"time"
-
-	"tattled/receiver"
 )
 
 // bsdCache has the last timestamp of RFC 3164, as its 15 bytes and as a time.
@@ -15,42 +13,37 @@ type bsdCache struct {
 	from, until int64
 }
 
+// move makes the cache that of another second of the same minute, if tail is one: no clock is put forward or back within
+// a minute, so that its seconds follow each other everywhere.
+func (c *bsdCache) move(tail uint64) bool {
+	const seconds = 0xffff << 48 // "05" of "00:00:05"
+	tens, ones := byte(tail>>48)-'0', byte(tail>>56)-'0'
+	if (tail^c.tail)&^seconds != 0 || tens > 5 || ones > 9 {
+		return false
+	}
+	apart := int64(tens)*10 + int64(ones) - int64(byte(c.tail>>48)-'0')*10 - int64(byte(c.tail>>56)-'0')
+	c.t, c.tail = c.t.Add(time.Duration(apart)*time.Second), tail
+	c.from, c.until = c.from+apart, c.until+apart
+	return true
+}
+
+// bsdLength is that of "Nov  1 05:40:00".
+const bsdLength = 15
+
+// stands reports whether s begins with the timestamp that c has, and a space, and means the same by it.
+func (c *bsdCache) stands(s []byte, received time.Time) bool {
+	if len(s) <= bsdLength || binary.LittleEndian.Uint64(s) != c.head || binary.LittleEndian.Uint64(s[7:]) != c.tail || s[bsdLength] != ' ' {
+		return false
+	}
+	now := received.Unix()
+	return now >= c.from && now < c.until
+}
+
 // isoCache has the last "2006-01-02T15:04:05", as its 19 bytes and as a time in UTC.
 type isoCache struct {
 	head, mid uint64
 	tail      uint32
 	t         time.Time
-}
-
-// header has the beginning of the last line with a timestamp of RFC 3164, up to its tag. Of the lines of one second from
-// one host it is the same, and then what it says need not be found out again.
-type header struct {
-	text   [64]byte
-	length int // of text; 0 if there is none
-	host   int // where the host begins; it ends a byte before the header does
-	t      time.Time
-	from   int64 // as in bsdCache
-	until  int64
-}
-
-// begins reports whether the line begins with the header, and means the same by it.
-func (h *header) begins(line []byte, received time.Time) bool {
-	if h.length == 0 || len(line) < h.length || string(line[:h.length]) != string(h.text[:h.length]) {
-		return false
-	}
-	now := received.Unix()
-	return now >= h.from && now < h.until
-}
-
-// keep keeps the header of a line whose timestamp, the last one that c was asked for, ends a byte before host.
-func (h *header) keep(line []byte, host int, r *receiver.Record, c *bsdCache) {
-	length := host + len(r.Host) + 1
-	h.length = 0
-	if len(r.Host) == 0 || length > min(len(h.text), len(line)) || !r.Time.Equal(c.t) {
-		return
-	}
-	copy(h.text[:], line[:length])
-	h.length, h.host, h.t, h.from, h.until = length, host, c.t, c.from, c.until
 }
 
 const day = 24 * 60 * 60
@@ -64,7 +57,8 @@ func (p *Parser) bsdTime(s []byte, received time.Time) (time.Time, int) {
 	if len(s) >= 15 {
 		head, tail := binary.LittleEndian.Uint64(s), binary.LittleEndian.Uint64(s[7:])
 		now := received.Unix()
-		if c := &p.bsd; head == c.head && tail == c.tail && now >= c.from && now < c.until {
+		c := &p.bsd
+		if head == c.head && (tail == c.tail || c.move(tail)) && now >= c.from && now < c.until {
 			if len(s) == 15 || s[15] == ' ' {
 				return c.t, 15
 			}
