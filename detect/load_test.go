@@ -248,11 +248,23 @@ func TestParseAddr(t *testing.T) {
 	} {
 		sameAddr(t, s)
 	}
+	for _, one := range []string{"", "0", "00", "7", "07", "42", "042", "255", "256", "300", "999", "1000", "a", "1a", "\xb1", "-1", "+1", " 1"} {
+		for i := range 4 {
+			four := []string{"1", "23", "145", "6"}
+			four[i] = one
+			sameAddr(t, strings.Join(four, "."))
+		}
+	}
 }
 
 func sameAddr(t *testing.T, s string) {
 	t.Helper()
 	got, ok := parseAddr([]byte(s))
+	for _, behind := range []string{".1", "11.1.1.1.1.1.1.1.1", "................", "/"} { // in a message, memory goes on
+		if again, okAgain := parseAddr([]byte(s + behind)[:len(s)]); again != got || okAgain != ok {
+			t.Errorf("%q is %v, %v, but %v, %v before %q", s, got, ok, again, okAgain, behind)
+		}
+	}
 	text, tagged := strings.CutPrefix(s, "IPv6:")
 	want, err := netip.ParseAddr(text)
 	if err != nil || want.Zone() != "" || tagged && want.Is4() {
