@@ -181,10 +181,14 @@ func (r *Rules) Services() []*Service { return r.services }
 // may have chosen.
 func (r *Rules) Detect(program, message []byte, f *Finding) Verdict {
 	f.Service, f.Rule, f.Refusal, f.Raw = nil, nil, NotRefused, false
-	p := r.programs.find(program)
-	if p == nil {
-		return Ignored
+	if p := r.programs.find(program); p != nil {
+		return r.judge(p, message, f)
 	}
+	return Ignored
+}
+
+// judge is Detect for a program that a service knows.
+func (r *Rules) judge(p *program, message []byte, f *Finding) Verdict {
 	f.Service = p.service
 	var found reading
 	var stamp Stamp
