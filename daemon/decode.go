@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"tattled/setting"
 )
 
 // maxNodes bounds what a configuration may expand to through aliases.
@@ -200,7 +202,7 @@ func tagOf(f reflect.StructField) (name string, inline bool) {
 func unknownKey(key string, known []string) string {
 	best, distance := "", 3
 	for _, k := range known {
-		if n := editDistance(key, k); n < distance {
+		if n := setting.EditDistance(key, k); n < distance {
 			best, distance = k, n
 		}
 	}
@@ -208,27 +210,6 @@ func unknownKey(key string, known []string) string {
 		return fmt.Sprintf("no such setting: did you mean %q?", best)
 	}
 	return "no such setting: there are " + strings.Join(known, ", ")
-}
-
-// editDistance counts the letters to insert, drop or change to make b of a (Levenshtein).
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
 
 func join(path, key string) string {

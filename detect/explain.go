@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"tattled/setting"
 )
 
 // Explainer says why Detect judges a message as it does. It compiles every pattern a second time, by itself and as Detect
@@ -277,7 +279,7 @@ func (x *Explainer) similar(program string) []string {
 	for _, s := range x.rules.services {
 		for _, name := range s.Programs {
 			other := strings.ToLower(name)
-			distance := editDistance(low, other)
+			distance := setting.EditDistance(low, other)
 			if within := len(low) >= 3 && len(other) >= 3 && (strings.Contains(low, other) || strings.Contains(other, low)); within {
 				distance = min(distance, 2)
 			}
@@ -292,28 +294,4 @@ func (x *Explainer) similar(program string) []string {
 		names = append(names, c.name)
 	}
 	return names
-}
-
-// editDistance counts the bytes to insert, drop or change to make b of a (Levenshtein). Long names are far from each other.
-func editDistance(a, b string) int {
-	if max(len(a), len(b)) > 64 {
-		return 64
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
