@@ -56,7 +56,8 @@ type Committer struct {
 	err      error // ErrStopped, or why a commit failed
 	outboxes map[string]*Outbox
 
-	committing sync.Mutex // one transaction at a time
+	alone      sync.WaitGroup // requests that make a transaction of their own; joined only while running is false
+	committing sync.Mutex     // one transaction at a time: Run has it as long as it runs
 	work       work
 }
 
@@ -182,6 +183,7 @@ func (c *Committer) Do(ctx context.Context, fn func(*WriteTx) error) error {
 			return c.err
 		}
 		if !c.running {
+			c.alone.Add(1)
 			c.mu.Unlock()
 			return c.doAlone(r)
 		}
@@ -225,8 +227,9 @@ func (r *request) wait(ctx context.Context) error {
 	}
 }
 
-// doAlone runs one request while there is no Run.
+// doAlone runs one request while there is no Run, which waits for it if it begins meanwhile.
 func (c *Committer) doAlone(r *request) error {
+	defer c.alone.Done()
 	c.committing.Lock()
 	defer c.committing.Unlock()
 	c.mu.Lock()
@@ -267,8 +270,15 @@ func (c *Committer) Run(ctx context.Context) error {
 	}
 	c.running = true
 	c.mu.Unlock()
+	c.alone.Wait() // or one that saw no Run, and is not yet at its transaction, would wait for this Run's end
 	c.committing.Lock()
 	defer c.committing.Unlock()
+	c.mu.Lock()
+	err := c.err
+	c.mu.Unlock()
+	if err != nil { // one of those failed
+		return err
+	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for ctx.Err() == nil {

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -288,4 +289,38 @@ func TestLinger(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// Couriers ask for their first transactions while the committer is about to run. Each gets it, whoever is first.
+func TestRequestsWhileItStarts(t *testing.T) {
+	for range 4000 { // the order is the scheduler's choice
+		_, c := open(t, mem.New(0), storetest.Options())
+		ctx, cancel := context.WithCancel(t.Context())
+		var couriers, run sync.WaitGroup
+		for _, name := range []string{"abuseipdb", "mail"} {
+			couriers.Go(func() {
+				if _, err := c.Outbox(name).Recover(ctx, time.Now(), store.Resend); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		run.Go(func() {
+			if err := c.Run(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+		served := make(chan struct{})
+		go func() { couriers.Wait(); close(served) }()
+		select {
+		case <-served:
+		case <-time.After(20 * time.Second):
+			t.Error("a courier waits for as long as the committer runs")
+		}
+		cancel()
+		run.Wait()
+		<-served
+		if t.Failed() {
+			return
+		}
+	}
 }
