@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -49,11 +51,13 @@ func newChromium(t *testing.T, width, height int) *chromium {
 	}
 	toBrowser, fromTest := pipe(t)
 	toTest, fromBrowser := pipe(t)
-	cmd := exec.CommandContext(t.Context(), path, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+	cmd := exec.Command(path, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
 		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars",
 		fmt.Sprintf("--window-size=%d,%d", width, height), "--user-data-dir="+t.TempDir(), "--remote-debugging-pipe")
 	cmd.ExtraFiles = []*os.File{toBrowser, fromBrowser} // 3 and 4
-	cmd.WaitDelay = 5 * time.Second
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -64,8 +68,15 @@ func newChromium(t *testing.T, width, height int) *chromium {
 	go func() { defer close(read); c.read(toTest) }()
 	t.Cleanup(func() {
 		_ = c.send(devtoolsMessage{ID: 1 << 30, Method: "Browser.close"})
+		overdue := time.AfterFunc(20*time.Second, func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
+		defer overdue.Stop()
+		// All processes of the browser have its standard error, and Wait returns when the last one has let go of it: then nobody
+		// writes into the folder any more that is removed next.
 		_ = cmd.Wait()
 		<-read
+		if t.Failed() {
+			t.Logf("the browser said:\n%s", said.String())
+		}
 	})
 
 	var target struct {
