@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 
 	"tattled/receiver"
 	"tattled/receiver/receivertest"
@@ -219,4 +220,20 @@ func send(t testing.TB, c net.Conn, text string) {
 	if _, err := c.Write([]byte(text)); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// arrived waits until all that was sent by TCP is in the receiver's kernel.
+func arrived(t testing.TB, c net.Conn) {
+	t.Helper()
+	raw, err := c.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	until(t, "what was sent to arrive", func() bool {
+		left, fault := 0, error(nil)
+		if err := raw.Control(func(fd uintptr) { left, fault = unix.IoctlGetInt(int(fd), unix.TIOCOUTQ) }); err != nil || fault != nil {
+			t.Fatal(err, fault)
+		}
+		return left == 0
+	})
 }
