@@ -108,34 +108,11 @@ func readFile(files fs.FS, name string) ([]byte, error) {
 	return fs.ReadFile(files, name)
 }
 
-// withoutSamples takes the samples and comments out of a file that is built in, which are most of it: only Run needs them,
-// and reading YAML is most of what Load costs. It relies on the style of these files (TestWithoutSamples holds them to
-// it): the samples of a rule are what is indented deeper than the line "samples:". Lines keep their numbers.
-func withoutSamples(content []byte) []byte {
-	var out []byte
-	samples := -1 // the indentation of the samples that are being left out
-	for line := range bytes.Lines(content) {
-		text := bytes.TrimLeft(line, " ")
-		indent := len(line) - len(text)
-		switch {
-		case samples >= 0 && indent > samples, len(text) == 0, text[0] == '#', text[0] == '\n':
-			out = append(out, '\n')
-		case bytes.HasPrefix(text, []byte("samples:")):
-			samples = indent
-			out = append(out, '\n')
-		default:
-			samples = -1
-			out = append(out, line...)
-		}
-	}
-	return out
-}
-
 // addHead takes a service from its built-in file, of which it reads what stands before the rules. It counts them by how
 // they begin (TestHeads holds the files to it), so that they have their numbers from the start.
 func (l *loader) addHead(content []byte, f *faults) {
 	head, rules, _ := bytes.Cut(content, []byte("\nrules:"))
-	form, ok := decode(withoutSamples(head), f)
+	form, ok := decodeBuiltin(head, f)
 	if !ok {
 		return
 	}
@@ -145,6 +122,14 @@ func (l *loader) addHead(content []byte, f *faults) {
 	if form.Parser.line > 0 && l.options.forParsers() {
 		l.read(s, f) // what is wrong with the options is to be told now
 	}
+}
+
+// decodeBuiltin reads a built-in file, or the head of one. Samples may be missing.
+func decodeBuiltin(content []byte, f *faults) (fileForm, bool) {
+	if form, ok := readPlain(content); ok {
+		return form, true
+	}
+	return decode(content, f)
 }
 
 // forParsers reports whether any option is for parsers.
@@ -163,7 +148,7 @@ func (l *loader) read(s *Service, f *faults) {
 		f.add(0, "cannot read the file: %v", err)
 		return
 	}
-	if form, ok := decode(withoutSamples(content), f); ok {
+	if form, ok := decodeBuiltin(content, f); ok {
 		l.rules[s] = l.newRules(s, &form, f)
 		s.count = len(l.rules[s])
 	}

@@ -3,11 +3,9 @@ package detect
 import (
 	"bytes"
 	"fmt"
-	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
-	"reflect"
 	"runtime"
 	"strings"
 	"testing"
@@ -310,33 +308,6 @@ func FuzzLoad(f *testing.F) {
 			r.Detect([]byte(p.value), content, &found)
 		}
 	})
-}
-
-// TestWithoutSamples says that what Load leaves out of a file that is built in is its samples and nothing else.
-func TestWithoutSamples(t *testing.T) {
-	files, err := fs.Glob(builtin, "rules/*.yaml")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no rules: %v", err)
-	}
-	for _, name := range files {
-		content, err := builtin.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var f faults
-		whole, ok := decode(content, &f)
-		short, okShort := decode(withoutSamples(content), &f)
-		if !ok || !okShort {
-			t.Errorf("%s: %v", name, f.all)
-			continue
-		}
-		for i := range whole.Rules {
-			whole.Rules[i].Samples = nil
-		}
-		if !reflect.DeepEqual(whole, short) {
-			t.Errorf("%s: the samples cannot be told from the rules: give each rule a line samples: and indent them deeper", name)
-		}
-	}
 }
 
 // TestHeads says that reading a built-in file in two steps gives what one gives, whoever asks for it first.
