@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -40,8 +41,12 @@ type matcher struct {
 
 // listPrograms sets r.programs and r.matchers.
 func (r *Rules) listPrograms() {
-	knowing := map[string][]*Service{}
-	var names []string
+	count := 0
+	for _, s := range r.services {
+		count += len(s.Programs)
+	}
+	knowing := make(map[string][]*Service, count)
+	names := make([]string, 0, count)
 	for _, s := range r.services {
 		for _, name := range s.Programs {
 			if knowing[name] == nil {
@@ -51,16 +56,17 @@ func (r *Rules) listPrograms() {
 		}
 	}
 	byServices := map[string]*matcher{}
-	var all []program
+	all := make([]program, 0, len(names))
+	var key []byte
 	for _, name := range names {
-		var key strings.Builder
+		key = key[:0]
 		for _, s := range knowing[name] {
-			fmt.Fprintf(&key, "%d ", s.Index)
+			key = binary.AppendUvarint(key, uint64(s.Index))
 		}
-		m := byServices[key.String()]
+		m := byServices[string(key)]
 		if m == nil {
 			m = &matcher{services: knowing[name]}
-			byServices[key.String()] = m
+			byServices[string(key)] = m
 			r.matchers = append(r.matchers, m)
 		}
 		m.names = append(m.names, name)

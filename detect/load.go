@@ -67,6 +67,7 @@ type loader struct {
 	rules    map[*Service][]*Rule
 	users    map[string]string // service -> the user's file that has it
 	faults   []Fault
+	content  bytes.Buffer // of the file that is being read
 }
 
 // addAll reads every rule file of a directory. A fault names a file by its path under shown.
@@ -76,13 +77,14 @@ func (l *loader) addAll(files fs.FS, dir, shown string, user bool) {
 		l.faults = append(l.faults, Fault{File: shown, Problem: fmt.Sprintf("cannot read the directory of rules: %v", err)})
 		return
 	}
+	l.content.Grow(96 << 10) // for the longest of the built-in files
 	for _, e := range entries {
 		name := e.Name()
 		if strings.HasPrefix(name, ".") || path.Ext(name) != ".yaml" {
 			continue
 		}
 		f := faults{file: filepath.Join(shown, name)}
-		content, err := readFile(files, path.Join(dir, name))
+		content, err := readFile(files, path.Join(dir, name), &l.content)
 		if err != nil {
 			f.add(0, "cannot read the file: %v", err)
 		} else if !user {
@@ -94,7 +96,8 @@ func (l *loader) addAll(files fs.FS, dir, shown string, user bool) {
 	}
 }
 
-func readFile(files fs.FS, name string) ([]byte, error) {
+// readFile reads a file into a buffer, and returns what it then holds.
+func readFile(files fs.FS, name string, into *bytes.Buffer) ([]byte, error) {
 	info, err := fs.Stat(files, name)
 	if err != nil {
 		return nil, err
@@ -105,7 +108,15 @@ func readFile(files fs.FS, name string) ([]byte, error) {
 	if info.Size() > maxFile {
 		return nil, fmt.Errorf("it is larger than %d bytes: split it", maxFile)
 	}
-	return fs.ReadFile(files, name)
+	file, err := files.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	into.Reset()
+	into.Grow(int(info.Size()) + bytes.MinRead)
+	_, err = into.ReadFrom(file)
+	return into.Bytes(), err
 }
 
 // addHead takes a service from its built-in file, of which it reads what stands before the rules. It counts them by how
@@ -143,7 +154,7 @@ func (l *loader) read(s *Service, f *faults) {
 		return
 	}
 	s.unread = false
-	content, err := readFile(l.builtin, path.Join("rules", s.File))
+	content, err := readFile(l.builtin, path.Join("rules", s.File), &l.content)
 	if err != nil {
 		f.add(0, "cannot read the file: %v", err)
 		return

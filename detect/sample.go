@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"bytes"
 	"fmt"
 	"net/netip"
 	"path"
@@ -74,12 +75,13 @@ func (r *Rules) samples() (map[*Rule][]sample, []Fault) {
 		rules[rule.Service][rule.Name] = rule
 	}
 	var found []Fault
+	var file bytes.Buffer
 	for _, s := range r.services {
 		if !s.builtin {
 			continue
 		}
 		f := faults{file: s.File}
-		if content, err := readFile(r.builtin, path.Join("rules", s.File)); err != nil {
+		if content, err := readFile(r.builtin, path.Join("rules", s.File), &file); err != nil {
 			f.add(0, "cannot read the file: %v", err)
 		} else if form, ok := decode(content, &f); ok {
 			for i := range form.Rules {
