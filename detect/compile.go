@@ -84,7 +84,7 @@ func (r *Rules) build(m *matcher, sound bool) []Fault {
 		return nil
 	}
 	var found []Fault
-	variants := map[*Service][]variant{}
+	variants := map[*Service][]*variant{}
 	order := int32(0)
 	for _, s := range m.services {
 		if s.unread && glances[s.parserName] != nil {
@@ -92,12 +92,14 @@ func (r *Rules) build(m *matcher, sound bool) []Fault {
 		}
 		r.read(s)
 		f := faults{file: s.File}
+		var all []*variant
 		for _, rule := range r.rules[s.first : s.first+s.count] {
-			for _, v := range rule.compile(&f) {
-				v.order, order = order, order+1
-				variants[s] = append(variants[s], v)
-			}
+			all = rule.compile(all, &f)
 		}
+		for _, v := range all {
+			v.order, order = order, order+1
+		}
+		variants[s] = all
 		found = append(found, f.all...)
 	}
 	if !sound {
@@ -134,10 +136,10 @@ func scattered(units []*unit) (most int) {
 }
 
 // newUnits makes a unit of the services that agree on the frame, and one for each parser.
-func newUnits(services []*Service, variants map[*Service][]variant) []*unit {
+func newUnits(services []*Service, variants map[*Service][]*variant) []*unit {
 	var units []*unit
 	var keys []string
-	together := map[string][]variant{}
+	together := map[string][]*variant{}
 	first := map[string]*Service{}
 	for _, s := range services {
 		key := unitKey(s)
@@ -159,15 +161,16 @@ func newUnits(services []*Service, variants map[*Service][]variant) []*unit {
 	return units
 }
 
-// compile makes variants of the rule's patterns and expressions.
-func (r *Rule) compile(f *faults) []variant {
-	var all []variant
+// compile appends variants of the rule's patterns and expressions.
+func (r *Rule) compile(all []*variant, f *faults) []*variant {
 	for _, p := range r.match {
 		made, err := r.compilePattern(p.value)
 		if err != nil {
 			f.add(p.line, "match: %v", err)
 		}
-		all = append(all, made...)
+		for i := range made {
+			all = append(all, &made[i])
+		}
 	}
 	for _, p := range r.regex {
 		e, err := newExpression(p.value)
@@ -180,8 +183,8 @@ func (r *Rule) compile(f *faults) []variant {
 	return all
 }
 
-func (r *Rule) expressionVariant(e *expression) variant {
-	return variant{rule: int32(r.Index), form: formRegex, user: -1, expression: e, openFront: anyByte(), openBack: anyByte()}
+func (r *Rule) expressionVariant(e *expression) *variant {
+	return &variant{rule: int32(r.Index), form: formRegex, user: -1, expression: e, openFront: anyByte, openBack: anyByte}
 }
 
 func (r *Rule) compilePattern(pattern string) ([]variant, error) {
@@ -189,16 +192,19 @@ func (r *Rule) compilePattern(pattern string) ([]variant, error) {
 	if err != nil {
 		return nil, err
 	}
-	var all []variant
-	for _, items := range ways {
-		v := variant{rule: int32(r.Index)}
+	all := make([]variant, len(ways))
+	for i, items := range ways {
+		v := &all[i]
+		v.rule = int32(r.Index)
 		items = v.takeFrame(items, r.Service)
 		if err := checkItems(items); err != nil {
 			return nil, err
 		}
 		v.findOpen(items, r.Service)
 		v.segments, v.user = split(items)
-		v.core = slices.IndexFunc(v.segments, func(s segment) bool { return s.hasIP() })
+		for !v.segments[v.core].hasIP() {
+			v.core++
+		}
 		switch last := len(v.segments) - 1; {
 		case last == 0:
 			v.form = formExact
@@ -210,21 +216,22 @@ func (r *Rule) compilePattern(pattern string) ([]variant, error) {
 			v.form = formInner
 			v.rare = rareByte(items)
 		}
-		all = append(all, v)
 	}
 	return all, nil
 }
 
 // rareByte returns the byte of the pattern's texts that is seen least in logs, as experience has it; 0 if all are common.
 func rareByte(items []item) byte {
-	for _, c := range []byte("\"<>(){}'`!?*;|&#@=[],/_") {
-		for _, it := range items {
-			if strings.IndexByte(it.text, c) >= 0 {
-				return c
+	const rare = "\"<>(){}'`!?*;|&#@=[],/_"
+	first := len(rare)
+	for _, it := range items {
+		for _, c := range []byte(it.text) {
+			if at := strings.IndexByte(rare[:first], c); at >= 0 {
+				first = at
 			}
 		}
 	}
-	return 0
+	return (rare + "\x00")[first]
 }
 
 // takeFrame takes the service's frame off a pattern that demands it.
@@ -248,9 +255,11 @@ func (v *variant) takeFrame(items []item, s *Service) []item {
 // findOpen notes where a text of the frame might be taken for the frame's though a field, or a field and fixed text beside
 // it, hold it: to take it off would then hide how the message was meant.
 func (v *variant) findOpen(items []item, s *Service) {
+	front := items[:min(2, len(items))]
 	for _, text := range s.before {
-		if v.before == 0 {
-			v.openFront += openEnd(mirrored(items), reversed(text))
+		// Most patterns begin with a text, and seldom with the beginning of this one.
+		if v.before == 0 && (front[0].field != literal || strings.HasPrefix(text, front[0].text)) {
+			v.openFront += openEnd(mirrored(front), reversed(text))
 		}
 	}
 	for _, text := range s.after {
@@ -267,7 +276,7 @@ func openEnd(items []item, text string) string {
 	last := items[n]
 	if last.field == literal {
 		if n > 0 && len(last.text) < len(text) && strings.HasSuffix(text, last.text) {
-			return anyByte()
+			return anyByte
 		}
 		return ""
 	}
@@ -288,20 +297,20 @@ func openEnd(items []item, text string) string {
 		case len(beside) > cut && strings.HasSuffix(beside, head):
 			open += beside[len(beside)-cut-1 : len(beside)-cut]
 		case strings.HasSuffix(head, beside):
-			return anyByte()
+			return anyByte
 		}
 	}
 	return open
 }
 
 // anyByte has every byte.
-func anyByte() string {
+var anyByte = func() string {
 	var all [256]byte
 	for c := range all {
 		all[c] = byte(c)
 	}
 	return string(all[:])
-}
+}()
 
 // mirrored is a pattern read from the end.
 func mirrored(items []item) []item {

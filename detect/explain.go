@@ -46,13 +46,13 @@ func (x *Explainer) compile(s *Service) {
 		}
 		for _, p := range rule.regex {
 			if e, err := newExpression(p.value); err == nil {
-				patterns = append(patterns, explained{rule.expressionVariant(e), rule, p, nil})
+				patterns = append(patterns, explained{*rule.expressionVariant(e), rule, p, nil})
 			}
 		}
 	}
-	var variants []variant
-	for _, p := range patterns {
-		variants = append(variants, p.variant)
+	variants := make([]*variant, len(patterns))
+	for i := range patterns {
+		variants[i] = &patterns[i].variant
 	}
 	x.patterns[s], x.units[s] = patterns, newUnit(s.before, s.after, variants)
 }

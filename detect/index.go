@@ -44,10 +44,12 @@ type node struct {
 // settle fills in keeps, here and below.
 func (n *node) settle() uint8 {
 	n.keeps = 0
-	for kept := range uint8(4) {
-		for _, g := range n.groups {
-			if slices.ContainsFunc(g.variants, func(v variant) bool { return v.keeps(kept) }) {
-				n.keeps |= 1 << kept
+	for _, g := range n.groups {
+		for i := range g.variants {
+			for kept := range uint8(4) {
+				if g.variants[i].keeps(kept) {
+					n.keeps |= 1 << kept
+				}
 			}
 		}
 	}
@@ -78,9 +80,9 @@ const (
 )
 
 // newUnit builds the matcher for variants.
-func newUnit(before, after []string, variants []variant) *unit {
+func newUnit(before, after []string, variants []*variant) *unit {
 	u := &unit{tree: new(node)}
-	byFirst := map[string][]variant{}
+	byFirst := map[string][]*variant{}
 	var firsts []string
 	for _, v := range variants {
 		first := v.first()
@@ -98,13 +100,13 @@ func newUnit(before, after []string, variants []variant) *unit {
 			u.open[c] |= framesBack
 		}
 	}
-	var scattered []variant
+	var scattered []*variant
 	for _, first := range firsts {
-		var here []variant
 		all := byFirst[first]
+		here := make([]*variant, 0, len(all))
 		for _, v := range all {
 			crowded := len(all) > crowd || first == "" && (len(all) > maxLoose || v.form == formRegex)
-			if crowded && len(v.others(first)) > 0 {
+			if crowded && v.longest(first) != "" {
 				scattered = append(scattered, v)
 			} else {
 				here = append(here, v)
@@ -144,42 +146,56 @@ func (v *variant) first() string {
 	return v.segments[0].first.text
 }
 
-// others lists the texts of three bytes and more that a matching message must contain, without first.
-func (v *variant) others(first string) []string {
+// longest is the longest text that a matching message must contain, but for first; "" if there is none of three bytes.
+func (v *variant) longest(first string) string {
+	longest := ""
 	if v.form == formRegex {
-		if v.expression.literal == first {
-			return nil
-		}
-		return []string{v.expression.literal}
+		longest = longer(longest, v.expression.literal, first)
 	}
-	var all []string
 	for i := range v.segments {
-		v.segments[i].literals(func(text string) {
-			if len(text) >= minLiteral && text != first {
-				all = append(all, text)
-			}
-		})
+		s := &v.segments[i]
+		longest = longer(longest, s.first.text, first)
+		for k := range s.steps {
+			longest = longer(longest, s.steps[k].text.text, first)
+		}
 	}
-	return all
+	return longest
+}
+
+// longer is text if it can take the place of longest.
+func longer(longest, text, first string) string {
+	if len(text) >= minLiteral && len(text) > len(longest) && text != first {
+		return text
+	}
+	return longest
+}
+
+func newGroup(v *variant) *group {
+	g := &group{form: v.form, variants: []variant{*v}}
+	if v.form == formTail {
+		g.core = &v.segments[v.core]
+	}
+	return g
 }
 
 // makeGroups puts variants together that end in the same segment with the address.
-func makeGroups(variants []variant) []*group {
-	var groups []*group
+func makeGroups(variants []*variant) []*group {
+	groups := make([]*group, 0, len(variants))
 	byCore := map[string]*group{}
+	var key []byte
 	for _, v := range variants {
-		if v.form != formTail {
-			groups = append(groups, &group{form: v.form, variants: []variant{v}})
+		if v.form != formTail || len(variants) == 1 {
+			groups = append(groups, newGroup(v))
 			continue
 		}
-		key := v.segments[v.core].key()
-		g := byCore[key]
-		if g == nil {
-			g = &group{form: formTail, core: &v.segments[v.core]}
-			byCore[key] = g
-			groups = append(groups, g)
+		key = v.segments[v.core].appendKey(key[:0])
+		if g := byCore[string(key)]; g != nil {
+			g.variants = append(g.variants, *v)
+			continue
 		}
-		g.variants = append(g.variants, v)
+		g := newGroup(v)
+		byCore[string(key)] = g
+		groups = append(groups, g)
 	}
 	return groups
 }
@@ -330,38 +346,37 @@ const (
 	maxScattered = 1 << 13
 )
 
+// gramSlot is the hash of a text's first three bytes.
 func gramSlot(three string) uint32 {
 	return (uint32(three[0]) | uint32(three[1])<<8 | uint32(three[2])<<16) * 0x9e3779b1 >> (32 - 14)
 }
 
 // newGrams takes of each variant's longest text the window that ends in the three bytes which the fewest others have.
-func newGrams(variants []variant) *grams {
+func newGrams(variants []*variant) *grams {
 	g := &grams{window: maxWindow, ends: map[uint32][]gram{}}
 	texts := make([]string, len(variants))
-	counts := map[string]int{}
-	for i := range variants {
-		for _, text := range variants[i].others("") {
-			if len(text) > len(texts[i]) {
-				texts[i] = text
-			}
-		}
-		g.window = min(g.window, len(texts[i]))
-		for k := 0; k+minLiteral <= len(texts[i]); k++ {
-			counts[texts[i][k:k+minLiteral]]++
+	counts := make([]uint16, gramSlots) // of the texts that have three bytes of that hash, as far as they can be counted
+	for i, v := range variants {
+		text := v.longest("")
+		texts[i] = text
+		g.window = min(g.window, len(text))
+		for k := 0; k+minLiteral <= len(text); k++ {
+			n := &counts[gramSlot(text[k:])]
+			*n = max(*n, *n+1)
 		}
 	}
 	for i := range g.shift {
 		g.shift[i] = uint8(g.window - minLiteral + 1)
 	}
 	for i, text := range texts {
-		best, fewest := g.window, 0
+		best, fewest := g.window, uint16(0)
 		for end := g.window; end <= len(text); end++ {
-			if n := counts[text[end-minLiteral:end]]; fewest == 0 || n < fewest {
+			if n := counts[gramSlot(text[end-minLiteral:])]; fewest == 0 || n < fewest {
 				best, fewest = end, n
 			}
 		}
 		for k := best - g.window; k+minLiteral <= best; k++ {
-			slot := gramSlot(text[k : k+minLiteral])
+			slot := gramSlot(text[k:])
 			g.shift[slot] = min(g.shift[slot], uint8(best-k-minLiteral))
 		}
 		if first := variants[i].first(); first != "" {
@@ -369,8 +384,8 @@ func newGrams(variants []variant) *grams {
 		} else {
 			g.starts = everywhere()
 		}
-		slot := gramSlot(text[best-minLiteral : best])
-		one := gram{text: text, offset: best, number: g.count, group: makeGroups(variants[i : i+1])[0]}
+		slot := gramSlot(text[best-minLiteral:])
+		one := gram{text: text, offset: best, number: g.count, group: newGroup(variants[i])}
 		g.ends[slot] = append(g.ends[slot], one)
 		g.count++
 	}

@@ -103,34 +103,40 @@ func expand(pattern string) ([][]item, error) {
 	if len(pattern) > maxPattern {
 		return nil, fmt.Errorf("the pattern is longer than %d bytes", maxPattern)
 	}
-	variants := [][]item{nil}
+	most := 2*strings.Count(pattern, "<") + 1 // items of a variant
+	variants := [][]item{make([]item, 0, most)}
 	for rest := pattern; rest != ""; {
-		choices, after, err := nextChoices(rest)
+		if rest[0] != '{' {
+			one, after, err := nextItem(rest, `<{\`)
+			if err != nil {
+				return nil, err
+			}
+			for i, v := range variants {
+				variants[i] = join(v, one)
+			}
+			rest = after
+			continue
+		}
+		choices, after, err := nextChoices(rest[1:])
 		if err != nil {
 			return nil, err
 		}
-		rest = after
 		if len(variants)*len(choices) > maxVariants {
 			return nil, fmt.Errorf("the pattern's alternatives can be combined in more than %d ways: make it several patterns", maxVariants)
 		}
-		var all [][]item
+		all := make([][]item, 0, len(variants)*len(choices))
 		for _, v := range variants {
 			for _, c := range choices {
-				all = append(all, join(v, c))
+				all = append(all, join(append(make([]item, 0, most), v...), c...))
 			}
 		}
-		variants = all
+		variants, rest = all, after
 	}
 	return variants, nil
 }
 
-// nextChoices takes one item, or one group of alternatives, from the front of a pattern.
+// nextChoices takes a group of alternatives, whose brace was taken, from the front of a pattern.
 func nextChoices(s string) (choices [][]item, rest string, err error) {
-	if s[0] != '{' {
-		one, rest, err := nextItem(s, "<{")
-		return [][]item{{one}}, rest, err
-	}
-	s = s[1:]
 	var choice []item
 	for s != "" {
 		switch s[0] {
@@ -144,17 +150,17 @@ func nextChoices(s string) (choices [][]item, rest string, err error) {
 			}
 			s = s[1:]
 		default:
-			one, rest, err := nextItem(s, "<{|}")
+			one, rest, err := nextItem(s, `<{|}\`)
 			if err != nil {
 				return nil, "", err
 			}
-			choice, s = join(choice, []item{one}), rest
+			choice, s = join(choice, one), rest
 		}
 	}
 	return nil, "", fmt.Errorf("alternatives are never closed: write } at their end, or \\{ for a brace")
 }
 
-// nextItem takes a field, or the fixed text up to the next byte of special.
+// nextItem takes a field, or the fixed text up to the next byte of special, of which a backslash is one.
 func nextItem(s, special string) (item, string, error) {
 	if s[0] == '<' {
 		end := strings.IndexByte(s, '>')
@@ -167,23 +173,26 @@ func nextItem(s, special string) (item, string, error) {
 		}
 		return item{field: f}, s[end+1:], nil
 	}
-	var text strings.Builder
-	for s != "" && !strings.ContainsRune(special, rune(s[0])) {
-		if s[0] == '\\' {
-			if s = s[1:]; s == "" {
-				return item{}, "", fmt.Errorf("the pattern ends in a backslash: write \\\\ for one")
-			}
+	text := ""
+	for {
+		n := strings.IndexAny(s, special)
+		if n < 0 {
+			return item{text: text + s}, "", nil
 		}
-		text.WriteByte(s[0])
-		s = s[1:]
+		text, s = text+s[:n], s[n:]
+		if s[0] != '\\' {
+			return item{text: text}, s, nil
+		}
+		if len(s) == 1 {
+			return item{}, "", fmt.Errorf("the pattern ends in a backslash: write \\\\ for one")
+		}
+		text, s = text+s[1:2], s[2:]
 	}
-	return item{text: text.String()}, s, nil
 }
 
-// join appends b to a copy of a, and makes one literal of two that meet.
-func join(a, b []item) []item {
-	all := append([]item(nil), a...)
-	for _, it := range b {
+// join appends items, and makes one literal of two that meet.
+func join(all []item, items ...item) []item {
+	for _, it := range items {
 		last := len(all) - 1
 		switch {
 		case it.field == literal && it.text == "":
@@ -199,7 +208,7 @@ func join(a, b []item) []item {
 // checkItems refuses a pattern whose fields could be told apart in more than one way, so that matching never guesses and
 // never goes back.
 func checkItems(items []item) error {
-	count := map[field]int{}
+	var count [fieldAny + 1]int
 	longest := 0
 	for i, it := range items {
 		count[it.field]++
@@ -224,9 +233,9 @@ func checkItems(items []item) error {
 	if n := count[fieldIP] + count[fieldIPPort]; n != 1 {
 		return fmt.Errorf("the pattern has %d <ip> fields: it must have exactly one, in each of its alternatives", n)
 	}
-	for f, name := range map[field]string{fieldPort: "port", fieldLocalPort: "local_port", fieldUser: "user"} {
-		if count[f] > 1 {
-			return fmt.Errorf("the pattern has %d <%s> fields: name all but one of them otherwise", count[f], name)
+	for _, name := range [...]string{"port", "local_port", "user"} {
+		if n := count[fieldNames[name]]; n > 1 {
+			return fmt.Errorf("the pattern has %d <%s> fields: name all but one of them otherwise", n, name)
 		}
 	}
 	if longest < minLiteral {

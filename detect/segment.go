@@ -3,7 +3,6 @@ package detect
 import (
 	"bytes"
 	"encoding/binary"
-	"strings"
 )
 
 // fixed is fixed text. Its first and last eight bytes are kept as numbers: most texts are no longer, and comparing numbers
@@ -60,7 +59,9 @@ type segment struct {
 	first fixed
 	steps []step
 
-	needle, lastNeedle []byte // its first and its last fixed text, to search for
+	// Its first and its last fixed text, to search for; of the first and the last segment of a pattern, whose place is
+	// known, nil.
+	needle, lastNeedle []byte
 }
 
 type step struct {
@@ -82,16 +83,26 @@ type caught struct {
 
 // split cuts a pattern at its wide fields. user is the number of the segment before the <user> field, -1 without one.
 func split(items []item) (segments []segment, user int) {
-	var s segment
+	wide, narrow := 0, 0
+	for _, it := range items {
+		switch {
+		case it.field.wide():
+			wide++
+		case it.field != literal:
+			narrow++
+		}
+	}
+	segments = make([]segment, 1, wide+1)
+	steps := make([]step, 0, narrow) // of all segments
 	user = -1
 	for i, it := range items {
+		s := &segments[len(segments)-1]
 		switch {
 		case it.field.wide():
 			if it.field == fieldUser {
-				user = len(segments)
+				user = len(segments) - 1
 			}
-			segments = append(segments, s)
-			s = segment{}
+			segments = append(segments, segment{})
 		case it.field != literal:
 			st := step{field: it.field, class: it.field.class(), least: 1, limit: it.field.longest()}
 			if it.field == fieldMaybe {
@@ -104,13 +115,14 @@ func split(items []item) (segments []segment, user int) {
 				st.text = newFixed(items[i+1].text)
 				st.ahead = classPrefix(items[i+1].text, st.class)
 			}
-			s.steps = append(s.steps, st)
+			from := len(steps) - len(s.steps)
+			steps = append(steps, st)
+			s.steps = steps[from:]
 		case len(s.steps) == 0:
 			s.first = newFixed(it.text)
 		}
 	}
-	segments = append(segments, s)
-	for i := range segments {
+	for i := 1; i < len(segments)-1; i++ {
 		s := &segments[i]
 		s.needle = []byte(s.first.text)
 		s.lastNeedle = s.needle
@@ -121,17 +133,9 @@ func split(items []item) (segments []segment, user int) {
 	return segments, user
 }
 
-// literals calls fn for each fixed text of the segment.
-func (s *segment) literals(fn func(text string)) {
-	fn(s.first.text)
-	for _, st := range s.steps {
-		fn(st.text.text)
-	}
-}
-
 func (s *segment) hasIP() bool {
-	for _, st := range s.steps {
-		if st.field == fieldIP || st.field == fieldIPPort {
+	for i := range s.steps {
+		if f := s.steps[i].field; f == fieldIP || f == fieldIPPort {
 			return true
 		}
 	}
@@ -281,14 +285,12 @@ func suffixed(m []byte, text string) bool {
 	return len(m) >= len(text) && string(m[len(m)-len(text):]) == text
 }
 
-// key is equal for equal segments.
-func (s *segment) key() string {
-	var b strings.Builder
-	b.WriteString(s.first.text)
-	for _, st := range s.steps {
-		b.WriteByte(0)
-		b.WriteByte('0' + byte(st.field))
-		b.WriteString(st.text.text)
+// appendKey appends what is equal for equal segments.
+func (s *segment) appendKey(key []byte) []byte {
+	key = append(key, s.first.text...)
+	for i := range s.steps {
+		key = append(key, 0, '0'+byte(s.steps[i].field))
+		key = append(key, s.steps[i].text.text...)
 	}
-	return b.String()
+	return key
 }
