@@ -368,6 +368,7 @@ func newGrams(variants []*variant) *grams {
 	for i := range g.shift {
 		g.shift[i] = uint8(g.window - minLiteral + 1)
 	}
+	anywhere := false
 	for i, text := range texts {
 		best, fewest := g.window, uint16(0)
 		for end := g.window; end <= len(text); end++ {
@@ -382,22 +383,19 @@ func newGrams(variants []*variant) *grams {
 		if first := variants[i].first(); first != "" {
 			g.starts[first[0]] = true
 		} else {
-			g.starts = everywhere()
+			anywhere = true
 		}
 		slot := gramSlot(text[best-minLiteral:])
 		one := gram{text: text, offset: best, number: g.count, group: newGroup(variants[i])}
 		g.ends[slot] = append(g.ends[slot], one)
 		g.count++
 	}
-	return g
-}
-
-// everywhere has all bytes.
-func everywhere() (all [256]bool) {
-	for c := range all {
-		all[c] = true
+	if anywhere {
+		for c := range g.starts {
+			g.starts[c] = true
+		}
 	}
-	return all
+	return g
 }
 
 func (g *grams) read(m *framed, r *reading) {

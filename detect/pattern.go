@@ -103,8 +103,7 @@ func expand(pattern string) ([][]item, error) {
 	if len(pattern) > maxPattern {
 		return nil, fmt.Errorf("the pattern is longer than %d bytes", maxPattern)
 	}
-	most := 2*strings.Count(pattern, "<") + 1 // items of a variant
-	variants := [][]item{make([]item, 0, most)}
+	variants := [][]item{make([]item, 0, most(pattern))}
 	for rest := pattern; rest != ""; {
 		if rest[0] != '{' {
 			one, after, err := nextItem(rest, `<{\`)
@@ -127,12 +126,19 @@ func expand(pattern string) ([][]item, error) {
 		all := make([][]item, 0, len(variants)*len(choices))
 		for _, v := range variants {
 			for _, c := range choices {
-				all = append(all, join(append(make([]item, 0, most), v...), c...))
+				longer := append(make([]item, 0, len(v)+len(c)+most(after)), v...)
+				all = append(all, join(longer, c...))
 			}
 		}
 		variants, rest = all, after
 	}
 	return variants, nil
+}
+
+// most is how many items may be made of s, up to the next group of alternatives.
+func most(s string) int {
+	s, _, _ = strings.Cut(s, "{")
+	return 2*strings.Count(s, "<") + 1
 }
 
 // nextChoices takes a group of alternatives, whose brace was taken, from the front of a pattern.
