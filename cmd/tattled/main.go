@@ -89,7 +89,8 @@ Without an AbuseIPDB key it runs in dry-run: it does everything but send.`,
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(runCommand(), checkCommand(), matchCommand(), explainCommand(), importCommand(), versionCommand(), manCommand())
+	root.AddCommand(runCommand(), checkCommand(), matchCommand(), explainCommand(), importCommand(), versionCommand())
+	root.AddCommand(manCommands()...)
 	for _, c := range root.Commands() {
 		c.Args = asUsage(c.Args)
 	}

@@ -1,3 +1,5 @@
+//go:build man
+
 package main
 
 import (
@@ -8,8 +10,8 @@ import (
 	"github.com/spf13/cobra/doc"
 )
 
-// manCommand is for the package's build, hence hidden.
-func manCommand() *cobra.Command {
+// manCommands are for the package's build alone: what makes manual pages would cost each start of the program.
+func manCommands() []*cobra.Command {
 	var dir string
 	cmd := &cobra.Command{
 		Use:    "man",
@@ -30,5 +32,5 @@ func manCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&dir, "dir", "man", "the folder to write to")
-	return cmd
+	return []*cobra.Command{cmd}
 }
