@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -170,9 +169,6 @@ func (f *faults) add(line int, format string, args ...any) {
 	f.all = append(f.all, Fault{File: f.file, Line: line, Problem: fmt.Sprintf(format, args...)})
 }
 
-// unknownKey is how yaml tells of a key that the form does not have.
-var unknownKey = regexp.MustCompile(`^field (.*) not found in type detect\.\w+$`)
-
 // decode reads a rule file. What it cannot read of it is in f; the rest is there.
 func decode(content []byte, f *faults) (form fileForm, ok bool) {
 	d := yaml.NewDecoder(bytes.NewReader(content))
@@ -210,8 +206,10 @@ func (f *faults) addYAML(problem string) {
 			}
 		}
 	}
-	if key := unknownKey.FindStringSubmatch(problem); key != nil {
-		problem = fmt.Sprintf("no such key: %s", key[1])
+	if key, found := strings.CutPrefix(problem, "field "); found {
+		if key, _, found := strings.Cut(key, " not found in type detect."); found {
+			problem = "no such key: " + key
+		}
 	}
 	f.add(line, "%s", strings.ReplaceAll(problem, "\n", " "))
 }

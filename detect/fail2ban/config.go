@@ -214,11 +214,6 @@ func heading(bare string) (name string, ok bool) {
 	return bare[1:end], true
 }
 
-var (
-	variableForm = regexp.MustCompile(`%(?:%|\(([^)]+)\)s)`)
-	tagForm      = regexp.MustCompile(`<([^ <>]+)>`)
-)
-
 // find returns the value of a setting as it is written: "name" of the section or of DEFAULT, "section/name" of another
 // section, or "known/name", what name was before.
 func (c *config) find(in, name string) (value, bool) {
@@ -257,9 +252,10 @@ func (c *config) get(in, name string) (value, bool, error) {
 
 // variables writes out %(name)s.
 func (c *config) variables(in string, v value) (value, error) {
+	form := regexp.MustCompile(`%(?:%|\(([^)]+)\)s)`)
 	times := 0
 	return substitute(v, func(text string, from int) (int, int, value, error) {
-		m := variableForm.FindStringSubmatchIndex(text[from:])
+		m := form.FindStringSubmatchIndex(text[from:])
 		if m == nil {
 			return -1, 0, nil, nil
 		}
@@ -317,11 +313,12 @@ func substitute(v value, next func(text string, from int) (start, end int, with 
 // tags writes out <name> by the settings of [Init], which come first, and of [Definition]. Innermost tags come first, so
 // that <mdre-<mode>> works. A tag that names no setting stays: <HOST>.
 func (c *config) tags(v value) (value, error) {
+	form := regexp.MustCompile(`<([^ <>]+)>`)
 	times := 0
 	for {
 		again := false
 		out, err := substitute(v, func(text string, from int) (int, int, value, error) {
-			m := tagForm.FindStringSubmatchIndex(text[from:])
+			m := form.FindStringSubmatchIndex(text[from:])
 			if m == nil {
 				return -1, 0, nil, nil
 			}

@@ -24,10 +24,10 @@ var guesses = []struct {
 	{[]string{"postfix", "exim", "sendmail", "qmail", "smtp", "assp", "spam", "domino", "kerio"}, event.MailAbuse, []int{11}},
 }
 
-// authentication are words of lines about failed logins; where mail is concerned, every line has users.
-var (
-	authentication     = regexp.MustCompile(`(?i)auth|login|log in|password|user|account|credential|sasl`)
-	mailAuthentication = regexp.MustCompile(`(?i)authenticat|auth fail|login|password|credential|sasl`)
+// Words of lines about failed logins; where mail is concerned, every line has users.
+const (
+	authentication     = `(?i)auth|login|log in|password|user|account|credential|sasl`
+	mailAuthentication = `(?i)authenticat|auth fail|login|password|credential|sasl`
 )
 
 // describe names a rule and guesses its kind.
@@ -50,7 +50,7 @@ func (t *translation) describe(r *Rule, tree *syntax.Regexp) {
 	if guessed == event.MailAbuse {
 		words = mailAuthentication
 	}
-	if guessed != event.Ban && (words.MatchString(text) || strings.Contains(t.name, "auth")) {
+	if guessed != event.Ban && (regexp.MustCompile(words).MatchString(text) || strings.Contains(t.name, "auth")) {
 		guessed = event.AuthFailure
 	}
 	if guessed == 0 {
@@ -102,11 +102,8 @@ func fixedText(re *syntax.Regexp) string {
 	}
 }
 
-var words = regexp.MustCompile(`[A-Za-z][A-Za-z0-9]+`)
-
 func firstWords(text string, most int) []string {
-	all := words.FindAllString(text, -1)
-	return all[:min(len(all), most)]
+	return regexp.MustCompile(`[A-Za-z][A-Za-z0-9]+`).FindAllString(text, most)
 }
 
 // slug makes a name of a text: lower-case letters, digits and hyphens.

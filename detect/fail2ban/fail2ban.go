@@ -165,12 +165,10 @@ func (f *Filter) cover(i int) {
 	f.Covered = append(f.Covered, Refused{r.File, r.Line, r.expression(), "its line is " + reason + " already"})
 }
 
-// named finds the rule that a fault is about.
-var named = regexp.MustCompile(`(?:rule|sample of) ([a-z0-9-]+)`)
-
 // Prove runs all samples and attacks the rules beside the built-in ones, as check does, and puts those aside that fail:
 // beside which somebody could be blamed, or a built-in rule would no longer match its samples.
 func (f *Filter) Prove(attack detect.Attack) error {
+	named := regexp.MustCompile(`(?:rule|sample of) ([a-z0-9-]+)`) // the rule that a fault is about
 	for len(f.Rules) > 0 {
 		rules, faults := detect.LoadFile(f.source, []byte(f.YAML()), true)
 		if rules == nil {
@@ -386,7 +384,7 @@ func cutEnd(text string) (string, bool) {
 }
 
 // leftover is what fail2ban leaves of a stamp that it has cut out of the front of a line, and tattled takes off.
-var leftover = regexp.MustCompile(`^\^(?:: |\\s[*+?]?| [*+?]?|\\\[\\\](?:\\s[*+]?)?|\(\?:\\\[\\\]\)\?(?:\\s[*+]?)?|\(\?:\\\[\\\]\\s\+\)\?)+`)
+const leftover = `^\^(?:: |\\s[*+?]?| [*+?]?|\\\[\\\](?:\\s[*+]?)?|\(\?:\\\[\\\]\)\?(?:\\s[*+]?)?|\(\?:\\\[\\\]\\s\+\)\?)+`
 
 // message cuts off what stands before the message.
 func (t *translation) message(body string) (string, error) {
@@ -402,7 +400,7 @@ func (t *translation) message(body string) (string, error) {
 		return "^" + rest, nil
 	}
 	t.stamped = true
-	body = leftover.ReplaceAllString(body, "^")
+	body = regexp.MustCompile(leftover).ReplaceAllString(body, "^")
 	return strings.ReplaceAll(body, `\[\]`, `\[[^\]]+\]`), nil // a stamp stood there
 }
 
@@ -456,7 +454,7 @@ func frontBlank(subs []*syntax.Regexp) (out []*syntax.Regexp, changed bool) {
 		inner, _ := frontBlank([]*syntax.Regexp{first.Sub[0]})
 		bare, blank := frontBlank(rest)
 		switch {
-		case !words.MatchString(fixedText(first.Sub[0])) && blank: // a stamp that may stand there: it never does
+		case firstWords(fixedText(first.Sub[0]), 1) == nil && blank: // a stamp that may stand there: it never does
 			return bare, true
 		case blank && len(bare) >= len(rest)-1:
 			inner = append(inner[:len(inner):len(inner)], &syntax.Regexp{Op: syntax.OpLiteral, Rune: []rune{' '}})

@@ -18,9 +18,6 @@ const address = `(?P<ip>(?:[0-9]{1,3}\.){3}[0-9]{1,3}|[0-9A-Fa-f:]*:[0-9A-Fa-f:.
 
 var errSeveralLines = errors.New("it spans several lines: tattled judges each line by itself")
 
-// tagNames matches what fail2ban takes for a tag of its own.
-var tagNames = regexp.MustCompile(`</?[\w\-]+/?>`)
-
 // resolveTags replaces fail2ban's tags by marks and groups.
 func resolveTags(text string) (string, error) {
 	if front, rest, found := strings.Cut(text, "<F-MLFID>"); found { // it names a connection, which the PID does here
@@ -35,7 +32,8 @@ func resolveTags(text string) (string, error) {
 			fault = fmt.Errorf(format, args...)
 		}
 	}
-	out := tagNames.ReplaceAllStringFunc(text, func(tag string) string {
+	names := regexp.MustCompile(`</?[\w\-]+/?>`) // what fail2ban takes for a tag of its own
+	out := names.ReplaceAllStringFunc(text, func(tag string) string {
 		name := tag[1 : len(tag)-1]
 		switch name {
 		case "HOST", "ADDR", "IP4", "IP6", "SUBNET", "F-ADDR/", "F-IP4/", "F-IP6/", "F-SUBNET/":
