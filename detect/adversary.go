@@ -70,11 +70,6 @@ func (r *Rules) touchedByUser(s *Service) bool {
 	return slices.ContainsFunc(r.services, func(other *Service) bool { return !other.builtin && other.shares(s) })
 }
 
-// shares reports whether both services know some program.
-func (s *Service) shares(other *Service) bool {
-	return slices.ContainsFunc(other.Programs, func(p string) bool { return slices.Contains(s.Programs, p) })
-}
-
 // adversary attacks the rules for one service's programs.
 type adversary struct {
 	hostile

@@ -47,12 +47,24 @@ func (r *Rules) listPrograms() {
 	}
 	knowing := make(map[string][]*Service, count)
 	names := make([]string, 0, count)
+	var wild []*Service // know programs by a wildcard
 	for _, s := range r.services {
 		for _, name := range s.Programs {
 			if knowing[name] == nil {
 				names = append(names, name)
 			}
 			knowing[name] = append(knowing[name], s)
+		}
+		if slices.ContainsFunc(s.Programs, func(p string) bool { return strings.IndexByte(p, wildcard) > 0 }) {
+			wild = append(wild, s)
+		}
+	}
+	for _, s := range wild {
+		for _, name := range names {
+			if !slices.Contains(knowing[name], s) && s.knows(name) {
+				knowing[name] = append(knowing[name], s)
+				slices.SortFunc(knowing[name], func(a, b *Service) int { return a.Index - b.Index })
+			}
 		}
 	}
 	byServices := map[string]*matcher{}

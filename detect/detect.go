@@ -36,7 +36,7 @@ type Rules struct {
 type Service struct {
 	Index    int      // in Services
 	Name     string   // unique
-	Programs []string // syslog tags or identifiers, compared exactly
+	Programs []string // syslog tags or identifiers; one * in a name stands for any bytes
 	// Session says that all lines of one program and PID on one host tell of one connection, so that several lines about
 	// one attempt are one attempt.
 	Session bool

@@ -130,9 +130,9 @@ func (x *Explainer) Explain(program, message []byte) Explanation {
 	if e.Repeated = len(e.Message) != len(message); e.Repeated {
 		e.Skipped = len(message) - len("]") - len(e.Message)
 	}
-	for _, s := range x.rules.services {
-		if slices.Contains(s.Programs, string(program)) {
-			e.Services = append(e.Services, s)
+	if p := x.rules.programs.find(program); p != nil {
+		e.Services = p.matcher.services
+		for _, s := range e.Services {
 			x.service(s, message, &e)
 		}
 	}

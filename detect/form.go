@@ -78,7 +78,8 @@ func (l *lists) UnmarshalYAML(n *yaml.Node) error {
 type fileForm struct {
 	// Service names the service. A user's file replaces the built-in service of that name.
 	Service text `yaml:"service"`
-	// Programs are the syslog tags (SYSLOG_IDENTIFIER in the journal) that the service logs under, compared exactly.
+	// Programs are the syslog tags (SYSLOG_IDENTIFIER in the journal) that the service logs under. One * in a name, not at its
+	// front, stands for any text, also none: "postfix*/smtpd".
 	Programs []text `yaml:"programs"`
 	// Drift: false says that the programs log so much else that it means nothing if no rule matches for long. Default: true.
 	Drift *bool `yaml:"drift"`

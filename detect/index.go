@@ -1,7 +1,6 @@
 package detect
 
 import (
-	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -439,73 +438,6 @@ func (g *grams) verify(m *framed, end int, r *reading) {
 		}
 		end++
 	}
-}
-
-// programs finds what is to be done with a program's messages. It is asked for every record, most of which are of
-// programs that nobody knows: a table that is small and mostly empty tells of them.
-type programs struct {
-	table []uint32 // one more than the place in all, 0 for none; a program stands at its hash, or behind that
-	all   []program
-}
-
-type program struct {
-	start   uint64 // programStart of its name
-	name    string
-	service *Service // the first that knows the program
-	matcher *matcher
-}
-
-func newPrograms(all []program) programs {
-	size := 64
-	for size < 8*len(all) {
-		size *= 2
-	}
-	p := programs{table: make([]uint32, size), all: all}
-	for i := range all {
-		name := []byte(all[i].name)
-		all[i].start = programStart(name)
-		h := p.slot(all[i].start, name)
-		for p.table[h] != 0 {
-			h = (h + 1) & (len(p.table) - 1)
-		}
-		p.table[h] = uint32(i + 1)
-	}
-	return p
-}
-
-// programStart has the first eight bytes of a name, zeros where it is shorter. It reads those eight at once where name's
-// memory goes on, which it does in a record, and forgets what is behind name.
-func programStart(name []byte) uint64 {
-	if cap(name) < 8 {
-		var all [8]byte
-		copy(all[:], name)
-		name = all[:len(name)]
-	}
-	start := binary.LittleEndian.Uint64(name[:8])
-	if unused := 8 - len(name); unused > 0 {
-		start = start << (8 * unused) >> (8 * unused)
-	}
-	return start
-}
-
-// slot is where the search for a name that is not empty begins.
-func (p *programs) slot(start uint64, name []byte) int {
-	mixed := (start ^ uint64(name[len(name)-1])<<40 ^ uint64(len(name))<<52) * 0x9e3779b97f4a7c15
-	return int(mixed>>32) & (len(p.table) - 1)
-}
-
-func (p *programs) find(name []byte) *program {
-	if len(name) == 0 {
-		return nil
-	}
-	start := programStart(name)
-	for h := p.slot(start, name); p.table[h] != 0; h = (h + 1) & (len(p.table) - 1) {
-		one := &p.all[p.table[h]-1]
-		if one.start == start && len(one.name) == len(name) && (len(name) <= 8 || one.name == string(name)) {
-			return one
-		}
-	}
-	return nil
 }
 
 // unitKey is equal for services whose patterns may stand in one unit.

@@ -209,6 +209,9 @@ func newService(form *fileForm, user bool, f *faults) *Service {
 		if p.value == "" || slices.Contains(s.Programs, p.value) {
 			f.add(p.line, "programs: %q is empty or there twice", p.value)
 		}
+		if strings.IndexByte(p.value, wildcard) == 0 || strings.Count(p.value, string(wildcard)) > 1 {
+			f.add(p.line, "programs: %q: one * stands for any text, but not at the front, and once", p.value)
+		}
 		s.Programs = append(s.Programs, p.value)
 	}
 	if form.Raw && !form.Stamp {

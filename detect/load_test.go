@@ -31,6 +31,8 @@ func TestFaults(t *testing.T) {
 		"service: My Service\nprograms: [x]\n":                                                    `rules.yaml:1: service: "My Service" is no name`,
 		"service: mine\n":                                                                         "rules.yaml:1: programs: there is none",
 		"service: mine\nprograms: [a, a]\n":                                                       `rules.yaml:2: programs: "a" is empty or there twice`,
+		"service: mine\nprograms: ['*x']\n":                                                       `rules.yaml:2: programs: "*x": one * stands for any text, but not at the front, and once`,
+		"service: mine\nprograms: ['x*y*']\n":                                                     `rules.yaml:2: programs: "x*y*": one * stands for any text`,
 		ruleFile("match: ['bad guy <ip>']"):                                                       `rules.yaml:4: samples: rule "one" has none that must match`,
 		ruleFile(goodSample):                                                                      `rules.yaml:4: rule "one" matches nothing`,
 		ruleFile("match: ['bad guy']", goodSample):                                                "rules.yaml:7: match: the pattern has 0 <ip> fields",
