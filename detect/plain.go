@@ -303,8 +303,8 @@ func isPlain(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte(`-_./$()\`, c) >= 0
 }
 
-// quoted reads a text to the quote that ends it. The text may have quotes that are doubled, as ” has them, or stand behind
-// a backslash, as \" has them.
+// quoted reads a text to the quote that ends it. In single quotes another one is written twice, in double quotes it stands
+// behind a backslash.
 func (p *plain) quoted(quote byte) string {
 	for n := 0; n < len(p.rest) && ' ' <= p.rest[n] && p.rest[n] < 0x7f; n++ {
 		switch {
