@@ -41,6 +41,7 @@ func Load(o Options) (*Rules, []Fault) { return loadWith(builtin, o) }
 // loadWith is Load with built in what is in files.
 func loadWith(files fs.FS, o Options) (*Rules, []Fault) {
 	l := loader{options: o, builtin: files}
+	l.content.Grow(96 << 10) // for the longest of the built-in files
 	l.addAll(files, "rules", "", false)
 	if o.Directory != "" {
 		l.addAll(os.DirFS(o.Directory), ".", o.Directory, true)
@@ -77,7 +78,6 @@ func (l *loader) addAll(files fs.FS, dir, shown string, user bool) {
 		l.faults = append(l.faults, Fault{File: shown, Problem: fmt.Sprintf("cannot read the directory of rules: %v", err)})
 		return
 	}
-	l.content.Grow(96 << 10) // for the longest of the built-in files
 	for _, e := range entries {
 		name := e.Name()
 		if strings.HasPrefix(name, ".") || path.Ext(name) != ".yaml" {

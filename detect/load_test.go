@@ -336,7 +336,7 @@ func TestLoadIsCheap(t *testing.T) {
 	runtime.ReadMemStats(&before)
 	r, _ := Load(Options{})
 	runtime.ReadMemStats(&after)
-	if got := (after.TotalAlloc - before.TotalAlloc) >> 10; got > 4<<10 {
+	if got := (after.TotalAlloc - before.TotalAlloc) >> 10; got > 512 {
 		t.Errorf("Load allocates %d KiB for %d services", got, len(r.Services()))
 	}
 }
