@@ -14,7 +14,7 @@ func BenchmarkLoad(b *testing.B) {
 
 // BenchmarkFirstMessage tells what the first message of a program costs beyond Load: its rules are read and compiled.
 func BenchmarkFirstMessage(b *testing.B) {
-	for _, program := range []string{"sshd", "postfix/smtpd", "nginx", "dovecot", "kernel"} {
+	for _, program := range []string{"sshd", "postfix/smtpd", "nginx", "dovecot", "exim", "kernel"} {
 		b.Run(program, func(b *testing.B) {
 			b.ReportAllocs()
 			r, _ := Load(Options{})
