@@ -63,7 +63,7 @@ type Rule struct {
 	Index      int // in All
 	Service    *Service
 	Name       string // unique within its service
-	Kind       event.Kind
+	Kind       event.Kind // 0 for lines that are no events, described so that none can be taken for one: they are Ignored
 	Handshake  bool  // the peer completed a handshake, so that its address is proven
 	Weak       bool  // a well-behaved peer fits it now and then
 	Categories []int // of AbuseIPDB; never written to
@@ -229,6 +229,10 @@ func (r *Rules) judge(p *program, message []byte, f *Finding) Verdict {
 	}
 	f.Rule = r.rules[found.rule]
 	f.Service = f.Rule.Service
+	if f.Rule.Kind == 0 && !found.ambiguous {
+		f.Rule = nil
+		return Ignored
+	}
 	if found.ambiguous {
 		found.refusal = Ambiguous
 	}

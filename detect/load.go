@@ -279,6 +279,9 @@ func frame(key string, list []text, f *faults) []string {
 	return all
 }
 
+// noEvent is the kind of a rule whose lines are no events. A line that could be one of them and another rule's is refused.
+const noEvent = "none"
+
 // newRule reads a rule; patterns are compiled later.
 func newRule(s *Service, form *ruleForm, f *faults) *Rule {
 	r := &Rule{
@@ -288,7 +291,11 @@ func newRule(s *Service, form *ruleForm, f *faults) *Rule {
 	if !isName(r.Name) {
 		f.add(r.Line, "name: %q is no name: write lower-case letters, digits and hyphens", r.Name)
 	}
-	if err := r.Kind.UnmarshalText([]byte(form.Kind.value)); err != nil {
+	if form.Kind.value == noEvent {
+		if r.Handshake || r.Weak || len(form.Categories) > 0 {
+			f.add(r.Line, "kind: lines that are no events have neither handshake, weak nor categories")
+		}
+	} else if err := r.Kind.UnmarshalText([]byte(form.Kind.value)); err != nil {
 		f.add(max(form.Kind.line, r.Line), "kind: %v", err)
 	}
 	for _, c := range form.Categories {
@@ -298,7 +305,7 @@ func newRule(s *Service, form *ruleForm, f *faults) *Rule {
 		}
 		r.Categories = append(r.Categories, n)
 	}
-	if len(r.Categories) == 0 && r.Kind != event.AuthSuccess && r.Kind != event.FirewallAccept {
+	if len(r.Categories) == 0 && form.Kind.value != noEvent && r.Kind != event.AuthSuccess && r.Kind != event.FirewallAccept {
 		f.add(r.Line, "categories: rule %q has none, so it could never be reported: see https://www.abuseipdb.com/categories", r.Name)
 	}
 	if !s.builtin {

@@ -30,6 +30,7 @@ func TestFaults(t *testing.T) {
 		ruleFile("match: ['bad guy <ip>']", goodSample) + "---\nservice: two\n":                   "there is a second document",
 		"service: My Service\nprograms: [x]\n":                                                    `rules.yaml:1: service: "My Service" is no name`,
 		"service: mine\n":                                                                         "rules.yaml:1: programs: there is none",
+		"service: mine\nprograms: [a]\nrules:\n  - {name: one, kind: none, weak: true, match: ['bad guy <ip>']}\n": "rules.yaml:4: kind: lines that are no events have neither",
 		"service: mine\nprograms: [a, a]\n":                                                       `rules.yaml:2: programs: "a" is empty or there twice`,
 		"service: mine\nprograms: ['*x']\n":                                                       `rules.yaml:2: programs: "*x": one * stands for any text, but not at the front, and once`,
 		"service: mine\nprograms: ['x*y*']\n":                                                     `rules.yaml:2: programs: "x*y*": one * stands for any text`,

@@ -57,7 +57,7 @@ func newSamples(form *ruleForm, f *faults) []sample {
 		}
 		all = append(all, one)
 	}
-	if positive == 0 {
+	if positive == 0 && form.Kind.value != noEvent {
 		f.add(form.line(), "samples: rule %q has none that must match: add a real line and its ip", form.Name.value)
 	}
 	return all
