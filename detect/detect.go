@@ -62,12 +62,12 @@ type Service struct {
 type Rule struct {
 	Index      int // in All
 	Service    *Service
-	Name       string // unique within its service
+	Name       string     // unique within its service
 	Kind       event.Kind // 0 for lines that are no events, described so that none can be taken for one: they are Ignored
-	Handshake  bool  // the peer completed a handshake, so that its address is proven
-	Weak       bool  // a well-behaved peer fits it now and then
-	Categories []int // of AbuseIPDB; never written to
-	Line       int   // in the service's file
+	Handshake  bool       // the peer completed a handshake, so that its address is proven
+	Weak       bool       // a well-behaved peer fits it now and then
+	Categories []int      // of AbuseIPDB; never written to
+	Line       int        // in the service's file
 
 	match   []text
 	regex   []text

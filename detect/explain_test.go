@@ -19,6 +19,9 @@ func verdictOf(e *Explanation) (v Verdict, addr netip.Addr, ambiguous bool) {
 			return Refused, netip.Addr{}, true
 		}
 	}
+	if e.Ways[0].Rule.Kind == 0 {
+		return Ignored, netip.Addr{}, false
+	}
 	if e.Ways[0].Refusal != NotRefused {
 		return Refused, netip.Addr{}, false
 	}

@@ -233,6 +233,8 @@ func (a *answer) ignored(d *detect.Explanation) {
 		if len(d.Similar) > 0 {
 			a.Reason += fmt.Sprintf("; did you mean %s?", strings.Join(d.Similar, " or "))
 		}
+	case len(d.Ways) > 0:
+		a.Reason = fmt.Sprintf("%s describes it as a line that is no event", d.Ways[0].Rule)
 	case len(d.Parsed) > 0 && d.Nearest == nil:
 		a.Reason = "no rule of " + strings.Join(a.Services, ", ") + " describes it: " + d.Parsed[0].Failed
 	default:
