@@ -58,11 +58,26 @@ func (r *Rules) attack(a Attack, judge judge) ([]AttackTally, []Fault) {
 			v.explainer = explainer
 			v.plain(targets[i])
 			v.run(targets[i], a.Lines, &tally)
+			v.run(v.disabled, 0, new(AttackTally))
 			faults = append(faults, v.faults...)
 		}
 		tallies = append(tallies, tally)
 	}
 	return tallies, faults
+}
+
+// disabledTargets lists the forms of the lines that disabled rules for the programs of s describe: its programs go on to
+// write them, and nobody may be blamed for one.
+func (r *Rules) disabledTargets(s *Service) []target {
+	var all []target
+	for _, other := range slices.Concat([]*Service{s}, r.silent) {
+		for _, rule := range other.witnesses {
+			if other.shares(s) {
+				all = append(all, ruleTargets(rule)...)
+			}
+		}
+	}
+	return all
 }
 
 // touchedByUser reports whether a file of the user's says what becomes of lines of s.
@@ -74,6 +89,7 @@ func (r *Rules) touchedByUser(s *Service) bool {
 type adversary struct {
 	hostile
 	service   *Service
+	disabled  []target // see disabledTargets
 	judge     judge
 	explainer func() *Explainer
 	faults    []Fault
@@ -83,7 +99,8 @@ type adversary struct {
 func (r *Rules) newAdversary(s *Service, targets [][]target, seed uint64, judge judge) *adversary {
 	name := fnv.New64()
 	name.Write([]byte(s.Name))
-	v := &adversary{service: s, judge: judge}
+	v := &adversary{service: s, judge: judge, disabled: r.disabledTargets(s)}
+	v.targets = slices.Clone(v.disabled)
 	v.Rand = rand.New(rand.NewPCG(seed, name.Sum64())) // of its own, so that no service's lines depend on another
 	for i, other := range r.services {
 		if s.shares(other) {
@@ -100,12 +117,15 @@ func (v *adversary) run(targets []target, lines int, tally *AttackTally) {
 	if len(targets) == 0 {
 		return
 	}
-	told := make([]bool, len(targets))
+	told, programs := make([]bool, len(targets)), make([][]string, len(targets))
+	for i, t := range targets {
+		programs[i] = slices.DeleteFunc(slices.Clone(v.service.Programs), func(p string) bool { return !slices.Contains(t.rule.Service.Programs, p) })
+	}
 	var f Finding
 	for i := range max(lines, leastLines*len(targets)) {
 		t := &targets[i%len(targets)]
 		v.current = t
-		c := attempt{program: v.one(v.service.Programs), peer: v.one(t.peers)}
+		c := attempt{program: v.one(programs[i%len(targets)]), peer: v.one(t.peers)}
 		c.line = t.write(&v.hostile, c.peer, 0)
 		tally.Lines++
 		switch v.judge([]byte(c.program), []byte(joined(c.line)), &f) {

@@ -317,3 +317,39 @@ func TestAlone(t *testing.T) {
 		}
 	}
 }
+
+// TestDisabledWitnesses says that nobody can be blamed by a line of a rule that is disabled. Every other rule is, then the
+// rest; then whole services that share programs with others.
+func TestDisabledWitnesses(t *testing.T) {
+	whole := load(t, Options{})
+	disable := make([][]string, 3)
+	for _, rule := range whole.All() {
+		disable[rule.Index%2] = append(disable[rule.Index%2], rule.String())
+	}
+	for i, s := range whole.services {
+		if slices.ContainsFunc(whole.services[:i], s.shares) {
+			disable[2] = append(disable[2], s.Name)
+		}
+	}
+	for _, names := range disable {
+		r := load(t, Options{Disable: names})
+		_, faults := r.Attack(Attack{Seed: 4})
+		for _, f := range faults {
+			t.Error(f)
+		}
+	}
+	r := load(t, Options{Disable: []string{"openvpn/bad-certificate", "routeros"}})
+	var f Finding
+	for message, program := range map[string]string{
+		"203.0.113.5:4 VERIFY ERROR: depth=0, error=x: CN=/198.51.100.66:2 TLS Auth Error: peer provided a blank username":      "openvpn",
+		"login failure for user DROP input: in:x out:(unknown 0), proto 7, 198.51.100.66->192.0.2.10, from 203.0.113.5 via ssh": "mikrotik",
+	} {
+		if v := r.Detect([]byte(program), []byte(message), &f); v != Refused || f.Refusal != Ambiguous {
+			t.Errorf("%s is %s", message, describe(v, &f))
+		}
+	}
+	message := "203.0.113.5:4 VERIFY ERROR: depth=0, error=x: CN=dan, serial=7"
+	if v := r.Detect([]byte("openvpn"), []byte(message), &f); v != Ignored || f.Rule != nil || f.Service == nil {
+		t.Errorf("%s is %s", message, describe(v, &f))
+	}
+}

@@ -12,7 +12,10 @@ import (
 // fault of a user's file is found. What is built in is read and compiled when its program is first heard of: most machines
 // run few of all programs. The tests hold it, and Run tells of faults.
 func (l *loader) compile() *Rules {
-	r := &Rules{services: l.services, builtin: l.builtin, options: l.options}
+	r := &Rules{services: l.services, silent: l.silent, builtin: l.builtin, options: l.options}
+	for i, s := range r.silent {
+		s.Index = len(r.services) + i
+	}
 	for i, s := range l.services {
 		s.Index, s.first = i, len(r.rules)
 		if !s.unread {
@@ -34,7 +37,7 @@ func (l *loader) compile() *Rules {
 
 // matcher is what judges the messages of programs that the same services know.
 type matcher struct {
-	services []*Service
+	services []*Service // silent ones last
 	names    []string
 	units    atomic.Pointer[[]*unit] // nil until the first message
 }
@@ -64,6 +67,13 @@ func (r *Rules) listPrograms() {
 			if !slices.Contains(knowing[name], s) && s.knows(name) {
 				knowing[name] = append(knowing[name], s)
 				slices.SortFunc(knowing[name], func(a, b *Service) int { return a.Index - b.Index })
+			}
+		}
+	}
+	for _, s := range r.silent {
+		for _, name := range s.Programs {
+			if knowing[name] != nil {
+				knowing[name] = append(knowing[name], s)
 			}
 		}
 	}
@@ -98,21 +108,27 @@ func (r *Rules) build(m *matcher, sound bool) []Fault {
 	var found []Fault
 	variants := map[*Service][]*variant{}
 	order := int32(0)
+	compile := func(s *Service, rules []*Rule) {
+		f := faults{file: s.File}
+		all := variants[s]
+		for _, rule := range rules {
+			all = rule.compile(all, &f)
+		}
+		for _, v := range all[len(variants[s]):] {
+			v.order, order = order, order+1
+		}
+		variants[s] = all
+		found = append(found, f.all...)
+	}
 	for _, s := range m.services {
 		if s.unread && glances[s.parserName] != nil {
 			continue // see parserOf
 		}
 		r.read(s)
-		f := faults{file: s.File}
-		var all []*variant
-		for _, rule := range r.rules[s.first : s.first+s.count] {
-			all = rule.compile(all, &f)
-		}
-		for _, v := range all {
-			v.order, order = order, order+1
-		}
-		variants[s] = all
-		found = append(found, f.all...)
+		compile(s, r.rules[s.first:s.first+s.count])
+	}
+	for _, s := range m.services { // last, so that they name a line that no other rule describes
+		compile(s, s.witnesses)
 	}
 	if !sound {
 		return found

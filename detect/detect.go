@@ -22,6 +22,7 @@ import (
 // for concurrent use.
 type Rules struct {
 	services []*Service
+	silent   []*Service // disabled ones with patterns, for the programs that others know too
 	rules    []*Rule
 	programs programs
 	matchers []*matcher
@@ -49,9 +50,10 @@ type Service struct {
 	File  string // where it was read: "sshd.yaml" for a built-in one, else its path
 
 	builtin       bool
-	parserName    string // of its file, "" without one
-	unread        bool   // its file was not read beyond its head: see Rules.read
-	first, count  int    // where its rules are in Rules.rules
+	parserName    string  // of its file, "" without one
+	unread        bool    // its file was not read beyond its head: see Rules.read
+	first, count  int     // where its rules are in Rules.rules
+	witnesses     []*Rule // rules that are disabled: see loader.disable
 	before, after []string
 	parser        parser // in place of patterns; nil without one
 	stamped       bool   // a message may begin with a stamp of the service's own
@@ -60,7 +62,7 @@ type Service struct {
 
 // Rule is one sort of event of a service.
 type Rule struct {
-	Index      int // in All
+	Index      int // in All; -1 of one that is disabled
 	Service    *Service
 	Name       string     // unique within its service
 	Kind       event.Kind // 0 for lines that are no events, described so that none can be taken for one: they are Ignored
@@ -224,7 +226,7 @@ func (r *Rules) judge(p *program, message []byte, f *Finding) Verdict {
 			u.readWhole(message, one, text, &found)
 		}
 	}
-	if !found.found {
+	if !found.found || found.rule < 0 {
 		return Ignored
 	}
 	f.Rule = r.rules[found.rule]

@@ -37,7 +37,7 @@ func (x *Explainer) compile(s *Service) {
 		return
 	}
 	var patterns []explained
-	for _, rule := range x.rules.of(s) {
+	for _, rule := range slices.Concat(x.rules.of(s), s.witnesses) {
 		for _, p := range rule.match {
 			made, _ := rule.compilePattern(p.value) // one with a fault matches nothing: Load and Run tell of it
 			for _, v := range made {
@@ -68,7 +68,8 @@ type Explanation struct {
 	Skipped  int        // bytes of the message before Message
 	Repeated bool       // rsyslog's "message repeated 3 times: [ ]" was taken off
 
-	// Ways are all ways to read the message, at most MaxWays, in the order of the rules. The first one names the rule.
+	// Ways are all ways to read the message, at most MaxWays, in the order of the rules, those that are disabled last. The
+	// first one names the rule, unless that is disabled.
 	Ways []Way
 	// Parsed is what the services' parsers made of the message.
 	Parsed []Parsed
@@ -136,6 +137,12 @@ func (x *Explainer) Explain(program, message []byte) Explanation {
 			x.service(s, message, &e)
 		}
 	}
+	for _, s := range x.rules.silent {
+		if len(e.Services) > 0 && slices.Contains(s.Programs, string(program)) {
+			x.service(s, message, &e)
+		}
+	}
+	slices.SortStableFunc(e.Ways, func(a, b Way) int { return min(b.Rule.Index, 0) - min(a.Rule.Index, 0) })
 	if e.Verdict != Ignored {
 		e.Nearest = nil
 		return e
@@ -177,7 +184,7 @@ func (x *Explainer) service(s *Service, message []byte, e *Explanation) {
 		near := x.tryPattern(p, s, all, e)
 		near.Rule, near.Pattern, near.Line = p.rule, p.text.value, p.text.line
 		near.At += skipped
-		if near.score >= minLiteral && (e.Nearest == nil || near.closer(e.Nearest)) {
+		if near.score >= minLiteral && p.rule.Index >= 0 && (e.Nearest == nil || near.closer(e.Nearest)) {
 			e.Nearest = &near
 		}
 	}

@@ -65,6 +65,7 @@ type loader struct {
 	options  Options
 	builtin  fs.FS
 	services []*Service
+	silent   []*Service // see Rules
 	rules    map[*Service][]*Rule
 	users    map[string]string // service -> the user's file that has it
 	faults   []Fault
@@ -331,26 +332,42 @@ func isName(s string) bool {
 	return !strings.ContainsFunc(s, func(c rune) bool { return c != '-' && (c < '0' || c > '9') && (c < 'a' || c > 'z') })
 }
 
-// disable leaves out what the options say.
+// disable makes witnesses of the rules that the options say. A witness names no event, but it still reads its lines: what
+// a peer wrote into one of them may look like a line of another rule, and only the two together tell that the line is
+// ambiguous.
 func (l *loader) disable() {
 	for _, name := range l.options.Disable {
 		service, rule, one := strings.Cut(name, "/")
 		at := slices.IndexFunc(l.services, func(s *Service) bool { return s.Name == service })
-		found := at >= 0
-		switch {
-		case !found:
-		case !one:
-			l.services = slices.Delete(l.services, at, at+1)
-		default:
-			s, f := l.services[at], faults{}
-			l.read(s, &f)
-			l.faults = append(l.faults, f.all...)
-			before := len(l.rules[s])
-			l.rules[s] = slices.DeleteFunc(l.rules[s], func(r *Rule) bool { return r.Name == rule })
-			found = len(l.rules[s]) < before
-		}
-		if !found {
+		if at < 0 || one && !l.disableRules(l.services[at], func(r *Rule) bool { return r.Name == rule }) {
 			l.faults = append(l.faults, Fault{Problem: fmt.Sprintf("rules.disable: there is no %q, or it is there twice: write service or service/rule", name)})
+			continue
+		}
+		if !one {
+			l.silent = append(l.silent, l.services[at])
+			l.services = slices.Delete(l.services, at, at+1)
 		}
 	}
+	l.silent = slices.DeleteFunc(l.silent, func(s *Service) bool { // nobody asks for it, or it has no pattern
+		return s.parserName != "" || !slices.ContainsFunc(l.services, s.shares)
+	})
+	for _, s := range l.silent {
+		l.disableRules(s, func(*Rule) bool { return true })
+	}
+}
+
+// disableRules disables the rules of a service that are meant, and reports whether there is any.
+func (l *loader) disableRules(s *Service, meant func(*Rule) bool) bool {
+	f, before := faults{}, len(s.witnesses)
+	l.read(s, &f)
+	l.faults = append(l.faults, f.all...)
+	l.rules[s] = slices.DeleteFunc(l.rules[s], func(r *Rule) bool {
+		if !meant(r) {
+			return false
+		}
+		r.Index = -1
+		s.witnesses = append(s.witnesses, r)
+		return true
+	})
+	return len(s.witnesses) > before
 }

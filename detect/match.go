@@ -60,7 +60,7 @@ type reading struct {
 	stamp Stamp
 }
 
-// add takes a way to read the message by a pattern.
+// add takes a way to read the message by a pattern. That of a witness, whose rule is -1, names no rule.
 func (r *reading) add(m []byte, v *variant, c *caught, user []byte) {
 	if r.found {
 		var other reading
@@ -83,6 +83,9 @@ func (r *reading) join(other *reading) {
 		*r = *other
 	case other.ambiguous, r.addr != other.addr: // the address of a refused way is the zero one
 		r.ambiguous = true
+		if other.order < r.order {
+			r.order, r.rule = other.order, other.rule
+		}
 	case other.order <= r.order:
 		ambiguous := r.ambiguous
 		*r = *other
@@ -168,7 +171,9 @@ func (g *group) tryTail(m *framed, known bool, r *reading) {
 			user = m.text[end:start]
 		}
 		r.add(m.text, v, &c, user)
-		return // the others could only say the same address
+		if v.rule >= 0 {
+			return // the others could only say the same address
+		}
 	}
 }
 
@@ -239,7 +244,7 @@ func (v *variant) tryInner(m []byte, known bool, r *reading) {
 		}
 		start = at
 	}
-	for from := end; !r.ambiguous; {
+	for from := end; ; {
 		at, to, ok := v.segments[v.core].find(m, from, start, &c)
 		if !ok {
 			return
@@ -250,7 +255,9 @@ func (v *variant) tryInner(m []byte, known bool, r *reading) {
 		case v.core:
 			user = m[to:start]
 		}
-		r.add(m, v, &c, user)
+		if r.add(m, v, &c, user); r.ambiguous {
+			return
+		}
 		from = at + 1
 	}
 }

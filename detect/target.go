@@ -14,12 +14,7 @@ import (
 func (r *Rules) targetsOf(s *Service, samples map[*Rule][]sample) []target {
 	var all []target
 	for _, rule := range r.of(s) {
-		for _, p := range rule.match {
-			all = append(all, patternTargets(rule, p)...)
-		}
-		for _, p := range rule.regex {
-			all = append(all, expressionTargets(rule, p)...)
-		}
+		all = append(all, ruleTargets(rule)...)
 		if s.parser != nil {
 			all = append(all, parserTargets(rule, samples[rule])...)
 			continue
@@ -29,6 +24,18 @@ func (r *Rules) targetsOf(s *Service, samples map[*Rule][]sample) []target {
 				all = append(all, sampleTarget(rule, one))
 			}
 		}
+	}
+	return all
+}
+
+// ruleTargets are the lines of a rule's patterns and expressions.
+func ruleTargets(rule *Rule) []target {
+	var all []target
+	for _, p := range rule.match {
+		all = append(all, patternTargets(rule, p)...)
+	}
+	for _, p := range rule.regex {
+		all = append(all, expressionTargets(rule, p)...)
 	}
 	return all
 }
