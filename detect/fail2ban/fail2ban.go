@@ -101,6 +101,9 @@ func Translate(path string, o Options) (*Filter, error) {
 	if len(f.Programs) == 0 {
 		f.findPrograms(name, daemon.String(), settings["journalmatch"], o.Known)
 	}
+	if len(f.Programs) == 0 {
+		return nil, fmt.Errorf("%s: neither the filter nor its name tells which program it is about: name one", path)
+	}
 	t := translation{filter: f, options: &o, name: name}
 	if err := t.prefix(settings["prefregex"]); err != nil {
 		t.broken = err

@@ -195,6 +195,11 @@ func TestBrokenFilters(t *testing.T) {
 	if _, err := Translate(filepath.Join(t.TempDir(), "none.conf"), Options{}); err == nil {
 		t.Error("a missing file")
 	}
+	for _, name := range []string{".conf", "my demo.conf"} { // no name of a program
+		if _, err := Translate(filter(t, name, "[Definition]\nfailregex = ^bad guest <HOST>$\n"), Options{}); err == nil || !strings.Contains(err.Error(), "name one") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }
 
 // TestCovered says that what built-in rules describe is not translated again, and what would spoil them neither.
