@@ -9,10 +9,10 @@ import (
 
 const explainHeader = "Nov 22 05:40:00 web1 sshd[123]: "
 
-// explainConfig is a configuration that disables a rule and trusts a network.
+// explainConfig is a configuration that disables a rule and trusts a network and a proxy.
 const explainConfig = `sources:
   files: [{path: /var/log/shared.log, trust: count}, {path: /var/log/auth.log}]
-rules: {disable: [sshd/invalid-user]}
+rules: {disable: [sshd/invalid-user], trusted_proxies: [192.0.2.1]}
 trusted: [8.8.4.0/24]
 policy:
   - {name: one, when: {kind: [auth-failure], source: [/var/log/shared.log]}, threshold: 3, within: 10m, do: [report]}
@@ -47,6 +47,8 @@ func TestExplain(t *testing.T) {
 		{explainHeader + "Failed password for root from 8.8.8.8 port 1 ssh2", []string{"--config", config}, "MATCHED: sshd/failed-password, auth-failure by 8.8.8.8; no policy counts it", []string{"one (source)"}},
 		{explainHeader + "Failed password for root from 8.8.8.8 port 1 ssh2", []string{"--config", config, "--source", "/var/log/shared.log"},
 			"MATCHED: sshd/failed-password, auth-failure by 8.8.8.8; it counts for one, but is not reported, because anybody could have forged", nil},
+		{`192.0.2.1 - - [22/Nov/2026:10:00:00 +0000] "GET /.env HTTP/1.1" 404 5 "-" "x" "unknown"`, []string{"--config", config, "--program", "nginx"},
+			`REFUSED: web-access/secrets describes it, but it is from the trusted proxy "192.0.2.1", and its X-Forwarded-For`, nil},
 		{"", nil, "IGNORED: it has no header", nil},
 	} {
 		args := append([]string{"explain", c.line}, c.args...)
