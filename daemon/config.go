@@ -62,8 +62,9 @@ type Rules struct {
 	Netfilter detect.Netfilter `yaml:"netfilter"` // more verdict words of log prefixes
 
 	// TrustedProxies are networks of reverse proxies of yours. Where one of them is the peer in a web server's log, the peer is
-	// whom its X-Forwarded-For names last that is no such proxy; a line without that is refused. Default: none, and the
-	// header is never looked at.
+	// whom its X-Forwarded-For names last that is no such proxy; a line without that is refused. A line of access.log has the
+	// header in its last column, which must be that and no other header. The proxies themselves are trusted, as by trusted:.
+	// Default: none, and the header is never looked at.
 	TrustedProxies []setting.Network `yaml:"trusted_proxies"`
 
 	// Drift is how many lines of a known program in a row, none of which matches a rule, raise an alarm after an hour: the

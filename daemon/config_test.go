@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"errors"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -101,6 +102,9 @@ func TestTrustedProxiesReachDetection(t *testing.T) {
 	rules, faults := loadRules(cfg)
 	if len(faults) > 0 {
 		t.Fatal(faults)
+	}
+	if gate := newGate(cfg); !gate.Trusts(netip.MustParseAddr("192.0.2.7")) || gate.Trusts(netip.MustParseAddr("192.0.3.7")) {
+		t.Error("a proxy that an error log names can be reported, or somebody else cannot")
 	}
 	var f detect.Finding
 	for line, want := range map[string]string{

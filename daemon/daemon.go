@@ -164,7 +164,7 @@ func (d *Daemon) committed(events []event.Event, _ []event.Report) {
 
 func newGate(cfg *Config) *policy.Gate {
 	return policy.NewGate(policy.GateConfig{
-		Trusted:             cfg.Trusted,
+		Trusted:             slices.Concat(cfg.Trusted, cfg.Rules.TrustedProxies), // an error log names a proxy as the peer
 		ReportUnverifiedTCP: cfg.Report.AbuseIPDB.ReportUnverifiedTCP,
 		RegularPorts:        cfg.RegularPorts,
 	})
