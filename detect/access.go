@@ -91,9 +91,13 @@ func (l *accessLine) read(m []byte) (ok bool) {
 	return l.readStatus()
 }
 
+// hyphen stands between the peer and the user. Where the user has one in it, the line may begin again there: either that is
+// a strange name, or the first column is the Host header as the client sent it, with an address and a hyphen, and the
+// peer, or its name, stands behind it.
+const hyphen = " - "
+
 // columns reads what stands before the user, and returns where that begins; -1 if it is something else.
 func (l *accessLine) columns(front []byte) (end int) {
-	const hyphen = " - "
 	space := bytes.IndexByte(front, ' ')
 	if space <= 0 {
 		return -1
@@ -207,7 +211,7 @@ func (a *access) judge(m []byte) (r reading) {
 	if zoned := stamp.zone(l.stamp[n:], false); n == 0 || stamp.kind != stampZoned || n+zoned != len(l.stamp) {
 		return r
 	}
-	r = reading{found: true, rule: a.rules[set.first()], stamp: stamp, ambiguous: twoPeers(l.user)}
+	r = reading{found: true, rule: a.rules[set.first()], stamp: stamp, ambiguous: bytes.Contains(l.user, []byte(hyphen))}
 	if string(l.user) != "-" {
 		r.user = l.user
 	}
@@ -227,22 +231,6 @@ func (a *access) judge(m []byte) (r reading) {
 	}
 	r.forward(forwarded, a.proxies)
 	return r
-}
-
-// twoPeers reports whether a line may begin again within the user. Either that is a strange name, or the first column is
-// the Host header as the client sent it, with an address and a hyphen, and the peer stands behind it.
-func twoPeers(user []byte) bool {
-	const hyphen = " - "
-	for {
-		at := bytes.Index(user, []byte(hyphen))
-		if at < 0 {
-			return false
-		}
-		if _, isPeer := parseAddr(user[bytes.LastIndexByte(user[:at], ' ')+1 : at]); isPeer {
-			return true
-		}
-		user = user[at+len(" -"):]
-	}
 }
 
 // host is the virtual host without its port.

@@ -115,6 +115,7 @@ func TestAccess(t *testing.T) {
 		`host.example - -` + at + `"GET /.env HTTP/1.1" 200 5`:                                    "host-name",
 		`unix: - -` + at + `"GET /.env HTTP/1.1" 200 5`:                                           "bad-address",
 		`198.51.100.66 - 203.0.113.5 - -` + at + `"GET /.env HTTP/1.1" 200 5`:                     "ambiguous",
+		`198.51.100.66 - :443 host.example - -` + at + `"GET /.env HTTP/1.1" 200 5`:               "ambiguous",
 		`198.51.100.66:80 203.0.113.5 - -` + at + `"GET /.env HTTP/1.1" 200 5`:                    "secrets",
 		`203.0.113.5 - -` + at + `"GET /.env HTTP/1.1" 200 5 "-" "x" "198.51.100.66"`:             "secrets",
 		`203.0.113.5 - -` + at + `"GET /.env` + strings.Repeat("/", 9000) + ` HTTP/1.1" 200 5`:    "",
