@@ -17,7 +17,7 @@ import (
 const caddyRules = `service: web
 programs: [web]
 parser: json
-fields: {ip: [request.client_ip, request.remote_ip], port: request.remote_port, target: request.uri, method: request.method, status: status, user: user_id,
+fields: {ip: [request.client_ip, request.remote_ip], port: request.remote_port, local_port: port, target: request.uri, method: request.method, status: status, user: user_id,
   time: ts, agent: 'request.headers.User-Agent[0]', forwarded: request.headers.X-Forwarded-For, logger: [logger, a\.b.0], msg: msg}
 rules:
   - name: secrets
@@ -105,6 +105,9 @@ func TestJSON(t *testing.T) {
 		}
 	}
 	var f Finding
+	if r.Detect([]byte("web"), []byte(`{"port":65537,"msg":"a/x\"","request":{"remote_ip":"203.0.113.5"}}`), &f); f.LocalPort != 0 {
+		t.Errorf("port 65537 is %d", f.LocalPort)
+	}
 	r.Detect([]byte("web"), []byte(`{"ts":1795300000.5,"msg":"a/x\"","request":{"remote_ip":"203.0.113.5"}}`), &f)
 	if at, ok := f.Stamp.Time(time.Local, time.Now()); !ok || at.UnixMilli() != 1795300000500 {
 		t.Errorf("it was at %v, %v", at, ok)

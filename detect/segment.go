@@ -274,7 +274,10 @@ func parsePort(b []byte) (uint16, bool) {
 		}
 		n = n*10 + int(d)
 	}
-	return uint16(n), n <= 65535
+	if n > 65535 {
+		return 0, false
+	}
+	return uint16(n), true
 }
 
 func prefixed(m []byte, text string) bool {
