@@ -119,7 +119,7 @@ func (v *adversary) run(targets []target, lines int, tally *AttackTally) {
 	}
 	told, programs := make([]bool, len(targets)), make([][]string, len(targets))
 	for i, t := range targets {
-		programs[i] = slices.DeleteFunc(slices.Clone(v.service.Programs), func(p string) bool { return !slices.Contains(t.rule.Service.Programs, p) })
+		programs[i] = v.service.shared(t.rule.Service)
 	}
 	var f Finding
 	for i := range max(lines, leastLines*len(targets)) {

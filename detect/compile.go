@@ -44,14 +44,15 @@ type matcher struct {
 
 // listPrograms sets r.programs and r.matchers.
 func (r *Rules) listPrograms() {
+	services := slices.Concat(r.services, r.silent)
 	count := 0
-	for _, s := range r.services {
+	for _, s := range services {
 		count += len(s.Programs)
 	}
 	knowing := make(map[string][]*Service, count)
 	names := make([]string, 0, count)
 	var wild []*Service // know programs by a wildcard
-	for _, s := range r.services {
+	for _, s := range services {
 		for _, name := range s.Programs {
 			if knowing[name] == nil {
 				names = append(names, name)
@@ -70,17 +71,13 @@ func (r *Rules) listPrograms() {
 			}
 		}
 	}
-	for _, s := range r.silent {
-		for _, name := range s.Programs {
-			if knowing[name] != nil {
-				knowing[name] = append(knowing[name], s)
-			}
-		}
-	}
 	byServices := map[string]*matcher{}
 	all := make([]program, 0, len(names))
 	var key []byte
 	for _, name := range names {
+		if knowing[name][0].Index >= len(r.services) {
+			continue // only silent ones know it
+		}
 		key = key[:0]
 		for _, s := range knowing[name] {
 			key = binary.AppendUvarint(key, uint64(s.Index))

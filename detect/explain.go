@@ -132,13 +132,10 @@ func (x *Explainer) Explain(program, message []byte) Explanation {
 		e.Skipped = len(message) - len("]") - len(e.Message)
 	}
 	if p := x.rules.programs.find(program); p != nil {
-		e.Services = p.matcher.services
-		for _, s := range e.Services {
-			x.service(s, message, &e)
-		}
-	}
-	for _, s := range x.rules.silent {
-		if len(e.Services) > 0 && slices.Contains(s.Programs, string(program)) {
+		for _, s := range p.matcher.services {
+			if s.Index < len(x.rules.services) {
+				e.Services = append(e.Services, s)
+			}
 			x.service(s, message, &e)
 		}
 	}

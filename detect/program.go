@@ -104,7 +104,16 @@ func (s *Service) knows(name string) bool {
 	return slices.ContainsFunc(s.Programs, func(p string) bool { return fits(p, []byte(name)) })
 }
 
-// shares reports whether both services know some program.
-func (s *Service) shares(other *Service) bool {
-	return slices.ContainsFunc(s.Programs, other.knows) || slices.ContainsFunc(other.Programs, s.knows)
+// shared returns the names of programs that both services know.
+func (s *Service) shared(other *Service) []string {
+	var all []string
+	for _, name := range slices.Concat(s.Programs, other.Programs) {
+		if s.knows(name) && other.knows(name) && !slices.Contains(all, name) {
+			all = append(all, name)
+		}
+	}
+	return all
 }
+
+// shares reports whether both services know some program.
+func (s *Service) shares(other *Service) bool { return len(s.shared(other)) > 0 }

@@ -68,6 +68,26 @@ func TestWildcards(t *testing.T) {
 	}
 }
 
+// A service that is disabled says how lines of programs can be read that others know by a wildcard.
+func TestDisabledKnowsPrograms(t *testing.T) {
+	dir := t.TempDir()
+	for name, rest := range map[string]string{
+		"many": "['app-*']\nrules:\n  - {name: r, kind: probe, categories: [15], match: ['bad <any> by <ip>'], samples: [{line: 'bad x by 203.0.113.5', ip: 203.0.113.5}]}\n",
+		"one":  "[app-1]\nrules:\n  - {name: r, kind: probe, categories: [15], match: ['bad <ip> says <any>'], samples: [{line: 'bad 203.0.113.5 says x', ip: 203.0.113.5}]}\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name+".yaml"), []byte("service: "+name+"\nprograms: "+rest), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := load(t, Options{Directory: dir, Disable: []string{"one"}})
+	var f Finding
+	for program, want := range map[string]Verdict{"app-1": Refused, "app-2": Matched, "app": Ignored} {
+		if v := r.Detect([]byte(program), []byte("bad 203.0.113.5 says x by 198.51.100.66"), &f); v != want {
+			t.Errorf("%s is %s", program, describe(v, &f))
+		}
+	}
+}
+
 // A name is known wherever it stands in memory.
 func TestProgramsInMemory(t *testing.T) {
 	r := load(t, Options{})
