@@ -141,6 +141,11 @@ func (n *netfilter) read(m []byte) (p packet, ok bool) {
 	return p, ok
 }
 
+// namesValue reports whether there is a value where a packet has that of IN=.
+func namesValue(m []byte) bool {
+	return bytes.IndexByte(m[:min(len(m), maxPrefix+len("IN="))], '=') >= 0
+}
+
 // header finds "IN=name OUT=" near the front and returns where it begins and ends. The end is negative if there is none,
 // or if the name is empty: the packet did not come in.
 func header(m []byte) (at, end int) {

@@ -40,8 +40,9 @@ var newParsers = map[string]func(p *parserForm) parser{
 // glances are cheap looks at a message, by the name of a parser: false if the parser is sure to find nothing in it. A
 // service whose parser has one is read when a message first passes.
 var glances = map[string]func(message []byte) bool{
-	"access": beginsDate,
-	"json":   beginsObject,
+	"access":    beginsDate,
+	"json":      beginsObject,
+	"netfilter": namesValue,
 }
 
 // parser makes the service's parser, and checks that its rules fit it.
