@@ -139,15 +139,26 @@ func suited(rules []ruleForm, field, value string, fits func(pattern, value stri
 }
 
 func (c *conditions) setStatuses(rules []ruleForm, f *faults) {
+	named := map[string]bool{}
 	for i := range rules {
 		for _, t := range slices.Concat(rules[i].Where.of("status"), rules[i].Not.of("status")) {
 			if !isStatus(t.value) {
 				f.add(t.line, "status: %q is neither a status nor a class like 4xx", t.value)
 			}
+			named[t.value] = true
 		}
 	}
+	last := -1 // the last one that no rule names: the others of its class are like it
 	for status := range c.statuses {
-		set := suited(rules, "status", strconv.Itoa(status), func(pattern, value string) bool {
+		value := strconv.Itoa(status)
+		if !named[value] {
+			if last >= 0 && last/100 == status/100 {
+				c.statuses[status] = c.statuses[last]
+				continue
+			}
+			last = status
+		}
+		set := suited(rules, "status", value, func(pattern, value string) bool {
 			return pattern == value || len(pattern) == 3 && pattern[1:] == "xx" && len(value) == 3 && pattern[0] == value[0]
 		})
 		n := slices.Index(c.byStatus, set)
@@ -193,9 +204,13 @@ const maxMethod = 20
 func methodByte(c byte) bool { return (c|0x20)-'a' < 26 || c == '-' || c == '_' }
 
 func newFieldRules(rules []ruleForm, field string) fieldRules {
+	most := 0
+	for i := range rules {
+		most += len(rules[i].Where.of(field)) + len(rules[i].Not.of(field))
+	}
 	var r fieldRules
-	var all []glob
-	numbers := map[string]int{}
+	all := make([]glob, 0, most)
+	numbers := make(map[string]int, most)
 	take := func(values []text, put func(g *glob)) {
 		for _, t := range values {
 			n, known := numbers[t.value]
