@@ -213,14 +213,16 @@ func (r *Rule) expressionVariant(e *expression) *variant {
 }
 
 func (r *Rule) compilePattern(pattern string) ([]variant, error) {
-	ways, err := expand(pattern)
+	w, err := parse(pattern)
 	if err != nil {
 		return nil, err
 	}
-	all := make([]variant, len(ways))
-	for i, items := range ways {
+	all := make([]variant, w.count)
+	items := make([]item, 0, len(w.elements))
+	for i := range all {
 		v := &all[i]
 		v.rule = int32(r.Index)
+		items = w.write(items[:0], i)
 		items = v.takeFrame(items, r.Service)
 		if err := checkItems(items); err != nil {
 			return nil, err

@@ -100,45 +100,68 @@ const (
 
 // expand writes out a pattern's alternatives: "a{b|c|}d" gives abd, acd and ad, in this order.
 func expand(pattern string) ([][]item, error) {
-	if len(pattern) > maxPattern {
-		return nil, fmt.Errorf("the pattern is longer than %d bytes", maxPattern)
+	w, err := parse(pattern)
+	if err != nil {
+		return nil, err
 	}
-	variants := [][]item{make([]item, 0, most(pattern))}
-	for rest := pattern; rest != ""; {
-		if rest[0] != '{' {
-			one, after, err := nextItem(rest, `<{\`)
-			if err != nil {
-				return nil, err
-			}
-			for i, v := range variants {
-				variants[i] = join(v, one)
-			}
-			rest = after
-			continue
-		}
-		choices, after, err := nextChoices(rest[1:])
-		if err != nil {
-			return nil, err
-		}
-		if len(variants)*len(choices) > maxVariants {
-			return nil, fmt.Errorf("the pattern's alternatives can be combined in more than %d ways: make it several patterns", maxVariants)
-		}
-		all := make([][]item, 0, len(variants)*len(choices))
-		for _, v := range variants {
-			for _, c := range choices {
-				longer := append(make([]item, 0, len(v)+len(c)+most(after)), v...)
-				all = append(all, join(longer, c...))
-			}
-		}
-		variants, rest = all, after
+	all := make([][]item, w.count)
+	for i := range all {
+		all[i] = w.write(nil, i)
 	}
-	return variants, nil
+	return all, nil
 }
 
-// most is how many items may be made of s, up to the next group of alternatives.
-func most(s string) int {
-	s, _, _ = strings.Cut(s, "{")
-	return 2*strings.Count(s, "<") + 1
+// ways are a pattern before its alternatives are written out, in this many ways.
+type ways struct {
+	elements []element
+	count    int
+}
+
+// element is an item, or a group of alternatives.
+type element struct {
+	one     item
+	choices [][]item // nil for an item
+}
+
+func parse(pattern string) (ways, error) {
+	w := ways{count: 1}
+	if len(pattern) > maxPattern {
+		return w, fmt.Errorf("the pattern is longer than %d bytes", maxPattern)
+	}
+	w.elements = make([]element, 0, 2*strings.Count(pattern, "<")+2*strings.Count(pattern, "{")+1)
+	for rest := pattern; rest != ""; {
+		var e element
+		var err error
+		if rest[0] == '{' {
+			e.choices, rest, err = nextChoices(rest[1:])
+			w.count *= len(e.choices)
+		} else {
+			e.one, rest, err = nextItem(rest, `<{\`)
+		}
+		if err != nil {
+			return w, err
+		}
+		if w.count > maxVariants {
+			return w, fmt.Errorf("the pattern's alternatives can be combined in more than %d ways: make it several patterns", maxVariants)
+		}
+		w.elements = append(w.elements, e)
+	}
+	return w, nil
+}
+
+// write appends a way by its number.
+func (w *ways) write(items []item, number int) []item {
+	each := w.count // ways with what was chosen so far
+	for i := range w.elements {
+		e := &w.elements[i]
+		if e.choices == nil {
+			items = join(items, e.one)
+			continue
+		}
+		each /= len(e.choices)
+		items = join(items, e.choices[number/each%len(e.choices)]...)
+	}
+	return items
 }
 
 // nextChoices takes a group of alternatives, whose brace was taken, from the front of a pattern.
