@@ -108,6 +108,8 @@ func readStamp(m []byte) (s Stamp, length int) {
 			return readDayFirst(m)
 		case m[10] == '.':
 			return readEpoch(m)
+		case m[8] == '-':
+			return readCompact(m)
 		}
 	case c == 'S', c == 'M', c == 'T', c == 'W', c == 'F': // Sun and so on; March and May, September too
 		if slices.Contains(weekdays[:], [3]byte(m[:3])) && m[3] == ' ' {
@@ -130,6 +132,14 @@ func readISO(m []byte) (s Stamp, length int) {
 		return s, 0
 	}
 	return readClock(date{fourDigits(m), twoDigits(m[5:]), twoDigits(m[8:])}, m, 11)
+}
+
+// readCompact reads 20060102-15:04:05.
+func readCompact(m []byte) (s Stamp, length int) {
+	if len(m) < len("20060102-15:04:05") {
+		return s, 0
+	}
+	return readClock(date{fourDigits(m), twoDigits(m[4:]), twoDigits(m[6:])}, m, 9)
 }
 
 // readDayFirst reads 22-Nov-2026 10:00:00, 22 Nov 2026 10:00:00 and 22/Nov/2026:10:00:00.
