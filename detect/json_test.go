@@ -72,6 +72,7 @@ func TestJSON(t *testing.T) {
 		`{` + logger + `"request":{"remote_ip":"203.0.113.5","uri":"/.env"},"request":{"remote_ip":"203.0.113.5"}}`: "ambiguous",
 		`{` + logger + `"request":{"remote_ip":"203.0.113.5","uri":"/.env","r\u0065mote_ip":"198.51.100.66"}}`:      "ambiguous",
 		`{` + logger + `"request":{"remote_ip":"203.0.113.5","uri":"/","uri":"/.env"}}`:                             "ambiguous",
+		`{` + logger + `"request":{"remote_ip":"203.0.113.5","uri":"/.env","uri":"/"}}`:                             "ambiguous",
 		`{` + logger + `"request":{"remote_ip":"203.0.113.5","uri":"/","uri":"/x"}}`:                                "",
 		`{` + logger + `"x":1,"x":2,"request":{"remote_ip":"203.0.113.5","uri":"/.env","y":1,"y":2}}`:               "secrets",
 		`{"request":{"remote_ip":"203.0.113.5","method":"POST","uri":"/?a=x+y"},"status":401}`:                      "login",
