@@ -34,8 +34,8 @@ type driftState struct {
 }
 
 // look takes the counts of all services at now and returns those that began to drift and those that match again, in order.
-// lines is how many in a row it takes; a service in exempt never drifts.
-func (d *drift) look(now time.Time, matched, missed map[string]uint64, exempt map[string]bool, lines uint64) (began, ended []string) {
+// lines is how many in a row it takes. Only services that are watched drift: one that was disabled has counts, too.
+func (d *drift) look(now time.Time, matched, missed map[string]uint64, watched map[string]bool, lines uint64) (began, ended []string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.services == nil {
@@ -43,7 +43,7 @@ func (d *drift) look(now time.Time, matched, missed map[string]uint64, exempt ma
 	}
 	for _, name := range slices.Sorted(maps.Keys(missed)) {
 		s := d.services[name]
-		if s == nil || s.matched != matched[name] || exempt[name] || lines == 0 {
+		if s == nil || s.matched != matched[name] || !watched[name] || lines == 0 {
 			if s != nil && s.drifting && s.matched != matched[name] {
 				ended = append(ended, name)
 			}
@@ -87,7 +87,7 @@ func (d *drift) each(emit emitter) {
 func (d *Daemon) watchDrift(ctx context.Context) error {
 	every(ctx, driftLook, func() {
 		e := d.pipeline.engine.Load()
-		began, ended := d.drift.look(time.Now(), d.tally.matchedByService(), d.tally.missedCounts(), driftExempt(e.rules), e.driftLines)
+		began, ended := d.drift.look(time.Now(), d.tally.matchedByService(), d.tally.missedCounts(), driftWatched(e.rules), e.driftLines)
 		for _, name := range began {
 			d.log.Warn("no rule matches what a known program logs: did its format change?", "service", name, "remedy", "tattled explain 'one of its lines'")
 		}
@@ -98,11 +98,11 @@ func (d *Daemon) watchDrift(ctx context.Context) error {
 	return nil
 }
 
-// driftExempt names the services whose programs log mostly of other things.
-func driftExempt(rules *detect.Rules) map[string]bool {
-	exempt := map[string]bool{}
+// driftWatched names the services of rules but those whose programs log mostly of other things.
+func driftWatched(rules *detect.Rules) map[string]bool {
+	watched := map[string]bool{}
 	for _, s := range rules.Services() {
-		exempt[s.Name] = !s.Drift
+		watched[s.Name] = s.Drift
 	}
-	return exempt
+	return watched
 }

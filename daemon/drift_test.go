@@ -10,9 +10,9 @@ import (
 func TestDrift(t *testing.T) {
 	start := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
 	var d drift
-	none := map[string]bool{"netfilter": true}
+	watched := map[string]bool{"sshd": true}
 	step := func(minutes int, matched, missed map[string]uint64) (began, ended []string) {
-		return d.look(start.Add(time.Duration(minutes)*time.Minute), matched, missed, none, 1000)
+		return d.look(start.Add(time.Duration(minutes)*time.Minute), matched, missed, watched, 1000)
 	}
 	count := func(sshd, netfilter uint64) map[string]uint64 {
 		return map[string]uint64{"sshd": sshd, "netfilter": netfilter}
@@ -49,9 +49,18 @@ func TestDrift(t *testing.T) {
 	expect("too few lines, for however long", began, ended, "", "")
 	began, ended = step(181, count(6, 0), count(96_003, 99_000))
 	expect("and again", began, ended, "sshd", "")
-	began, ended = d.look(start.Add(4*time.Hour), count(6, 0), count(99_000, 99_000), none, 0)
+	began, ended = d.look(start.Add(4*time.Hour), count(6, 0), count(99_000, 99_000), watched, 0)
 	expect("switched off", began, ended, "", "")
 	if p := d.problems(); len(p) != 0 {
 		t.Errorf("problems: %q", p)
+	}
+	step(250, count(6, 0), count(99_000, 99_000))
+	began, ended = step(320, count(6, 0), count(100_000, 99_000))
+	expect("on again", began, ended, "sshd", "")
+	watched = nil
+	began, ended = step(321, count(6, 0), count(100_000, 99_000))
+	expect("the service is disabled", began, ended, "", "")
+	if p := d.problems(); len(p) != 0 {
+		t.Errorf("problems of a service that is disabled: %q", p)
 	}
 }
