@@ -113,3 +113,24 @@ func TestWebFilesAgree(t *testing.T) {
 		}
 	}
 }
+
+// TestRepeated says what is taken off a message that came several times, and what only looks like it.
+func TestRepeated(t *testing.T) {
+	r := load(t, Options{})
+	var f Finding
+	for message, want := range map[string]Verdict{
+		"message repeated 2 times: [ Invalid user x from 203.0.113.5 port 4]":                              Matched,
+		"message repeated 12 times: [Invalid user x from 203.0.113.5 port 4]":                              Matched,
+		"message repeated 2 times: [ error: PAM: Authentication failure for root from 203.0.113.5]":        Matched,
+		"message repeated 2 times: [ Invalid user x from 203.0.113.5 port 4":                               Ignored,
+		"message repeated 2 times: [ Invalid user x from 203.0.113.5 port 4)":                              Ignored,
+		"message repeated 2 times: [ Invalid user x from 203.0.113.5 port 4]]":                             Ignored,
+		"message repeated times: [ Invalid user x from 203.0.113.5 port 4]":                                Ignored,
+		"message repeated 2 times: [ message repeated 2 times: [ Invalid user x from 203.0.113.5 port 4]]": Ignored,
+		"message repeated 2 times: []":                                                                     Ignored, "message repeated 2 times: [": Ignored, "message repeated ": Ignored, "m": Ignored,
+	} {
+		if v := r.Detect([]byte("sshd"), []byte(message), &f); v != want {
+			t.Errorf("%q is %s", message, describe(v, &f))
+		}
+	}
+}
