@@ -85,8 +85,11 @@ func (p *packet) flow(m []byte) bool {
 		return false
 	}
 	from, to := rest[len(", "):arrow], rest[arrow+len("->"):]
-	// ", NAT (..)" or ", len 40" follows, or the line was cut off.
-	if end = bytes.IndexByte(to, ','); end < 0 {
+	// ", NAT (..)" may follow. Where ", len 40" does not end the line, it was cut off, or another one has this in a name:
+	// "<l2tp-0>: user .. authentication failed".
+	const length = ", len "
+	end = bytes.IndexByte(to, ',')
+	if last := bytes.LastIndex(to, []byte(length)); last < 0 || !isDecimal(bytes.TrimRight(to[last+len(length):], " ")) {
 		return false
 	}
 	p.proto = event.ProtoOther
