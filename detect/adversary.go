@@ -127,6 +127,9 @@ func (v *adversary) run(targets []target, lines int, tally *AttackTally) {
 		v.current = t
 		c := attempt{program: v.one(programs[i%len(targets)]), peer: v.one(t.peers)}
 		c.line = t.write(&v.hostile, c.peer, 0)
+		if v.IntN(4) == 0 {
+			c.line = v.cut(c.line)
+		}
 		tally.Lines++
 		switch v.judge([]byte(c.program), []byte(joined(c.line)), &f) {
 		case Ignored:

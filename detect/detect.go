@@ -129,6 +129,7 @@ const (
 	BadAddress         // what stands where the address should be is none, and no name either
 	HostName           // a name stands where the address should be; names are never resolved
 	Proxy              // a trusted proxy is the peer, and does not tell of whom it was asked
+	TooLong            // the address stands behind what a peer chose, in a message so long that it may have been cut there
 	refusals
 )
 
@@ -142,6 +143,8 @@ func (r Refusal) String() string {
 		return "host-name"
 	case Proxy:
 		return "proxy"
+	case TooLong:
+		return "too-long"
 	default:
 		return "none"
 	}

@@ -240,17 +240,19 @@ func (x *Explainer) tryFramed(p *explained, s *Service, m *framed, e *Explanatio
 		return Nearest{score: textOf(p.part), At: len(m.text), Expected: quoted(s.after[p.after-1])}
 	}
 	for _, peer := range peers {
-		e.addWay(p.rule, p.text, peer)
+		e.addWay(p, m.text, peer)
 	}
 	return Nearest{}
 }
 
 // addWay adds a way to read the message, once.
-func (e *Explanation) addWay(rule *Rule, pattern text, peer string) {
-	w := Way{Rule: rule, Pattern: pattern.value, Line: pattern.line, Peer: peer}
+func (e *Explanation) addWay(p *explained, m []byte, peer string) {
+	w := Way{Rule: p.rule, Pattern: p.text.value, Line: p.text.line, Peer: peer}
 	var ok bool
 	if w.Addr, ok = parseAddr([]byte(peer)); !ok {
 		w.Refusal = refusalOf([]byte(peer))
+	} else if p.tooLong(m) {
+		w.Addr, w.Refusal = netip.Addr{}, TooLong
 	}
 	if !slices.Contains(e.Ways, w) && len(e.Ways) < MaxWays {
 		e.Ways = append(e.Ways, w)

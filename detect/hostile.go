@@ -140,6 +140,27 @@ func (h *hostile) part(depth int) string {
 	}
 }
 
+// cut makes a line so long, by what its peer chooses, that a relay cuts it, and ends it where the peer wants: as often as not
+// behind an address, or what it wrote behind that. A line in which a peer chooses nothing is not cut.
+func (h *hostile) cut(line []piece) []piece {
+	free := slices.IndexFunc(line, func(p piece) bool { return p.hole == freeHole })
+	if free < 0 {
+		return line
+	}
+	least := longestBehind + 100 + h.IntN(8000)
+	line = slices.Clone(line)
+	wanted := h.part(1)
+	line[free].text += strings.Repeat("x", least) + wanted
+	for i := range line[free+1:] { // all behind that is gone
+		line[free+1+i] = piece{}
+	}
+	if at := strings.LastIndex(wanted, planted4); at >= 0 && h.IntN(2) == 0 {
+		behind := at + len(planted4)
+		line[free].text = strings.TrimSuffix(line[free].text, wanted[behind+h.IntN(len(wanted)-behind+1):])
+	}
+	return line
+}
+
 // narrow writes a hostile text as far as a field of class can hold it: at least one byte, and no more than limit.
 func (h *hostile) narrow(class uint8, limit, depth int) string {
 	b := []byte(h.text(depth))

@@ -62,7 +62,7 @@ func TestFaults(t *testing.T) {
 		ruleFile("regex: ['^bad guy (?P<ip>.*) (?P<ip>.*)$']", goodSample):                        "regex: two groups have the name",
 		ruleFile("match: ['bad guy <ip>']", `samples: [{line: x, ip: 1.2.3}]`):                    `rules.yaml:8: samples: "1.2.3" is no address`,
 		ruleFile("match: ['bad guy <ip>']", `samples: [{line: x, ip: "::ffff:1.2.3.4"}]`):         "is no address as tattled writes them",
-		ruleFile("match: ['bad guy <ip>']", `samples: [{line: x, refused: "no"}]`):                `samples: refused: "no" is no reason (one of [ambiguous bad-address host-name proxy])`,
+		ruleFile("match: ['bad guy <ip>']", `samples: [{line: x, refused: "no"}]`):                `samples: refused: "no" is no reason (one of [ambiguous bad-address host-name proxy too-long])`,
 		ruleFile("match: ['bad guy <ip>']", `samples: [{ip: 1.2.3.4}]`):                           "samples: one without a line",
 		ruleFile("match: ['bad guy <ip>']", `samples: [{line: x, ip: 1.2.3.4, port: 99999}]`):     `samples: "99999" is no port`,
 		ruleFile("match: ['bad guy <ip>']", goodSample) + "longest: much\n":                       `longest: "much" is no number of bytes`,
@@ -235,6 +235,33 @@ func TestExpressions(t *testing.T) {
 		}
 		if v == Matched && f.Proto != event.TCP {
 			t.Errorf("%q: a handshake is of %v", message, f.Proto)
+		}
+	}
+}
+
+// TestTooLong says that an address behind a peer's text is believed in messages that no relay can have cut, and one before
+// that in any.
+func TestTooLong(t *testing.T) {
+	r := load(t, Options{Directory: userRules(t, "mine.yaml", ruleFile(
+		"match: ['bad <any> from <ip>', 'worse <ip> says <any>', 'worst <any> of <ip> says <any>']", "regex: ['^odd (?P<ip>\\S+) is .*$']",
+		"samples: [{line: 'bad x from 203.0.113.5', ip: 203.0.113.5}]"))})
+	for line, long := range map[string]string{
+		"bad %s from 203.0.113.5": "too-long", "worse 203.0.113.5 says %s": "", "worst %s of 203.0.113.5 says x": "too-long", "odd 203.0.113.5 is %s": "too-long",
+	} {
+		for n, want := range map[int]string{longestBehind: "", longestBehind + 1: long} {
+			message := fmt.Sprintf(line, strings.Repeat("x", n-len(line)+len("%s")))
+			expected := "matched by mine/one with 203.0.113.5"
+			if want != "" {
+				expected = "refused by mine/one (" + want + ")"
+			}
+			var f Finding
+			v := r.Detect([]byte("mine"), []byte(message), &f)
+			if got := describe(v, &f); got != expected {
+				t.Errorf("%d bytes of %q: %s, not %s", len(message), line, got, expected)
+			}
+			if e := NewExplainer(r).Explain([]byte("mine"), []byte(message)); e.Ways[0].Refusal != f.Refusal || e.Ways[0].Addr != f.Addr && v == Matched {
+				t.Errorf("%d bytes of %q: %+v", len(message), line, e.Ways[0])
+			}
 		}
 	}
 }

@@ -60,6 +60,16 @@ type reading struct {
 	stamp Stamp
 }
 
+// longestBehind is how long a message may be, in bytes, whose address stands behind what a peer chose. Syslog's relays and
+// receivers cut a record where it is too long for them, the first at 1024 bytes with its header (RFC 3164 section 4.1),
+// and where a line was cut, its peer has chosen what it ends in.
+const longestBehind = 900
+
+// tooLong reports whether the message may have been cut before the address that its program wrote.
+func (v *variant) tooLong(m []byte) bool {
+	return len(m) > longestBehind && v.form != formExact && v.form != formHead
+}
+
 // add takes a way to read the message by a pattern. That of a witness, whose rule is -1, names no rule.
 func (r *reading) add(m []byte, v *variant, c *caught, user []byte) {
 	if r.found {
@@ -71,6 +81,8 @@ func (r *reading) add(m []byte, v *variant, c *caught, user []byte) {
 	var ok bool
 	if r.addr, ok = parseAddr(m[c.ip:c.ipEnd]); !ok {
 		r.refusal = refusalOf(m[c.ip:c.ipEnd])
+	} else if v.tooLong(m) {
+		r.addr, r.refusal = netip.Addr{}, TooLong
 	}
 	r.found, r.order, r.rule, r.port, r.local, r.user = true, v.order, v.rule, c.port, c.local, user
 }

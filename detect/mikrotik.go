@@ -41,9 +41,12 @@ func (k mikrotik) read(m []byte) (p packet, ok bool) {
 }
 
 // routerosHeader returns what stands before the chain's name, and what follows the interfaces; nil for a line of another
-// chain than input, or about a packet that goes on.
+// chain than input, about a packet that goes on, or so long that it may have been cut in what a peer chose.
 func routerosHeader(m []byte) (prefix, rest []byte) {
 	const chain, out = "input", " out:("
+	if len(m) > longestBehind {
+		return nil, nil
+	}
 	at := bytes.Index(m[:min(len(m), maxPrefix)], []byte(": in:"))
 	if at < 0 || !suffixed(m[:at], chain) {
 		return nil, nil

@@ -231,7 +231,7 @@ func (p *explained) tryExpression(m []byte, e *Explanation) Nearest {
 		if at := expression.FindSubmatchIndex(m); at != nil && at[group] >= 0 {
 			peer = string(m[at[group]:at[group+1]])
 		}
-		e.addWay(p.rule, p.text, peer)
+		e.addWay(p, m, peer)
 	}
 	return Nearest{}
 }
