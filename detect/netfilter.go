@@ -151,14 +151,11 @@ func namesValue(m []byte) bool {
 func header(m []byte) (at, end int) {
 	front := m[:min(len(m), maxPrefix+len("IN="))]
 	for i := 0; ; i++ {
-		equals := bytes.IndexByte(front[i:], '=')
-		if equals < 0 {
+		name := bytes.Index(front[i:], []byte("IN="))
+		if name < 0 {
 			return 0, -1
 		}
-		i += equals
-		if i < 2 || front[i-1] != 'N' || front[i-2] != 'I' {
-			continue
-		}
+		i += name + len("IN")
 		end := i + 1
 		for end < len(m) && end <= i+maxInterface && m[end] != ' ' {
 			end++

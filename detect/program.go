@@ -16,11 +16,34 @@ type programs struct {
 }
 
 type program struct {
-	start   uint64   // programStart of its name
+	ends    ends
 	name    string   // may have a wildcard
 	service *Service // the first that knows the program
 	matcher *matcher
 }
+
+// ends has the first and the last eight bytes of a name as numbers, twice the same of one that is no longer, with zeros
+// where it is shorter: to compare them is to compare names of up to 16 bytes of one length.
+type ends struct{ front, back uint64 }
+
+// endsOf reads eight bytes at once where name's memory goes on, which it does in a record, and forgets what is behind name.
+func endsOf(name []byte) ends {
+	if cap(name) < 8 {
+		var room [8]byte
+		copy(room[:], name)
+		name = room[:len(name)]
+	}
+	n := len(name)
+	unused := uint(8-min(n, 8)) * 8 & 63
+	back := max(n-8, 0)
+	return ends{
+		front: binary.LittleEndian.Uint64(name[:8]) << unused >> unused,
+		back:  binary.LittleEndian.Uint64(name[back:back+8]) << unused >> unused,
+	}
+}
+
+// hash is where the search for a name begins, before it is bounded to the table.
+func (e ends) hash() int { return int((e.front*3 ^ e.back) * 0x9e3779b97f4a7c15 >> 40) }
 
 func newPrograms(all []program) programs {
 	size := 64
@@ -30,10 +53,10 @@ func newPrograms(all []program) programs {
 	p := programs{table: make([]uint32, size), all: all}
 	for i := range all {
 		name := []byte(all[i].name)
-		all[i].start = programStart(name)
-		h := p.slot(all[i].start, name)
+		all[i].ends = endsOf(name)
+		h := all[i].ends.hash() & (size - 1)
 		for p.table[h] != 0 {
-			h = (h + 1) & (len(p.table) - 1)
+			h = (h + 1) & (size - 1)
 		}
 		p.table[h] = uint32(i + 1)
 		if bytes.IndexByte(name, wildcard) > 0 {
@@ -46,35 +69,14 @@ func newPrograms(all []program) programs {
 	return p
 }
 
-// programStart has the first eight bytes of a name, zeros where it is shorter. It reads those eight at once where name's
-// memory goes on, which it does in a record, and forgets what is behind name.
-func programStart(name []byte) uint64 {
-	if cap(name) < 8 {
-		var all [8]byte
-		copy(all[:], name)
-		name = all[:len(name)]
-	}
-	start := binary.LittleEndian.Uint64(name[:8])
-	if unused := 8 - len(name); unused > 0 {
-		start = start << (8 * unused) >> (8 * unused)
-	}
-	return start
-}
-
-// slot is where the search for a name that is not empty begins.
-func (p *programs) slot(start uint64, name []byte) int {
-	mixed := (start ^ uint64(name[len(name)-1])<<40 ^ uint64(len(name))<<52) * 0x9e3779b97f4a7c15
-	return int(mixed>>32) & (len(p.table) - 1)
-}
-
 func (p *programs) find(name []byte) *program {
 	if len(name) == 0 {
 		return nil
 	}
-	start := programStart(name)
-	for h := p.slot(start, name); p.table[h] != 0; h = (h + 1) & (len(p.table) - 1) {
+	e, last := endsOf(name), len(p.table)-1
+	for h := e.hash() & last; p.table[h] != 0; h = (h + 1) & last {
 		one := &p.all[p.table[h]-1]
-		if one.start == start && len(one.name) == len(name) && (len(name) <= 8 || one.name == string(name)) {
+		if one.ends == e && len(one.name) == len(name) && (len(name) <= 16 || one.name == string(name)) {
 			return one
 		}
 	}
