@@ -46,7 +46,11 @@ func (s *Splitter) Split(block []byte, received time.Time, records []receiver.Re
 		c.Bytes += end + 1
 		n := len(records)
 		records = records[:n+1]
-		if !s.Record(line, received, &records[n]) {
+		if s.plain(line) {
+			r := &records[n]
+			r.Trust, r.Cut = s.Trust, false
+			s.Parser.Parse(line, received, r)
+		} else if !s.Record(line, received, &records[n]) {
 			records = records[:n]
 			c.Blank++
 		} else if records[n].Cut {
@@ -54,6 +58,12 @@ func (s *Splitter) Split(block []byte, received time.Time, records []receiver.Re
 		}
 	}
 	return records, c
+}
+
+// plain reports whether there is nothing to a line but its header and its message, as with nearly all.
+func (s *Splitter) plain(line []byte) bool {
+	n := len(line)
+	return s.Program == nil && 0 < n && n <= s.MaxLine && ' ' < line[0] && line[0] < 0x7f && line[n-1] != '\r'
 }
 
 // Record makes a record of one line without its LF. It returns false, and r is undefined, if the line is blank and blank

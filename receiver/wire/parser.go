@@ -49,9 +49,10 @@ func (f Form) String() string {
 // Parser reads the headers of records. It remembers the last timestamp, because log lines come many a second. One
 // goroutine uses it at a time.
 type Parser struct {
-	loc *time.Location
-	bsd bsdCache
-	iso isoCache
+	loc  *time.Location
+	bsd  bsdCache
+	iso  isoCache
+	host hostCache
 }
 
 // NewParser returns a parser that takes timestamps without a zone to be in loc; nil is UTC. The times that it gives are in
@@ -83,7 +84,7 @@ func (p *Parser) Parse(line []byte, received time.Time, r *receiver.Record) Form
 		start = priority(line)
 	}
 	rest := line[start:]
-	if p.bsd.stands(rest, received) && usual(rest[bsdLength+1:], r) {
+	if p.bsd.stands(rest, received) && p.usual(rest[bsdLength+1:], r) {
 		r.Time = p.bsd.t
 		return RFC3164
 	}
@@ -94,7 +95,7 @@ func (p *Parser) Parse(line []byte, received time.Time, r *receiver.Record) Form
 	if rest[0] >= 'A' {
 		if t, n := p.bsdTime(rest, received); n > 0 {
 			r.Time = t
-			origin(rest[n:], r)
+			p.origin(rest[n:], r)
 			return RFC3164
 		}
 		if n := topics(rest); n > 0 {
@@ -108,13 +109,13 @@ func (p *Parser) Parse(line []byte, received time.Time, r *receiver.Record) Form
 	}
 	if t, n := p.isoTime(rest); n > 0 && endsStamp(rest[n:]) {
 		r.Time = t
-		origin(rest[n:], r)
+		p.origin(rest[n:], r)
 		return RFC3339
 	}
 	if skip := ciscoPrefix(rest); skip > 0 {
 		if t, n := p.bsdTime(rest[skip:], received); n > 0 {
 			r.Time = t
-			origin(rest[skip+n:], r)
+			p.origin(rest[skip+n:], r)
 			return RFC3164
 		}
 	}
@@ -195,7 +196,7 @@ func ciscoPrefix(rest []byte) int {
 }
 
 // origin fills Host, Program, PID and Message from what follows the timestamp of RFC 3164: " host tag[pid]: message".
-func origin(rest []byte, r *receiver.Record) {
+func (p *Parser) origin(rest []byte, r *receiver.Record) {
 	if len(rest) == 0 {
 		r.Message = rest
 		return
@@ -205,7 +206,7 @@ func origin(rest []byte, r *receiver.Record) {
 		tag(bytes.TrimLeft(after, " "), r)
 		return
 	}
-	if !usual(after, r) {
+	if !p.usual(after, r) {
 		unusual(after, r)
 	}
 }

@@ -274,9 +274,11 @@ func TestHeaderCacheIsInvisible(t *testing.T) {
 // The short cut for usual records reads them as the long way does, whatever their words are.
 func TestUsual(t *testing.T) {
 	word := rapid.StringMatching(`[a-zA-Z0-9:\[\]/ .\x00\xef-]{0,20}`)
-	taken := 0
+	taken, warm := 0, NewParser(time.UTC)
 	rapid.Check(t, func(t *rapid.T) {
-		host, tag, text := word.Draw(t, "host"), word.Draw(t, "tag"), word.Draw(t, "text")
+		lastHost := word.Draw(t, "the last record's host")
+		warm.usual([]byte(lastHost+" t: a message"), new(receiver.Record))
+		host, tag, text := rapid.OneOf(word, rapid.Just(lastHost)).Draw(t, "host"), word.Draw(t, "tag"), word.Draw(t, "text")
 		if rapid.Bool().Draw(t, "kernel") {
 			tag, text = "kernel", "[ 12.345678] "+text
 		}
@@ -284,7 +286,7 @@ func TestUsual(t *testing.T) {
 		s := []byte(host + rapid.SampledFrom([]string{" ", "", "  ", ": "}).Draw(t, "behind the host") + tag + pid +
 			rapid.SampledFrom([]string{": ", ":", " ", "", ":  "}).Draw(t, "behind the tag") + text)
 		var short, long receiver.Record
-		if !usual(s, &short) {
+		if !warm.usual(s, &short) {
 			if diff := cmp.Diff(receiver.Record{}, short); diff != "" {
 				t.Fatalf("%q: not usual, but\n%s", s, diff)
 			}
@@ -299,6 +301,30 @@ func TestUsual(t *testing.T) {
 	})
 	if taken == 0 {
 		t.Error("no record was usual")
+	}
+}
+
+// Nor does the host of the record before, however much of it is in the next one.
+func TestHostCacheIsInvisible(t *testing.T) {
+	var hosts []string
+	for n := range 20 {
+		for _, end := range []string{"", "x", "y", " ", ":", "::", "\xff"} {
+			hosts = append(hosts, strings.Repeat("h", n)+end)
+		}
+	}
+	for _, last := range hosts {
+		for _, host := range hosts {
+			for _, behind := range []string{" t[12]: a message", " t: a message of some length", " t: x"} {
+				var warm Parser
+				var a, b receiver.Record
+				warm.origin([]byte(" "+last+" t: a message of some length"), new(receiver.Record))
+				warm.origin([]byte(" "+host+behind), &a)
+				unusual([]byte(host+behind), &b)
+				if diff := cmp.Diff(b, a); diff != "" {
+					t.Fatalf("%q behind %q:\n%s", host+behind, last, diff)
+				}
+			}
+		}
 	}
 }
 

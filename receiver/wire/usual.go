@@ -18,21 +18,49 @@ const (
 // there is none (S. E. Anderson, "Bit Twiddling Hacks": determine if a word has a zero byte).
 func zeroes(w uint64) uint64 { return (w - each) &^ w & high }
 
+// hostCache has the last host and the space behind it, as two numbers and what they have of it.
+type hostCache struct {
+	front, back         uint64
+	frontMask, backMask uint64
+	length              int // of the host; 0 if there is none
+}
+
+// end returns where the first word of s ends, which a space must follow; negative if that is not among the whole eights of
+// bytes of s.
+func (h *hostCache) end(s []byte) int {
+	if len(s) >= 16 && h.length > 0 && (binary.LittleEndian.Uint64(s)^h.front)&h.frontMask|(binary.LittleEndian.Uint64(s[8:])^h.back)&h.backMask == 0 {
+		return h.length
+	}
+	for i := 0; i+8 <= len(s); i += 8 {
+		found := zeroes(binary.LittleEndian.Uint64(s[i:]) ^ ' '*each)
+		if found == 0 {
+			continue
+		}
+		i += bits.TrailingZeros64(found) / 8
+		h.keep(s, i)
+		return i
+	}
+	return -1
+}
+
+func (h *hostCache) keep(s []byte, length int) {
+	if len(s) < 16 || length >= 16 {
+		return
+	}
+	h.frontMask = uint64(1)<<(8*min(8, length+1)) - 1 // a shift by 64 gives 0, and one less than that is all bits
+	h.backMask = uint64(1)<<(8*max(0, length-7)) - 1
+	h.front, h.back, h.length = binary.LittleEndian.Uint64(s)&h.frontMask, binary.LittleEndian.Uint64(s[8:])&h.backMask, length
+}
+
 // usual reads what nearly all records have behind their timestamp, "host tag[123]: message" or "host tag: message", as
 // origin does. It returns false, and has done nothing, if it is in any doubt.
-func usual(s []byte, r *receiver.Record) bool {
-	space, found := 0, uint64(0)
-	for ; space+8 <= len(s); space += 8 {
-		if found = zeroes(binary.LittleEndian.Uint64(s[space:]) ^ ' '*each); found != 0 {
-			break
-		}
-	}
-	space += bits.TrailingZeros64(found) / 8
-	if found == 0 || space == 0 || s[space-1] == ':' {
+func (p *Parser) usual(s []byte, r *receiver.Record) bool {
+	space := p.host.end(s)
+	if space <= 0 || s[space-1] == ':' {
 		return false
 	}
-	tag, end := space+1, space+1
-	for found = 0; end+8 <= len(s); end += 8 {
+	tag, end, found := space+1, space+1, uint64(0)
+	for ; end+8 <= len(s); end += 8 {
 		w := binary.LittleEndian.Uint64(s[end:])
 		if found = zeroes(w^':'*each) | zeroes(w^'['*each) | zeroes(w^' '*each); found != 0 {
 			break
@@ -56,6 +84,10 @@ func usual(s []byte, r *receiver.Record) bool {
 		return false
 	}
 	r.Host, r.Program, r.PID = s[:space], s[tag:end], pid
-	message(s[text+2:], r)
+	if rest := s[text+2:]; len(rest) > 0 && (rest[0] == '[' || rest[0] == 0xEF) {
+		message(rest, r)
+	} else {
+		r.Message = rest
+	}
 	return true
 }
