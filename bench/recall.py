@@ -1,31 +1,33 @@
 #!/usr/bin/env python3
-"""How much of other people's test logs tattled finds: the lines that Debian's fail2ban package ships for its own tests.
+"""How much of other people's sample lines tattled finds: the test logs of Debian's fail2ban package, the samples of the rules
+in its prelude-lml-rules, and the tests of sshguard's parser from its source package.
 
-    recall.py              a table by log, and the sums
-    recall.py -v           also every line that was missed, and every one that is no attack for fail2ban and is one for tattled
+    recall.py              tables by log, and the sums
+    recall.py -v           also every line that was missed, and every one that is no attack for its authors and is one for tattled
     recall.py -v sshd      of these logs only
+    recall.py -c prelude   of this corpus only: fail2ban, prelude, sshguard
 
-Each line there has a note that says whether an attack is to be found in it, and whose. A line counts as found if the same
-address comes out of `tattled match`, by whatever rule. Lines whose peer is a host name (never resolved here) or is
-written as no strict parser takes it (192.030.0.6) have no address to be found and stand apart. Exits 1 if any line
-yields an address that is not the one in its note.
+Each line has a note that says whether an attack (or a log-in) is to be found in it, and whose: see notes.py. A line counts
+as found if the same address comes out of `tattled match`, by whatever rule. Lines whose peer is a host name (never resolved
+here) or is written as no strict parser takes it (192.030.0.6, an IPv6 address with a zone) have no address to be found and
+stand apart, and so do sketches, which no program ever wrote ("Failed XYZ for XYZ"). Services without rules here are summed
+by themselves. A corpus that is not there is left out. Exits 1 if any line yields an address that is not the one in its note.
 """
 import argparse
 import collections
-import glob
 import ipaddress
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
 
+import notes
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 TATTLED = f'{HERE}/../bin/tattled'
-LOGS = '/usr/lib/python3/dist-packages/fail2ban/tests/files/logs'
 
-# Logs without a syslog header, and the program that a followed file of that sort would be given (sources.files.program).
+# Logs of fail2ban without a syslog header, and the program that a followed file of that sort would be given (sources.files.program).
 PROGRAMS = {
     'apache': 'apache', 'php-url-fopen': 'apache', 'nginx': 'nginx', 'lighttpd': 'lighttpd', 'exim': 'exim', 'mysqld': 'mysqld',
     'mongodb': 'mongod', 'asterisk': 'asterisk', 'freeswitch': 'freeswitch', 'named': 'named', 'squid': 'squid', 'vsftpd': 'vsftpd',
@@ -35,39 +37,41 @@ PROGRAMS = {
     'murmur': 'murmur', 'ejabberd': 'ejabberd', 'mssql': 'mssql', 'znc': 'znc',
 }
 
-# Whose rules tattled does not have, and does not claim to.
+# Logs of fail2ban whose rules tattled does not have, and does not claim to.
 FOREIGN = set('''3proxy assp bsd centreon counter-strike directadmin domino-smtp froxlor-auth groupoffice gssftpd guacamole horde kerio monit
 monitorix nagios nsd openhab openwebmail oracleims perdition portsentry qmail scanlogd screensharingd slapd softethervpn sogo-auth
 solid-pop3d squirrelmail stunnel suhosin tine20 uwimap-auth wuftpd xinetd-fail zoneminder zzz-generic-example'''.split())
 
-# Notes that are wrong, and why. Such a line is counted as the program that wrote it means it.
-DISPUTED = {
-    ('sshd', 144): 'sshd writes nothing behind the "ssh2" of a password: all up to the last " from" is the name that the peer chose',
-    ('sshd-journal', 145): 'the same',
+# Services of the other two that tattled claims to know, and the same.
+SERVICES = {
+    'asterisk': 'asterisk', 'cockpit': 'cockpit-session', 'courier': 'imapd', 'cyrus': 'imaps', 'dovecot': 'dovecot', 'exim': 'exim',
+    'gitea': 'gitea', 'httpd': 'apache', 'modsecurity': 'apache', 'ms-sql': 'mssql', 'netfilter': 'kernel', 'openvpn': 'openvpn',
+    'pam': 'sshd', 'postfix': 'postfix/smtpd', 'proftpd': 'proftpd', 'pure-ftpd': 'pure-ftpd', 'sendmail': 'sendmail', 'squid': 'squid',
+    'ssh': 'sshd', 'sshd': 'sshd', 'sshguard': 'sshguard', 'vsftpd': 'vsftpd', 'web': 'nginx', 'webmin': 'webmin',
 }
 
-Line = collections.namedtuple('Line', 'log number text attack host')
-
-
-def notes(log):
-    """Every line of a log that has a note."""
-    note = None
-    with open(f'{LOGS}/{log}', errors='surrogateescape') as f:
-        for number, text in enumerate(f, 1):
-            text = text.rstrip('\n')
-            if log == 'sshd-journal' and not text.startswith('#'):
-                text = 'Jan  1 00:00:00 ' + text  # as the journal's short form has it
-            found = re.match(r'#+ ?failJSON:\s*(\{.*\})\s*$', text)
-            if found:
-                note = json.loads(found[1])
-            elif note is not None and text and not text.startswith('#'):
-                yield Line(log, number, text, note.get('match', True), note.get('host', ''))
-                note = None
+# Notes that are wrong, and why. Such a line is counted as the program that wrote it means it.
+DISPUTED = {
+    ('fail2ban', 'sshd', 144): 'sshd writes nothing behind the "ssh2" of a password: all up to the last " from" is the name that the peer chose',
+    ('fail2ban', 'sshd-journal', 145): 'the same',
+    ('prelude', 'modsecurity', 329): 'the answer was larger than the server allows itself: not the peer\'s doing',
+    ('prelude', 'netfilter', 178): 'a packet that left: its source is the machine itself',
+}
 
 
 def program_of(log):
+    """The program of a log of fail2ban; the longest name that it begins with counts."""
     names = [p for p in PROGRAMS if log.startswith(p)]
     return PROGRAMS[max(names, key=len)] if names else None
+
+
+# What reads a corpus, which program a log of it is followed as, and whether its service is one of tattled's.
+Corpus = collections.namedtuple('Corpus', 'lines program ours')
+CORPORA = {
+    'fail2ban': Corpus(notes.fail2ban, program_of, lambda log: log not in FOREIGN),
+    'prelude': Corpus(notes.prelude, SERVICES.get, SERVICES.__contains__),
+    'sshguard': Corpus(notes.sshguard, SERVICES.get, SERVICES.__contains__),
+}
 
 
 def match(lines, *options):
@@ -84,60 +88,82 @@ def address(text):
         a = ipaddress.ip_address(text)
     except ValueError:
         return None
+    if getattr(a, 'scope_id', None):
+        return None
     return getattr(a, 'ipv4_mapped', None) or a
 
 
-def judge(log):
-    """What became of each line: found, missed, wrong (somebody else's address) or disputed, nameless, extra (found, and no
-    attack there), quiet."""
-    lines = list(notes(log))
+def judge(corpus, log, lines, program):
+    """What became of each line: found, missed, wrong (somebody else's address) or disputed, nameless, sketch, extra (found,
+    and no attack there), quiet."""
     findings = [match(lines)]
-    if program_of(log):
-        findings.append(match(lines, '--program', program_of(log)))
+    if program:
+        findings.append(match(lines, '--program', program))
     for i, line in enumerate(lines):
         mine = [f[i] for f in findings if i in f]
         peer = address(line.host)
+        disputed = (corpus, log, line.number) in DISPUTED
         if not line.attack:
-            yield line, 'extra' if any(f['kind'] != 'auth-success' for f in mine) else 'quiet', mine
+            became = 'extra' if any(f['kind'] != 'auth-success' for f in mine) else 'quiet'
+        elif mine and (peer is None or any(address(f['ip']) != peer for f in mine)):
+            became = 'disputed' if disputed else 'wrong'
+        elif mine:
+            became = 'found'
+        elif line.sketch:
+            became = 'sketch'
         elif peer is None:
-            yield line, 'wrong' if mine else 'nameless', mine
-        elif any(address(f['ip']) != peer for f in mine):
-            yield line, 'disputed' if (log, line.number) in DISPUTED else 'wrong', mine
+            became = 'nameless'
         else:
-            yield line, 'found' if mine else 'missed', mine
+            became = 'disputed' if disputed else 'missed'
+        yield line, became, mine
+
+
+COLUMNS = ('found', 'missed', 'wrong', 'nameless', 'sketch', 'extra')
+
+
+def row(title, n):
+    return f'{title:28}{n["found"] + n["missed"] + n["wrong"]:8}' + ''.join(f'{n[c]:9}' for c in COLUMNS)
+
+
+def table(name, logs, verbose):
+    """Prints what became of a corpus; how many lines were wrong."""
+    corpus = CORPORA[name]
+    lines = collections.defaultdict(list)
+    for line in corpus.lines():
+        lines[line.log].append(line)
+    if not lines:
+        print(f'{name}: not there, see bench/README.md\n')
+        return 0
+    print(f'{name:28}{"attacks":>8}' + ''.join(f'{c:>9}' for c in COLUMNS))
+    sums = {True: collections.Counter(), False: collections.Counter()}
+    for log in sorted(logs or lines):
+        n = collections.Counter()
+        shown = []
+        for line, became, findings in judge(name, log, lines[log], corpus.program(log)):
+            n[became] += 1
+            if became in ('wrong', 'disputed') or verbose and became in ('missed', 'extra'):
+                shown.append(f'    {became} {line.number}: {line.text}' + ''.join(f'\n        {f["service"]}/{f["rule"]} {f["ip"]}' for f in findings))
+        ours = corpus.ours(log)
+        sums[ours].update(n)
+        if ours and lines[log] or n['found']:
+            print(row(log, n))
+        if shown and (ours or n['wrong']):
+            print('\n'.join(shown))
+    for ours, title in (True, 'services with rules'), (False, 'other services'):
+        attacks = sum(sums[ours][c] for c in ('found', 'missed', 'wrong'))
+        if attacks:
+            print(row(title, sums[ours]) + f'   {sums[ours]["found"] / attacks:.1%} found')
+    print()
+    return sums[True]['wrong'] + sums[False]['wrong']
 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument('-v', action='store_true', help='show lines')
+    p.add_argument('-c', action='append', choices=CORPORA, help='corpus; default: all')
     p.add_argument('logs', nargs='*', help='default: all')
     a = p.parse_args()
-    if not os.path.isdir(LOGS):
-        sys.exit(f'recall: {LOGS} is not there: install fail2ban of Debian (bench/setup peers)')
-    every = sorted(os.path.basename(f) for f in glob.glob(f'{LOGS}/*') if os.path.isfile(f))
-    sums = {True: collections.Counter(), False: collections.Counter()}
-    print(f'{"":28}{"attacks":>8}{"found":>7}{"missed":>7}{"wrong":>7}{"nameless":>9}{"extra":>7}')
-    row = '{:28}{:8}{found:7}{missed:7}{wrong:7}{nameless:9}{extra:7}'
-    for log in a.logs or every:
-        n = collections.Counter(found=0, missed=0, wrong=0, nameless=0, extra=0)
-        shown = []
-        for line, became, findings in judge(log):
-            n[became] += 1
-            if became in ('wrong', 'disputed') or a.v and became in ('missed', 'extra'):
-                shown.append(f'    {became} {line.number}: {line.text}' + ''.join(f'\n        {f["service"]}/{f["rule"]} {f["ip"]}' for f in findings))
-        ours = log not in FOREIGN
-        sums[ours].update(n)
-        if ours or n['found']:
-            print(row.format(log, n['found'] + n['missed'] + n['wrong'], **n))
-        if shown and (ours or n['wrong']):
-            print('\n'.join(shown))
-    for ours, title in (True, 'services with rules'), (False, 'other services'):
-        n = sums[ours]
-        n.update(found=0, missed=0, wrong=0, nameless=0, extra=0)
-        attacks = n['found'] + n['missed'] + n['wrong']
-        if attacks:
-            print(row.format(title, attacks, **n) + f'   {n["found"] / attacks:.1%} found')
-    if sums[True]['wrong'] + sums[False]['wrong']:
+    if sum(table(name, a.logs, a.v) for name in a.c or CORPORA):
         sys.exit('recall: somebody else was blamed')
 
 
