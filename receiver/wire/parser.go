@@ -75,6 +75,7 @@ func NewParser(loc *time.Location) *Parser {
 //   - A tag ends at ":" or "[pid]". Words without either are message, never a program: a program decides which rules judge
 //     the line, so that none is guessed. RouterOS' topics alone ("firewall,info") are a tag as they are.
 //   - A host that is written twice, as UniFi OS does, counts once.
+//   - "auth.info" and the like between host and tag, as BusyBox writes it, is skipped.
 //   - One space behind the tag is dropped, further ones belong to the message.
 //
 // The kernel's own "[   12.345678] " is kept out of the message of program kernel, as journald does.
@@ -232,7 +233,38 @@ func unusual(after []byte, r *receiver.Record) {
 	if n > 0 && len(after) > n && after[n] == ' ' && bytes.Equal(after[:n], r.Host) { // UniFi OS writes it twice
 		after = after[n+1:]
 	}
-	tag(after, r)
+	tag(after[facility(after):], r)
+}
+
+// facility returns the length of "auth.info ", which syslogd of BusyBox writes between host and tag in its files
+// (sysklogd/syslogd.c, timestamp_and_log); 0 if s does not begin so.
+func facility(s []byte) int {
+	dot := 0
+	for dot < len(s) && (s[dot]-'a' < 26 || digit(s[dot])) {
+		dot++
+	}
+	if dot == len(s) || s[dot] != '.' {
+		return 0
+	}
+	end := dot + 1
+	for end < len(s) && s[end]-'a' < 26 {
+		end++
+	}
+	if end == len(s) || s[end] != ' ' {
+		return 0
+	}
+	switch string(s[dot+1 : end]) {
+	case "emerg", "alert", "crit", "err", "warn", "notice", "info", "debug":
+	default:
+		return 0
+	}
+	switch string(s[:dot]) {
+	case "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp",
+		"local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7":
+		return end + 1
+	default:
+		return 0
+	}
 }
 
 // tag fills Program, PID and Message from "tag[pid]: message".
