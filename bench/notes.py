@@ -40,7 +40,7 @@ def fail2ban():
 SERVICES = {
     '100': 'sshd', '110': 'sshguard', '200': 'uw-imap', '210': 'dovecot', '220': 'cyrus', '230': 'cucipop', '240': 'exim', '250': 'sendmail',
     '260': 'postfix', '270': 'opensmtpd', '280': 'courier', '300': 'freebsd-ftpd', '310': 'proftpd', '320': 'pure-ftpd', '330': 'vsftpd',
-    '340': 'cockpit', '350': 'web', '360': 'web', '370': 'web', '500': 'gitea', '400': 'openvpn',
+    '340': 'cockpit', '350': 'web', '360': 'web', '370': 'web', '400': 'openvpn', '500': 'gitea',
 }
 
 
@@ -59,7 +59,7 @@ def sshguard():
             log = SERVICES[found[1]]
         service = 'postgrey' if ' postgrey[' in text else log
         host = found[2] if found else ''
-        if host + '%' in text:
+        if host and host + '%' in text:
             host = text[text.index(host):].split()[0]  # a zone, which no strict parser takes here
         # XYZ stands for what the parser skips; "1 Time(s)" is a line of logwatch.
         yield Line(service, number, text, bool(found), host, bool(re.search(r'XYZ|foo\.com|Time\(s\)$', text)))
