@@ -315,7 +315,7 @@ func TestUsual(t *testing.T) {
 // Nor does the host of the record before, however much of it is in the next one.
 func TestHostCacheIsInvisible(t *testing.T) {
 	var hosts []string
-	for n := range 20 {
+	for _, n := range []int{0, 1, 6, 7, 8, 9, 14, 15, 16, 17} {
 		for _, end := range []string{"", "x", "y", " ", ":", "::", "\xff"} {
 			hosts = append(hosts, strings.Repeat("h", n)+end)
 		}
