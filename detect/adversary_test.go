@@ -153,10 +153,8 @@ func TestAdversaryCatchesDetect(t *testing.T) {
 		}
 	}
 	for _, m := range r.matchers {
-		if units := m.units.Load(); units != nil {
-			for _, u := range *units {
-				u.open = [256]uint8{}
-			}
+		for u := m.first.Load(); u != nil; u = u.next {
+			u.open = [256]uint8{}
 		}
 	}
 	if _, faults := r.Attack(Attack{Seed: 1, Lines: 20_000, User: true}); len(faults) == 0 {

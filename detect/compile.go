@@ -39,7 +39,7 @@ func (l *loader) compile() *Rules {
 type matcher struct {
 	services []*Service // silent ones last
 	names    []string
-	units    atomic.Pointer[[]*unit] // nil until the first message
+	first    atomic.Pointer[unit] // of those that read the messages, by unit.next; nil until the first message
 }
 
 // listPrograms sets r.programs and r.matchers.
@@ -99,7 +99,7 @@ func (r *Rules) listPrograms() {
 func (r *Rules) build(m *matcher, sound bool) []Fault {
 	r.building.Lock()
 	defer r.building.Unlock()
-	if m.units.Load() != nil {
+	if m.first.Load() != nil {
 		return nil
 	}
 	var found []Fault
@@ -135,7 +135,10 @@ func (r *Rules) build(m *matcher, sound bool) []Fault {
 		found = append(found, Fault{Problem: fmt.Sprintf("rules: %d patterns for the program %q begin alike: "+
 			"give them different beginnings, at most %d may share one", n, m.names[0], maxScattered)})
 	}
-	m.units.Store(&units)
+	for i, u := range units[1:] {
+		units[i].next = u
+	}
+	m.first.Store(units[0])
 	return found
 }
 
@@ -160,7 +163,7 @@ func scattered(units []*unit) (most int) {
 	return most
 }
 
-// newUnits makes a unit of the services that agree on the frame, and one for each parser.
+// newUnits makes a unit of the services that agree on the frame, and one for each parser: at least one.
 func newUnits(services []*Service, variants map[*Service][]*variant) []*unit {
 	var units []*unit
 	var keys []string
@@ -176,12 +179,12 @@ func newUnits(services []*Service, variants map[*Service][]*variant) []*unit {
 	}
 	for _, key := range keys {
 		if s := first[key]; s.parserName != "" {
-			units = append(units, &unit{service: s, glance: glances[s.parserName], stamped: s.stamped, raw: s.Raw, longest: s.longest})
+			units = append(units, &unit{service: s, glance: glances[s.parserName]})
 		} else {
-			u := newUnit(s.before, s.after, together[key])
-			u.stamped, u.raw, u.longest = s.stamped, s.Raw, s.longest
-			units = append(units, u)
+			units = append(units, newUnit(s.before, s.after, together[key]))
 		}
+		u := units[len(units)-1]
+		u.stamped, u.raw, u.longest = first[key].stamped, first[key].Raw && len(keys) > 1, first[key].longest
 	}
 	return units
 }

@@ -201,12 +201,12 @@ func (r *Rules) judge(p *program, message []byte, f *Finding) Verdict {
 	if len(message) > 0 && message[0] == 'm' {
 		one = once(message)
 	}
-	units := p.matcher.units.Load()
-	if units == nil {
+	u := p.matcher.first.Load()
+	if u == nil {
 		r.build(p.matcher, true)
-		units = p.matcher.units.Load()
+		u = p.matcher.first.Load()
 	}
-	for _, u := range *units {
+	for ; u != nil; u = u.next {
 		text := one
 		if u.longest > 0 && len(message) > u.longest {
 			continue
@@ -214,7 +214,7 @@ func (r *Rules) judge(p *program, message []byte, f *Finding) Verdict {
 		if u.stamped {
 			n := stamp.take(text)
 			text = text[n:]
-			f.Raw = f.Raw || u.raw && n > 0 && len(*units) > 1
+			f.Raw = f.Raw || u.raw && n > 0
 		}
 		if u.service != nil {
 			if u.glance == nil || u.glance(text) {

@@ -13,12 +13,13 @@ import (
 //	                     -> texts anywhere (only for rules that begin alike, or with a field)
 type unit struct {
 	// What is looked at for every message stands together.
+	next     *unit                     // of the same programs
 	service  *Service                  // has a parser, which takes the place of everything else; else nil
 	parser   atomic.Pointer[parser]    // nil until it is asked for
 	glance   func(message []byte) bool // at what the parser is asked for; nil for every message
 	longest  int                       // bytes of the longest message that is read; 0 for any
 	stamped  bool                      // a message may begin with a stamp, which is taken off first
-	raw      bool                      // its services are
+	raw      bool                      // its services are, and others know the programs as well
 	headless bool                      // a variant begins with a field, so that what stands before a message may be a part of what that holds
 
 	framing       [256]uint8 // framesFront, framesBack: what a text of before begins with, one of after ends with

@@ -20,7 +20,7 @@ func BenchmarkFirstMessage(b *testing.B) {
 			r, _ := Load(Options{})
 			m := r.programs.find([]byte(program)).matcher
 			for b.Loop() {
-				m.units.Store(nil)
+				m.first.Store(nil)
 				for _, s := range m.services {
 					s.unread, s.parser = true, nil
 				}
