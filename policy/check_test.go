@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"testing"
@@ -56,6 +57,47 @@ func TestCheckBoundsTheState(t *testing.T) {
 
 func TestDefaultsAreSound(t *testing.T) {
 	CheckAll(Defaults(), func(path, problem string) { t.Errorf("%s: %s", path, problem) })
+}
+
+// Whom the defaults report over three days, and whom they do not.
+func TestDefaultsKnowHonestClients(t *testing.T) {
+	every := func(step time.Duration, change func(i int, e *event.Event)) []*event.Event {
+		all := series(int(3*24*time.Hour/step), noon, step)
+		for i, e := range all {
+			e.PID = fmt.Sprint(i)
+			change(i, e)
+		}
+		return all
+	}
+	account := func(n int) func(int, *event.Event) {
+		return func(i int, e *event.Event) {
+			e.Service, e.Rule, e.User = "dovecot", "auth-failed", fmt.Sprint("user", i%n)
+		}
+	}
+	left := func(_ int, e *event.Event) { e.Rule, e.User = "left-while-authenticating", "backup" }
+	for name, c := range map[string]struct {
+		events []*event.Event
+		policy string
+	}{
+		"a phone with a stale password":             {every(3*time.Minute, account(1)), ""},
+		"an office of them":                         {every(5*time.Minute, account(9)), ""},
+		"a job whose key was taken off the server":  {every(time.Hour, left), ""},
+		"one who guesses a password, slowly":        {every(time.Hour, func(int, *event.Event) {}), "ssh-slow-bruteforce"},
+		"one who guesses a password, fast":          {every(time.Minute, func(int, *event.Event) {}), "ssh-bruteforce"},
+		"one who tries the same on many accounts":   {every(30*time.Minute, account(1000)), "login-slow-bruteforce"},
+		"one who tries many passwords of one":       {every(30*time.Second, account(1)), "login-bruteforce"},
+		"one who leaves before the password, often": {every(time.Minute, left), "ssh-bruteforce"},
+	} {
+		var got string
+		for _, r := range judge(newPolicy(t, GateConfig{}, Defaults()...), c.events...) {
+			if r.Destination == "abuseipdb" && got == "" {
+				got = r.Policy
+			}
+		}
+		if got != c.policy {
+			t.Errorf("%s: reported by %q, not %q", name, got, c.policy)
+		}
+	}
 }
 
 func TestPorts(t *testing.T) {

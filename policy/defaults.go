@@ -11,8 +11,10 @@ import (
 //
 // The thresholds are those at which people who mistype are still safe: 5 failed logins in 10 minutes are a guess at a
 // password (fail2ban's sshd jail and SSHGuard draw the line there as well), and so are 12 in a day, which catches those who
-// know the first limit and go below it. Mail clients repeat a stale password every few minutes, so other services are held
-// against an address only at 10 in 10 minutes. One who tries five accounts in an hour is guessing accounts. A client that
+// know the first limit and go below it. Of these, a connection that a client left does not count
+// (sshd/left-while-authenticating, sshd/disconnect): a job with a key that was taken off the server leaves one every hour.
+// Mail clients repeat a stale password every few minutes, for days, so other services are held against an address only at
+// 10 in 10 minutes, or where it tried 10 accounts in a day. One who tries five accounts in an hour is guessing accounts. A client that
 // offers each key of its agent in turn (sshd/offered) is no prober, however many keys there are, and neither is a host whose
 // name does not fit its address (sshd/reverse-mapping). What well-behaved peers do as well (rules that are weak: a page that is
 // not there, an unknown recipient, a lost handshake) is held against nobody below a rate that no browser, crawler or mail
@@ -26,7 +28,10 @@ func Defaults() []Config {
 			Threshold: 5, Within: within(10 * time.Minute), Do: []string{doReport},
 		},
 		{
-			Name: "ssh-slow-bruteforce", When: When{Kind: []event.Kind{event.AuthFailure}, Service: []string{"sshd"}, Strength: strong},
+			Name: "ssh-slow-bruteforce", When: When{
+				Kind: []event.Kind{event.AuthFailure}, Service: []string{"sshd"},
+				RuleNot: []string{"left-while-authenticating", "disconnect"}, Strength: strong,
+			},
 			Threshold: 12, Within: within(day), Do: []string{doReport},
 		},
 		{
@@ -43,7 +48,7 @@ func Defaults() []Config {
 		},
 		{
 			Name: "login-slow-bruteforce", When: When{Kind: []event.Kind{event.AuthFailure}, ServiceNot: []string{"sshd"}, Strength: strong},
-			Threshold: 50, Within: within(day), Do: []string{doReport},
+			Threshold: 10, Within: within(day), Distinct: distinctUsers, Do: []string{doReport},
 		},
 		{
 			Name: "mail-abuse", When: When{Kind: []event.Kind{event.MailAbuse}, Strength: strong},
