@@ -179,7 +179,8 @@ def main():
     print('\nbudgets')
     for met, what in budgets:
         print(f'  {"met" if met else "MISSED":8}{what}')
-    sys.exit('\n'.join(wrong))
+    if wrong:
+        sys.exit('\n'.join(wrong))
 
 
 if __name__ == '__main__':
