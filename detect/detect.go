@@ -182,8 +182,8 @@ func (r *Rules) Services() []*Service { return r.services }
 
 // Detect judges one message of program. It sets all of f for a message that matched, and Service, Rule and Refusal for
 // any. It takes any bytes, needs time linear in their number and allocates nothing (but twice for a line that a rule
-// written as a regular expression matches, and at the first message of a program). A message that was cut off must not be given to it: where it ends, its peer
-// may have chosen.
+// written as a regular expression matches, and at the first message of a program). A message that is known to be cut off
+// must not be given to it: where it ends, its peer may have chosen.
 func (r *Rules) Detect(program, message []byte, f *Finding) Verdict {
 	f.Service, f.Rule, f.Refusal, f.Raw = nil, nil, NotRefused, false
 	if p := r.programs.find(program); p != nil {

@@ -271,31 +271,9 @@ func FuzzJSON(f *testing.F) {
 // TestJSONAdversary writes lines with hostile texts in all that a client can fill: the true peer is found, or nobody;
 // behind a trusted proxy the one that the proxy names.
 func TestJSONAdversary(t *testing.T) {
-	g := rand.New(rand.NewPCG(11, 11))
-	text := accessTexts(g)
-	for _, proxies := range [][]string{nil, {"192.0.2.0/28"}} {
-		r := loadWeb(t, caddyRules, proxies...)
-		s := r.services[slices.IndexFunc(r.services, func(s *Service) bool { return s.Name == "web" })]
-		found := 0
-		var f Finding
-		for i := range 6_000 {
-			peer, forwarded := truePeer, text()
-			if proxies != nil {
-				peer, forwarded = "192.0.2.7", forwarded+", "+truePeer
-			}
-			line := s.parser.(*jsonLog).line(i%4, peer, forwarded, text)
-			if r.Detect([]byte("web"), []byte(line), &f) != Matched {
-				continue
-			}
-			found++
-			if f.Addr != netip.MustParseAddr(truePeer) {
-				t.Fatalf("%v is blamed for\n%s", f.Addr, line)
-			}
-		}
-		if found < 2_500 {
-			t.Errorf("only %d of 6000 lines matched, with proxies %v", found, proxies)
-		}
-	}
+	framesNobody(t, caddyRules, 11, 6_000, 2_500, func(p parser, i int, peer, forwarded string, text func() string) string {
+		return p.(*jsonLog).line(i%4, peer, forwarded, text)
+	})
 }
 
 // TestJSONFaults says what is wrong with fields.
