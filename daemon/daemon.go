@@ -107,6 +107,9 @@ func (d *Daemon) wire(rules *detect.Rules) error {
 	})
 	d.openCouriers()
 	d.pipeline = newPipeline(newEngine(d.config, rules, gate, d.tally), d.tally, d.places, d.committer)
+	if err := d.openRawLogs(); err != nil {
+		return err
+	}
 	if err := d.openReceivers(); err != nil {
 		return err
 	}
@@ -131,6 +134,22 @@ func (d *Daemon) openStore() error {
 	d.backup, d.repairs = backend, repairs
 	d.store, err = store.New(backend, d.config.Store.Options()) // which closes the backend if it fails
 	return err
+}
+
+// openRawLogs takes up what earlier runs knew of logs with lines of peers' own, and keeps what this one learns.
+func (d *Daemon) openRawLogs() error {
+	marks, err := d.store.Marks()
+	if err != nil {
+		return err
+	}
+	raw := &d.pipeline.raw
+	raw.restore(marks)
+	raw.keep = d.committer.PutMark
+	raw.overflow = func(source, program string) {
+		d.log.Warn("too many logs of one source have lines that peers can write: no line of theirs proves an address any more, and nothing is reported from them",
+			"source", source, "program", program, "remedy", "give each host a file, tag or listener of its own; see the problem on the page")
+	}
+	return nil
 }
 
 func (d *Daemon) openReceivers() error {
@@ -330,6 +349,7 @@ func (d *Daemon) health() web.Health {
 		h.Problems = append(h.Problems, strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
 	h.Problems = append(h.Problems, d.drift.problems()...)
+	h.Problems = append(h.Problems, d.pipeline.raw.problems()...)
 	for _, r := range d.receivers {
 		h.Sources = append(h.Sources, d.sourceHealth(r))
 	}

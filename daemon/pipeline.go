@@ -49,7 +49,7 @@ type scratch struct {
 
 // log names the log that r is a line of.
 func (s *scratch) log(b *receiver.Batch, r *receiver.Record) rawLog {
-	return rawLog{b.Source, b.Stream, s.names.of(r.Host), s.names.of(r.Program)}
+	return rawLog{b.Source, b.Stream, s.names.of(r.Program), s.names.of(r.Host)}
 }
 
 func newPipeline(e *engine, t *tally, places *geoip.Databases, out submitter) *pipeline {
@@ -75,8 +75,8 @@ func (p *pipeline) Handle(ctx context.Context, b *receiver.Batch) error {
 			continue
 		}
 		verdict := e.rules.Detect(r.Program, r.Message, &s.finding)
-		if s.finding.Raw {
-			p.raw.add(s.log(b, r))
+		if s.finding.Raw && r.Trust == event.TrustReport { // what can lead to no report needs no remembering, and would crowd out what can
+			p.raw.add(s.log(b, r), b.Received)
 		}
 		switch verdict {
 		case detect.Matched:

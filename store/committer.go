@@ -332,7 +332,7 @@ func (c *Committer) take(last bool) *group {
 // commit makes the open group durable, however long that takes. Once ctx has ended, no space is final.
 func (c *Committer) commit(ctx context.Context, last bool) error {
 	g := c.take(last)
-	for len(g.events)+len(g.cursors)+len(g.do) > 0 {
+	for len(g.events)+len(g.cursors)+len(g.marks)+len(g.do) > 0 {
 		err := c.transact(g)
 		if err == nil {
 			break

@@ -96,6 +96,7 @@ func (c Config) Options() Options {
 	return Options{
 		Events: c.Events, EventAge: c.EventAge.D(), Addresses: c.Addresses, AddressAge: c.AddressAge.D(),
 		Waiting: c.Waiting, Settled: c.Settled, SettledAge: c.SettledAge.D(), Scores: 10_000, Streams: 10_000,
+		Marks: 20_000, MarkAge: 30 * day.D(),
 	}
 }
 
@@ -110,4 +111,6 @@ type Options struct {
 	SettledAge time.Duration
 	Scores     int
 	Streams    int
+	Marks      int
+	MarkAge    time.Duration // since a mark was put last
 }

@@ -78,6 +78,7 @@ func (w *work) retain() error {
 		func() error { return w.sweep(o, now) },
 		func() error { return w.retainScores(o) },
 		func() error { return w.retainStreams(o) },
+		func() error { return w.retainMarks(o) },
 	} {
 		if err := step(); err != nil {
 			return err

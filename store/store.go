@@ -260,7 +260,7 @@ type Stats struct {
 	Items     map[string]map[State]uint64 // of the outbox, by destination and state
 	Usage     Usage
 	Commits   uint64            // groups made durable
-	Evicted   map[string]uint64 // by what: "events", "addresses", "items", "scores", "streams"
+	Evicted   map[string]uint64 // by what: "events", "addresses", "items", "scores", "streams", "marks"
 	Damaged   uint64            // records that failed their checksum, those that lie aside from earlier included
 }
 
@@ -274,7 +274,7 @@ func (s *Store) Stats() Stats {
 		Events: c.records[Events], LastSeq: c.lastSeq, Addresses: c.addresses, Items: map[string]map[State]uint64{}, Usage: usage,
 		Commits: s.commits, Evicted: maps.Clone(s.evicted), Damaged: s.damaged,
 	}
-	for _, what := range []string{whatEvents, whatAddresses, whatItems, whatScores, whatStreams} {
+	for _, what := range []string{whatEvents, whatAddresses, whatItems, whatScores, whatStreams, whatMarks} {
 		all.Evicted[what] += 0
 	}
 	for k, n := range c.items {

@@ -17,14 +17,16 @@ import (
 type group struct {
 	events  []event.Event
 	cursors map[string][]byte
+	marks   []string
 	do      []*request
 }
 
 // reset empties the group for its next use.
 func (g *group) reset() {
 	clear(g.events)
+	clear(g.marks)
 	clear(g.do)
-	g.events, g.do = g.events[:0], g.do[:0]
+	g.events, g.marks, g.do = g.events[:0], g.marks[:0], g.do[:0]
 	clear(g.cursors)
 }
 
@@ -92,6 +94,7 @@ func (w *work) run(tx Tx, g *group, p *policy.Policy) error {
 	steps := []func() error{
 		func() error { return w.putEvents(g.events) },
 		func() error { return w.putReports() },
+		func() error { return w.putMarks(g.marks) },
 		func() error { return w.putCursors(g.cursors) },
 		func() error { return w.answer(g.do) },
 		w.retain,
