@@ -46,10 +46,7 @@ func Check(path string, attackAll bool) (Checked, error) {
 	faults = append(faults, RuleFaults(problems)...)
 	attacks, problems := rules.Attack(detect.Attack{Seed: attackSeed, Lines: attackLines, User: !attackAll})
 	faults = append(faults, RuleFaults(problems)...)
-	key, err := setting.LookUpSecret(keyCredential, cfg.Report.AbuseIPDB.KeyFile, keyVariable)
-	if err != nil {
-		faults = append(faults, Fault{File: path, Setting: "report.abuseipdb.key_file", Problem: err.Error()})
-	}
+	faults = append(faults, senderFaults(path, cfg)...)
 	if len(faults) > 0 {
 		return Checked{}, faults
 	}
@@ -60,12 +57,24 @@ func Check(path string, attackAll bool) (Checked, error) {
 		c.Samples += s.Samples
 		c.Attacks += attacks[i].Lines
 	}
-	c.Warnings = warnings(cfg, key)
+	c.Warnings = warnings(cfg)
 	return c, nil
 }
 
-func warnings(cfg *Config, key setting.Secret) []string {
+// senderFaults makes every sender, as the daemon does at its start: secrets and certificates are read.
+func senderFaults(path string, cfg *Config) Faults {
+	var faults Faults
+	for _, p := range senderParts() {
+		if _, err := p.open(cfg, "check"); err != nil {
+			faults = append(faults, Fault{File: path, Problem: setting.Redact(err.Error())})
+		}
+	}
+	return faults
+}
+
+func warnings(cfg *Config) []string {
 	var all []string
+	key, _ := setting.LookUpSecret(keyCredential, cfg.Report.AbuseIPDB.KeyFile, keyVariable) // senderFaults has seen its error
 	if key.IsZero() {
 		all = append(all, "no AbuseIPDB key: tattled will run dry, nothing is sent")
 	} else if odd := abuseipdb.OddKey(key); odd != "" {

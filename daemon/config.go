@@ -159,8 +159,9 @@ func readBounded(path string) ([]byte, error) {
 func parseConfig(path string, text []byte) (*Config, error) {
 	var faults Faults
 	d := decoder{lines: map[string]int{}, faulty: map[string]bool{}, budget: maxNodes}
+	hide := setting.Redact // an operator may have put a secret anywhere
 	d.fault = func(line int, setting, problem string) {
-		faults = append(faults, Fault{path, line, setting, problem})
+		faults = append(faults, Fault{path, line, hide(setting), hide(problem)})
 	}
 	cfg := &Config{}
 	reader := yaml.NewDecoder(bytes.NewReader(text))
@@ -184,10 +185,11 @@ func parseConfig(path string, text []byte) (*Config, error) {
 }
 
 func yamlFault(path string, err error) Fault {
-	f := Fault{File: path, Problem: err.Error()}
-	if m := regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`).FindStringSubmatch(err.Error()); m != nil {
+	text := setting.Redact(err.Error())
+	f := Fault{File: path, Problem: text}
+	if m := regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`).FindStringSubmatch(text); m != nil {
 		f.Line, _ = strconv.Atoi(m[1])
-		f.Problem = "no YAML: " + m[2]
+		f.Problem = "not YAML: " + m[2]
 	}
 	return f
 }

@@ -159,7 +159,7 @@ func formOf(n *yaml.Node) string {
 	case yaml.SequenceNode:
 		return "list"
 	default:
-		return fmt.Sprintf("single value (%q)", n.Value)
+		return "single value" // which may be a secret that belongs elsewhere
 	}
 }
 

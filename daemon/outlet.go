@@ -109,7 +109,7 @@ func (d *Daemon) openOutlets() error {
 
 func keyFile(cfg *Config) string {
 	if f := cfg.Report.AbuseIPDB.KeyFile; f != "" {
-		return f
+		return f.String()
 	}
 	return "a file, name it as report.abuseipdb.key_file"
 }

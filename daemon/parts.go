@@ -120,7 +120,11 @@ func openAbuseIPDB(cfg *Config, version string) (report.Sender, error) {
 	if err != nil {
 		return nil, fmt.Errorf("report.abuseipdb.key_file: %w", err)
 	}
-	return abuseipdb.New(c, key, "tattled/"+version, nil)
+	client, err := abuseipdb.New(c, key, "tattled/"+version, nil)
+	if err != nil {
+		return nil, fmt.Errorf("report.abuseipdb.key_file: %w", err)
+	}
+	return client, nil
 }
 
 func openMail(cfg *Config, _ string) (report.Sender, error) {

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // maxSecret bounds a secret's file in bytes.
@@ -43,24 +45,92 @@ func (s Secret) GoString() string { return s.String() }
 // MarshalText hides the text from encoders.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
+// SecretFile is the path of a file that holds a secret. It is absolute, and it is never shown unless its folder is there:
+// an operator may have written the secret itself in its place, and that must not get into a log.
+type SecretFile string
+
+// UnmarshalText reads a path. Its errors do not show what was written.
+func (f *SecretFile) UnmarshalText(text []byte) error {
+	path := SecretFile(text)
+	if err := path.check(); err != nil {
+		return err
+	}
+	*f = path
+	return nil
+}
+
+func (f SecretFile) check() error {
+	path := string(f)
+	if filepath.IsAbs(path) && filepath.Dir(path) != "/" && !strings.ContainsFunc(path, unicode.IsControl) {
+		return nil
+	}
+	return errors.New("this is not the absolute path of a file in a folder: write where the file with the secret is, like /etc/tattled/abuseipdb.key. " +
+		"What was written is not shown, because it may be the secret itself")
+}
+
+// String returns the path if its folder is there.
+func (f SecretFile) String() string {
+	if info, err := os.Stat(filepath.Dir(string(f))); f.check() != nil || err != nil || !info.IsDir() {
+		return "(a path that is not shown, because its folder does not exist)"
+	}
+	return Redact(string(f))
+}
+
+// GoString is String.
+func (f SecretFile) GoString() string { return f.String() }
+
 // LookUpSecret looks for a secret where the operator may have put it, in this order: the systemd credential named
-// credential in $CREDENTIALS_DIRECTORY, the file at path (skipped if path is empty), the environment variable named env.
-// White space at the end is dropped. No secret anywhere is no error: the zero Secret comes back. A file that others can
-// read, an empty one, and one that cannot be read are errors.
-func LookUpSecret(credential, path, env string) (Secret, error) {
+// credential in $CREDENTIALS_DIRECTORY, the file (skipped if it is empty), the environment variable named env. White space
+// at both ends is dropped. No secret anywhere is no error: the zero Secret comes back. A file that others can read, an empty
+// one, one that cannot be read, and one that holds more than a secret are errors. No error shows the secret.
+func LookUpSecret(credential string, file SecretFile, env string) (Secret, error) {
 	if dir := os.Getenv("CREDENTIALS_DIRECTORY"); dir != "" && reachable(dir) {
-		s, err := readSecret(filepath.Join(dir, credential), false)
-		if err == nil || !errors.Is(err, fs.ErrNotExist) {
+		s, err := readSecret(filepath.Join(dir, credential), "the credential "+credential, false)
+		if err == nil {
+			return clean(s, "the credential "+credential, env)
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
 			return s, err
 		}
 	}
-	if path != "" {
-		s, err := readSecret(path, true)
-		if err == nil || !errors.Is(err, fs.ErrNotExist) {
+	if file != "" {
+		if err := file.check(); err != nil {
+			return Secret{}, err
+		}
+		s, err := readSecret(string(file), file.String(), true)
+		if err == nil {
+			return clean(s, file.String(), env)
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
 			return s, err
 		}
 	}
-	return NewSecret(strings.TrimSpace(os.Getenv(env))), nil
+	return clean(NewSecret(strings.TrimSpace(os.Getenv(env))), "$"+env, env)
+}
+
+// clean refuses what stands in the file besides a secret. where is safe to show.
+func clean(s Secret, where, env string) (Secret, error) {
+	text := s.Reveal()
+	problem := ""
+	switch {
+	case strings.HasPrefix(text, "\ufeff"):
+		problem = "begins with a byte order mark: save it as plain text without one"
+	case strings.ContainsAny(text, "\r\n"):
+		problem = "has more than one line: leave the secret alone in it"
+	case !utf8.ValidString(text), strings.ContainsFunc(text, unicode.IsControl):
+		problem = "has characters that are not text: save it as plain text in UTF-8"
+	case assigns(text, env):
+		problem = "assigns the secret to a name: leave out all up to the equals sign"
+	default:
+		return s, nil
+	}
+	return Secret{}, fmt.Errorf("read secret: %s %s", where, problem)
+}
+
+// assigns tells whether text is a line of an environment file. Other names are a matter of the secret's own form.
+func assigns(text, env string) bool {
+	name, _, found := strings.Cut(text, "=")
+	return found && env != "" && strings.EqualFold(strings.TrimSpace(strings.TrimPrefix(name, "export ")), env)
 }
 
 // reachable is false for the processes of ExecReload=, at least under systemd 252: they are given the variable, and may not
@@ -70,25 +140,34 @@ func reachable(dir string) bool {
 	return !errors.Is(err, fs.ErrPermission)
 }
 
-func readSecret(path string, private bool) (Secret, error) {
+// readSecret reads the file at path, which its errors call shown.
+func readSecret(path, shown string, private bool) (Secret, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return Secret{}, fmt.Errorf("read secret: %w", err)
+		return Secret{}, fmt.Errorf("read secret: %s: %w", shown, withoutPath(err))
 	}
 	switch {
 	case !info.Mode().IsRegular():
-		return Secret{}, fmt.Errorf("read secret: %s is no regular file", path)
+		return Secret{}, fmt.Errorf("read secret: %s is not a regular file", shown)
 	case private && info.Mode().Perm()&0o037 != 0:
-		return Secret{}, fmt.Errorf("read secret: %s has mode %04o, others can read it: chmod 0600 %s", path, info.Mode().Perm(), path)
+		return Secret{}, fmt.Errorf("read secret: %s has mode %04o, others can read it: chmod 0600 %s", shown, info.Mode().Perm(), shown)
 	case info.Size() > maxSecret:
-		return Secret{}, fmt.Errorf("read secret: %s is larger than %d bytes", path, maxSecret)
+		return Secret{}, fmt.Errorf("read secret: %s is larger than %d bytes", shown, maxSecret)
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return Secret{}, fmt.Errorf("read secret: %w", err)
+		return Secret{}, fmt.Errorf("read secret: %s: %w", shown, withoutPath(err))
 	}
 	if s := NewSecret(strings.TrimSpace(string(text))); !s.IsZero() {
 		return s, nil
 	}
-	return Secret{}, fmt.Errorf("read secret: %s is empty", path)
+	return Secret{}, fmt.Errorf("read secret: %s is empty", shown)
+}
+
+// withoutPath returns the cause of an error of package os, which quotes the path.
+func withoutPath(err error) error {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return e.Err
+	}
+	return err
 }

@@ -94,7 +94,7 @@ func TestLookUpSecretOrder(t *testing.T) {
 	}
 	want := func(text string) {
 		t.Helper()
-		s, err := LookUpSecret("api.key", file, "SETTING_TEST_KEY")
+		s, err := LookUpSecret("api.key", SecretFile(file), "SETTING_TEST_KEY")
 		if err != nil || s.Reveal() != text {
 			t.Errorf("found %q, %v; want %q", s.Reveal(), err, text)
 		}
@@ -112,16 +112,16 @@ func TestLookUpSecretOrder(t *testing.T) {
 func TestLookUpSecretRefuses(t *testing.T) {
 	dir := t.TempDir()
 	for name, prepare := range map[string]func(path string) error{
-		"others can read": func(p string) error { return os.WriteFile(p, []byte("x"), 0o644) },
-		"is empty":        func(p string) error { return os.WriteFile(p, []byte(" \n"), 0o600) },
-		"no regular file": func(p string) error { return os.Mkdir(p, 0o700) },
-		"larger than":     func(p string) error { return os.WriteFile(p, make([]byte, maxSecret+1), 0o600) },
+		"others can read":    func(p string) error { return os.WriteFile(p, []byte("x"), 0o644) },
+		"is empty":           func(p string) error { return os.WriteFile(p, []byte(" \n"), 0o600) },
+		"not a regular file": func(p string) error { return os.Mkdir(p, 0o700) },
+		"larger than":        func(p string) error { return os.WriteFile(p, make([]byte, maxSecret+1), 0o600) },
 	} {
 		path := filepath.Join(dir, strings.ReplaceAll(name, " ", "-"))
 		if err := prepare(path); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := LookUpSecret("none", path, "SETTING_TEST_NONE"); err == nil || !strings.Contains(err.Error(), name) {
+		if _, err := LookUpSecret("none", SecretFile(path), "SETTING_TEST_NONE"); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: err = %v", name, err)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -60,13 +61,16 @@ type endpoint struct {
 	late      time.Time // when a reset that was overdue was last waited for, see lateReset
 }
 
-// New returns a client for c, which has passed its Check. Without a key it is a dry run. agent is the User-Agent:
+// New returns a client for c, which has passed its Check. Without a key it is a dry run; what is certainly not a key is an error. agent is the User-Agent:
 // "tattled/1.2". A nil transport means the usual one; a test may pass its own.
 func New(c Config, key setting.Secret, agent string, transport http.RoundTripper) (*Client, error) {
 	c = c.WithDefaults()
 	u, err := base(c.URL)
 	if err != nil {
 		return nil, fmt.Errorf("abuseipdb: %w", err)
+	}
+	if err := checkKey(key); err != nil {
+		return nil, err
 	}
 	if transport == nil {
 		transport = newTransport(c.Timeout.D())
@@ -125,6 +129,21 @@ func OddKey(key setting.Secret) string {
 		return "the AbuseIPDB key has characters other than lower-case letters and digits"
 	}
 	return ""
+}
+
+// checkKey refuses what is certainly not a key alone, without showing it.
+func checkKey(key setting.Secret) error {
+	text := key.Reveal()
+	name, _, assigned := strings.Cut(text, "=")
+	switch {
+	case strings.ContainsAny(text, "\"'`"):
+		return errors.New("the AbuseIPDB key has quotes: write the key alone, without them")
+	case strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r >= 0x7f }):
+		return errors.New("the AbuseIPDB key has a space or a character that is not ASCII: write the key alone, on one line")
+	case assigned && strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_-") == "", strings.Contains(text, ":"):
+		return errors.New("the AbuseIPDB key is written after a name: write the key alone, without the name")
+	}
+	return nil
 }
 
 // Quota is how many requests of one endpoint are left today, as the API last said.

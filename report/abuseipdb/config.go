@@ -32,7 +32,7 @@ type Config struct {
 	// KeyFile is a file that holds the API key and nothing else, with mode 0600 or 0640. The key may come from the systemd
 	// credential abuseipdb.key or from the environment variable ABUSEIPDB_KEY instead. Without any key nothing is sent:
 	// everything else is done, and the page says that it is a dry run.
-	KeyFile string `yaml:"key_file"`
+	KeyFile setting.SecretFile `yaml:"key_file"`
 
 	// Window is how long an address is left alone after it was reported. AbuseIPDB refuses the same address within 15
 	// minutes and prefers about one report a day. 15m30s to 30d. Default: 24h

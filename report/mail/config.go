@@ -52,7 +52,7 @@ type Config struct {
 
 	// PasswordFile is a file that holds the account's password and nothing else, with mode 0600 or 0640. The password may
 	// come from the systemd credential mail.password or from the environment variable TATTLED_MAIL_PASSWORD instead.
-	PasswordFile string `yaml:"password_file"`
+	PasswordFile setting.SecretFile `yaml:"password_file"`
 
 	// TLS says how the connection is protected: "mandatory" (STARTTLS, or no mail), "implicit" (TLS from the first byte),
 	// "opportunistic" (STARTTLS where the server offers it) or "none". The certificate is verified in each case. Default:
