@@ -55,6 +55,7 @@ type Daemon struct {
 	counters  *policy.Counters
 	pipeline  *pipeline
 	places    *geoip.Databases
+	scores    *report.Reputation
 	backup    backuper
 	repairs   []string // what was done to the state file at start
 	store     *store.Store
@@ -344,6 +345,10 @@ func (d *Daemon) health() web.Health {
 		if problem := o.problem(); problem != "" {
 			h.Problems = append(h.Problems, problem)
 		}
+	}
+	h.Problems = append(h.Problems, d.outboxProblems(time.Now())...)
+	if problem := d.scores.Problem(time.Now()); problem != "" {
+		h.Problems = append(h.Problems, problem)
 	}
 	if err := d.places.Err(); err != nil {
 		h.Problems = append(h.Problems, strings.ReplaceAll(err.Error(), "\n", "; "))

@@ -60,6 +60,25 @@ func (o *outlet) problem() string {
 		s.Since.UTC().Format(time.RFC3339), s.Until.UTC().Format(time.RFC3339), s.Detail)
 }
 
+// expiryShown is for how long the page shows that reports were given up unsent.
+const expiryShown = 24 * time.Hour
+
+// outboxProblems says where reports were given up lately because too many waited.
+func (d *Daemon) outboxProblems(now time.Time) []string {
+	var all []string
+	expired := d.store.Stats().Expired
+	for _, o := range d.outlets {
+		e := expired[o.name]
+		if e.Reports == 0 || now.Sub(e.Last) > expiryShown {
+			continue
+		}
+		all = append(all, fmt.Sprintf("%s: %d reports were given up unsent since the start, the last at %s, because too many were waiting: "+
+			"raise store.waiting (or store.max_size, if the file is nearly full), let fewer policies report, or get a larger quota",
+			o.name, e.Reports, e.Last.UTC().Format(time.RFC3339)))
+	}
+	return all
+}
+
 // destinations tells the policy who is told, and how often.
 func destinations(cfg *Config) []policy.Destination {
 	var all []policy.Destination
@@ -115,7 +134,7 @@ func keyFile(cfg *Config) string {
 }
 
 func (d *Daemon) openCouriers() {
-	reputation := report.NewReputation(scores{d}, d.store.Score, d.committer.PutScore)
+	d.scores = report.NewReputation(scores{d}, d.store.Score, d.committer.PutScore)
 	for _, p := range senderParts() {
 		for _, o := range d.outlets {
 			if o.name != p.name {
@@ -123,7 +142,7 @@ func (d *Daemon) openCouriers() {
 			}
 			t := p.terms(d.config)
 			o.courier = report.NewCourier(o, d.committer.Outbox(o.name), report.Options{
-				Rate: t.rate, Uncertain: t.uncertain, Reputation: reputation, Allowed: d.allowed,
+				Rate: t.rate, Uncertain: t.uncertain, Reputation: d.scores, Allowed: d.allowed,
 				Note: d.store.Note, PutNote: d.committer.PutNote,
 				OnSettled: d.settled(o), Observe: func(took time.Duration) { d.metrics.latency.Observe(took.Seconds()) }, Logger: d.log,
 			})

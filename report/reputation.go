@@ -33,6 +33,7 @@ type Reputation struct {
 
 	mu       sync.Mutex
 	failures int
+	since    time.Time // of the first failure in a row
 	resume   time.Time // nobody is asked before
 	why      string
 }
@@ -100,10 +101,24 @@ func (r *Reputation) ask(ctx context.Context, addr netip.Addr, maxAge time.Durat
 	}
 }
 
+// Problem says why scores cannot be had at present, "" if nothing is known against it. The text is harmless to show.
+func (r *Reputation) Problem(now time.Time) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.failures == 0 {
+		return ""
+	}
+	return fmt.Sprintf("scores of addresses cannot be had since %s, next try %s: %s. What waits for one goes out without it after %s",
+		r.since.UTC().Format(time.RFC3339), later(r.resume, now).UTC().Format(time.RFC3339), r.why, hopeless)
+}
+
 // fail takes in a failure: nobody is asked until the time that out names, or the back-off is over.
 func (r *Reputation) fail(out Outcome, now time.Time) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.failures == 0 {
+		r.since = now
+	}
 	r.failures++
 	r.why = out.Detail
 	r.resume = now.Add(jitter(r.failures, maxBackOff))

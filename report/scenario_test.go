@@ -321,6 +321,9 @@ func TestReputationUnavailable(t *testing.T) {
 			} else if n := s.sent(); n != 0 {
 				t.Errorf("%s: %d sent within the hour", mode, n)
 			}
+			if problem := o.Reputation.Problem(time.Now()); (problem == "") != (mode == "no key") {
+				t.Errorf("%s: the problem is %q", mode, problem)
+			}
 			requests := p.far.Requests()
 			for i := 1; i < len(requests); i++ {
 				if gap := requests[i].At.Sub(requests[i-1].At); gap < time.Second && mode != double.Drop { // there, the transport asks twice

@@ -15,6 +15,7 @@ const (
 	whatItems     = "items"
 	whatScores    = "scores"
 	whatStreams   = "streams"
+	whatWaiting   = "waiting" // reports that were never sent
 )
 
 const (

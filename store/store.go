@@ -25,6 +25,7 @@ type Store struct {
 	counts  counts // the committer alone writes; it reads without the lock
 	commits uint64
 	evicted map[string]uint64
+	expired map[string]Expiry
 	damaged uint64
 	seenBad map[string]bool // damaged records that a reader has met, counted once each
 }
@@ -32,7 +33,7 @@ type Store struct {
 // New opens what lies in b, or begins it. A store of a newer schema is refused with an error that is ErrNewer, and
 // nothing is written to it. The Store owns b from now on, also if New fails.
 func New(b Backend, o Options) (*Store, error) {
-	s := &Store{backend: b, options: o, evicted: map[string]uint64{}, seenBad: map[string]bool{}}
+	s := &Store{backend: b, options: o, evicted: map[string]uint64{}, expired: map[string]Expiry{}, seenBad: map[string]bool{}}
 	if err := s.open(); err != nil {
 		_ = b.Close() // the first error says what is wrong
 		return nil, fmt.Errorf("open store: %w", err)
@@ -252,6 +253,13 @@ func (s *Store) Note(key string) []byte {
 // noteKey is the key of a note.
 func noteKey(key string) []byte { return append([]byte{'n'}, key...) }
 
+// Expiry is how many reports for a destination were given up unsent since New because there was no room for them, and when
+// the last one was.
+type Expiry struct {
+	Reports uint64
+	Last    time.Time
+}
+
 // Stats is what the store holds, and what it did since New.
 type Stats struct {
 	Events    uint64                      // kept
@@ -260,7 +268,8 @@ type Stats struct {
 	Items     map[string]map[State]uint64 // of the outbox, by destination and state
 	Usage     Usage
 	Commits   uint64            // groups made durable
-	Evicted   map[string]uint64 // by what: "events", "addresses", "items", "scores", "streams", "marks"
+	Evicted   map[string]uint64 // by what: "events", "addresses", "items", "scores", "streams", "marks", "waiting"
+	Expired   map[string]Expiry // by destination, of "waiting" above
 	Damaged   uint64            // records that failed their checksum, those that lie aside from earlier included
 }
 
@@ -272,9 +281,9 @@ func (s *Store) Stats() Stats {
 	c := &s.counts
 	all := Stats{
 		Events: c.records[Events], LastSeq: c.lastSeq, Addresses: c.addresses, Items: map[string]map[State]uint64{}, Usage: usage,
-		Commits: s.commits, Evicted: maps.Clone(s.evicted), Damaged: s.damaged,
+		Commits: s.commits, Evicted: maps.Clone(s.evicted), Expired: maps.Clone(s.expired), Damaged: s.damaged,
 	}
-	for _, what := range []string{whatEvents, whatAddresses, whatItems, whatScores, whatStreams, whatMarks} {
+	for _, what := range []string{whatEvents, whatAddresses, whatItems, whatScores, whatStreams, whatMarks, whatWaiting} {
 		all.Evicted[what] += 0
 	}
 	for k, n := range c.items {

@@ -50,7 +50,8 @@ type work struct {
 	lapLeft [][16]byte // nil where nothing was folded
 
 	judgement policy.Judgement
-	changed   map[string]bool // destinations whose items changed
+	changed   map[string]bool   // destinations whose items changed
+	expired   map[string]uint64 // reports that expired for want of room, by destination
 	buf       []byte
 	value     []byte
 }
@@ -70,7 +71,7 @@ func (w *work) begin(s *Store, now time.Time) {
 	w.s, w.now, w.usage = s, now, s.backend.Usage()
 	w.counts = s.counts.clone()
 	w.counts.commit++
-	w.evict, w.changed, w.aside = map[string]uint64{}, map[string]bool{}, 0
+	w.evict, w.changed, w.expired, w.aside = map[string]uint64{}, map[string]bool{}, map[string]uint64{}, 0
 	for _, t := range w.touched {
 		w.spare = append(w.spare, t)
 	}
@@ -325,6 +326,9 @@ func (w *work) publish() {
 		s.evicted[what] += n
 	}
 	s.damaged += w.aside
+	for destination, n := range w.expired {
+		s.expired[destination] = Expiry{Reports: s.expired[destination].Reports + n, Last: w.now}
+	}
 }
 
 // reset empties a for its next use and keeps its memory.

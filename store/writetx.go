@@ -110,7 +110,8 @@ func (w *work) expireOldest(destination string, now time.Time) error {
 	if err != nil || item == nil {
 		return err
 	}
-	w.evict[whatItems]++
+	w.evict[whatWaiting]++
+	w.expired[destination]++
 	return w.change(item, seq, func(i *Item) {
 		i.State, i.Settled, i.Detail = Expired, now, "too many reports were waiting for "+destination
 	})

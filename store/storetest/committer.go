@@ -346,6 +346,9 @@ func (s Suite) retention(t *testing.T) {
 	if items > 11 || stats.Evicted["items"] == 0 || stats.Items["mail"][store.Pending] > 20 {
 		t.Errorf("items: %+v", stats.Items)
 	}
+	if gone := stats.Expired["abuseipdb"].Reports + stats.Expired["mail"].Reports; gone == 0 || gone != stats.Evicted["waiting"] || stats.Expired["mail"].Last.IsZero() {
+		t.Errorf("reports given up unsent: %+v, evicted %+v", stats.Expired, stats.Evicted)
+	}
 	if stats.Evicted["scores"] < 90 || stats.Evicted["streams"] < 80 {
 		t.Errorf("evicted: %+v", stats.Evicted)
 	}
