@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"os"
+	"strings"
 
 	"tattled/detect"
 	"tattled/report/abuseipdb"
@@ -46,7 +47,7 @@ func Check(path string, attackAll bool) (Checked, error) {
 	faults = append(faults, RuleFaults(problems)...)
 	attacks, problems := rules.Attack(detect.Attack{Seed: attackSeed, Lines: attackLines, User: !attackAll})
 	faults = append(faults, RuleFaults(problems)...)
-	faults = append(faults, senderFaults(path, cfg)...)
+	faults = append(faults, senderFaults(cfg)...)
 	if len(faults) > 0 {
 		return Checked{}, faults
 	}
@@ -62,11 +63,12 @@ func Check(path string, attackAll bool) (Checked, error) {
 }
 
 // senderFaults makes every sender, as the daemon does at its start: secrets and certificates are read.
-func senderFaults(path string, cfg *Config) Faults {
+func senderFaults(cfg *Config) Faults {
 	var faults Faults
 	for _, p := range senderParts() {
 		if _, err := p.open(cfg, "check"); err != nil {
-			faults = append(faults, Fault{File: path, Problem: setting.Redact(err.Error())})
+			name, problem, _ := strings.Cut(setting.Redact(err.Error()), ": ")
+			faults = append(faults, cfg.origin.fault(name, problem))
 		}
 	}
 	return faults

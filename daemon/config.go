@@ -46,6 +46,20 @@ type Config struct {
 	// RegularPorts are ports of ours where traffic from strangers is regular: packets to them are shown and never held
 	// against anyone. Default: 80 and 443.
 	RegularPorts []uint16 `yaml:"regular_ports"`
+
+	origin origin
+}
+
+// origin is where a configuration was read, for faults that are found later.
+type origin struct {
+	path  string
+	lines map[string]int // by setting
+}
+
+// fault makes a fault of one setting, at its line.
+func (o origin) fault(setting, problem string) Fault {
+	d := decoder{lines: o.lines}
+	return Fault{File: o.path, Line: d.line(setting), Setting: setting, Problem: problem}
 }
 
 // Sources lists what is read.
@@ -177,6 +191,7 @@ func parseConfig(path string, text []byte) (*Config, error) {
 		}
 	}
 	d.check(cfg)
+	cfg.origin = origin{path, d.lines}
 	if len(faults) > 0 {
 		slices.SortStableFunc(faults, func(a, b Fault) int { return cmp.Compare(a.Line, b.Line) })
 		return nil, faults

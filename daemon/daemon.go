@@ -215,7 +215,13 @@ func loadRules(cfg *Config) (*detect.Rules, Faults) {
 		o.TrustedProxies = append(o.TrustedProxies, n.Prefix())
 	}
 	rules, problems := detect.Load(o)
-	return rules, RuleFaults(problems)
+	faults := RuleFaults(problems)
+	for i, f := range faults {
+		if setting, problem, found := strings.Cut(f.Problem, ": "); f.File == "" && found { // what the options name is not there
+			faults[i] = cfg.origin.fault(setting, problem)
+		}
+	}
+	return rules, faults
 }
 
 // RuleFaults gives the faults of rule files the form of all faults.

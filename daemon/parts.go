@@ -136,7 +136,11 @@ func openMail(cfg *Config, _ string) (report.Sender, error) {
 	if err != nil {
 		return nil, fmt.Errorf("alerts.mail.password_file: %w", err)
 	}
-	return mail.New(*c, password)
+	sender, err := mail.New(*c, password)
+	if err != nil {
+		return nil, fmt.Errorf("alerts.mail: %w", err)
+	}
+	return sender, nil
 }
 
 // openBackend opens the state file. The notes tell the operator what was wrong with it and what was done about it.

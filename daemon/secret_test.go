@@ -99,7 +99,7 @@ alerts: {mail: {from: a@example.org, to: b@example.org, username: u, password_fi
 		if err != nil {
 			t.Fatal(err)
 		}
-		if faults := senderFaults(config, cfg); len(faults) > 0 { // which Check asks
+		if faults := senderFaults(cfg); len(faults) > 0 { // which Check asks
 			err = faults
 		}
 		_, errStart := newSenders(cfg, "test")

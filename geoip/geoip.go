@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/netip"
 	"path/filepath"
@@ -98,28 +99,38 @@ func (d *Databases) Load() error {
 	return d.load(func(role) bool { return true })
 }
 
-// Follow turns to the databases that cfg names. All of them must prove good, or nothing changes and the error tells why.
-// Run goes on with the new files. The logger stays as it is.
+// Follow turns to the databases that cfg names. Those that it names anew must prove good, or nothing changes and the error
+// tells why. What Load goes on without is no reason, or a reload would be refused where a start is not: a file that is not
+// there yet, and a file that is followed already, whose last good database stays in use. Err tells of both. Run goes on with
+// the new files. The logger stays as it is.
 func (d *Databases) Follow(cfg Config) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	paths := cfg.paths()
 	var next set
 	var seen [roles]stamp
+	var faults [roles]error
 	var errs []error
+	open := d.open.Load()
 	for r := range roles {
 		if paths[r] == "" {
 			continue
 		}
 		db, at, err := read(r, paths[r])
-		next[r], seen[r] = db, at
-		errs = append(errs, err)
+		next[r], seen[r], faults[r] = db, at, err
+		switch {
+		case err != nil && paths[r] == d.paths[r]:
+			next[r] = open[r]
+		case errors.Is(err, fs.ErrNotExist):
+		default:
+			errs = append(errs, err)
+		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
 	d.open.Store(&next)
-	d.paths, d.seen, d.resting, d.faults = paths, seen, seen, [roles]error{}
+	d.paths, d.seen, d.resting, d.faults = paths, seen, seen, faults
 	return nil
 }
 

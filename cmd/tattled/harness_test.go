@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -55,9 +56,20 @@ func startReporting(t *testing.T, args ...string) *process {
 	return startWith(t, "ABUSEIPDB_KEY="+strings.Repeat("0123456789abcdef", 5), args...)
 }
 
+// startIn runs it with a key by a command that runs what follows it.
+func startIn(t *testing.T, prefix []string, args ...string) *process {
+	t.Helper()
+	return startBy(t, exec.Command(prefix[0], slices.Concat(prefix[1:], []string{os.Args[0]}, args)...), "ABUSEIPDB_KEY="+strings.Repeat("0123456789abcdef", 5))
+}
+
 func startWith(t *testing.T, env string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, cmd: exec.Command(os.Args[0], args...), gone: make(chan struct{})}
+	return startBy(t, exec.Command(os.Args[0], args...), env)
+}
+
+func startBy(t *testing.T, cmd *exec.Cmd, env string) *process {
+	t.Helper()
+	p := &process{t: t, cmd: cmd, gone: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), childMark+"=1", env)
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
@@ -74,7 +86,7 @@ func startWith(t *testing.T, env string, args ...string) *process {
 	t.Cleanup(func() {
 		p.kill()
 		if t.Failed() {
-			t.Logf("log of tattled %s:\n%s", strings.Join(args, " "), p.text())
+			t.Logf("log of tattled %s:\n%s", strings.Join(cmd.Args[1:], " "), p.text())
 		}
 	})
 	return p

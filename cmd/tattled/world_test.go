@@ -178,3 +178,6 @@ func appendLines(t *testing.T, path string, lines []string, pid int) {
 		t.Fatal(err)
 	}
 }
+
+// full says that tests of the scorecard are to run in their long form.
+func full() bool { return os.Getenv("TATTLED_FULL") == "1" }

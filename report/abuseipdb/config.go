@@ -29,7 +29,7 @@ type Config struct {
 	// out with abuseipdb-double ("http://127.0.0.1:8089/api/v2/"). Default: https://api.abuseipdb.com/api/v2/
 	URL string `yaml:"url"`
 
-	// KeyFile is a file that holds the API key and nothing else, with mode 0600 or 0640. The key may come from the systemd
+	// KeyFile is the absolute path of a file that holds the API key and nothing else, with mode 0600 or 0640. The key may come from the systemd
 	// credential abuseipdb.key or from the environment variable ABUSEIPDB_KEY instead. Without any key nothing is sent:
 	// everything else is done, and the page says that it is a dry run.
 	KeyFile setting.SecretFile `yaml:"key_file"`

@@ -50,7 +50,7 @@ type Config struct {
 	// Username is the account at the mail server. Leave it out where none is needed.
 	Username string `yaml:"username"`
 
-	// PasswordFile is a file that holds the account's password and nothing else, with mode 0600 or 0640. The password may
+	// PasswordFile is the absolute path of a file that holds the account's password and nothing else, with mode 0600 or 0640. The password may
 	// come from the systemd credential mail.password or from the environment variable TATTLED_MAIL_PASSWORD instead.
 	PasswordFile setting.SecretFile `yaml:"password_file"`
 
