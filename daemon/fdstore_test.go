@@ -26,9 +26,10 @@ type storeManager struct {
 	synced chan struct{}
 	gone   chan struct{}
 
-	mu     sync.Mutex
-	stored map[string][]int
-	stores int // FDSTORE=1 messages so far
+	mu       sync.Mutex
+	stored   map[string][]int
+	stores   int // FDSTORE=1 messages so far
+	barriers int
 }
 
 func newStoreManager(t testing.TB, address string) *storeManager {
@@ -72,6 +73,11 @@ func (m *storeManager) receive() bool {
 	switch {
 	case text == "SYNC=1":
 		m.synced <- struct{}{}
+	case text == "BARRIER=1":
+		m.barriers++
+		for _, fd := range m.descriptors(oob[:oobn]) {
+			unix.Close(fd)
+		}
 	case strings.HasPrefix(text, "FDSTORE=1\n"):
 		m.stores++
 		m.stored[name] = append(m.stored[name], m.descriptors(oob[:oobn])...)
@@ -206,8 +212,8 @@ func process(t testing.TB, m *storeManager, listener *os.File, address string, h
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
-		if k.socket >= 0 {
-			unix.Close(k.socket)
+		if err := k.Close(20 * time.Second); err != nil {
+			t.Error(err)
 		}
 	})
 }
@@ -299,6 +305,15 @@ func TestKeeperBounds(t *testing.T) {
 	defer inherited.Close()
 	k := newKeeper(inherited)
 	fd := inherited.Fd()
+	settle := func() {
+		k.mu.Lock()
+		working := k.working
+		k.mu.Unlock()
+		if working != nil {
+			<-working
+		}
+		m.names()
+	}
 	for _, name := range []string{"", "a:b", "a\nb", "a\x7f", "é", strings.Repeat("x", 256)} {
 		if k.Keep(name, fd) {
 			t.Errorf("%q was kept", name)
@@ -309,7 +324,6 @@ func TestKeeperBounds(t *testing.T) {
 		if kept := k.Keep(name, fd); kept != (i < 3) {
 			t.Errorf("%q: %v", name, kept)
 		}
-		m.names() // the queue of a test's socket is short
 	}
 	k.Forget("never kept")
 	k.Forget("inherited")
@@ -317,6 +331,7 @@ func TestKeeperBounds(t *testing.T) {
 		t.Error("forgotten and kept do not add up")
 	}
 	k.Forget("a b")
+	settle()
 	if names := m.names(); !slices.Equal(names, []string{"c", long}) {
 		t.Errorf("%q", names)
 	}
@@ -334,32 +349,76 @@ func (m *storeManager) file(t testing.TB) *os.File {
 	return f
 }
 
-// A systemd that is slow makes nobody wait. What was to be forgotten is, once there is room.
-func TestKeeperDoesNotWait(t *testing.T) {
+// A systemd that is slow makes nobody wait, and a burst is kept all the same: what its socket does not take waits. What was
+// called off meanwhile never reaches it, and what it has must go before anything else.
+func TestKeeperBurst(t *testing.T) {
 	m := newStoreManager(t, filepath.Join(t.TempDir(), "notify"))
 	k := newKeeper()
 	fd := m.file(t).Fd()
-	kept := 0
-	for k.Keep(fmt.Sprint(kept), fd) {
-		if kept++; kept > 2000 {
-			t.Fatal("the queue has no end")
+	const burst = 1000
+	for i := range burst {
+		if !k.Keep(fmt.Sprint(i), fd) {
+			t.Fatalf("%d of %d kept", i, burst)
 		}
 	}
-	if kept < 2 {
-		t.Fatalf("%d kept", kept)
+	if k.Settle(fmt.Sprint(burst - 1)) {
+		t.Error("settled, although nobody reads")
 	}
-	k.Forget("0")
-	k.Forget("1")
-	if len(k.owed) != 2 {
-		t.Errorf("owed: %q", k.owed)
-	}
+	k.Forget("0")   // systemd's socket has it
+	k.Forget("500") // it waits
 	m.start()
-	m.names()
-	if !k.Keep("later", fd) || k.owed != nil {
-		t.Errorf("owed: %q", k.owed)
+	for _, name := range []string{"0", "500", "501"} {
+		if !k.Settle(name) {
+			t.Errorf("%s is not settled", name)
+		}
 	}
-	if names := m.names(); len(names) != kept-1 || slices.Contains(names, "0") || slices.Contains(names, "1") {
-		t.Errorf("%q", names)
+	if err := k.Close(20 * time.Second); err != nil {
+		t.Error(err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.stored) != burst-2 || m.stores != burst-1 || m.barriers != 1 || k.count != burst-2 {
+		t.Errorf("%d stored by %d messages, %d barriers, %d counted", len(m.stored), m.stores, m.barriers, k.count)
+	}
+}
+
+// Who stops is not held up for ever by a systemd that does not read.
+func TestKeeperCloseIsBounded(t *testing.T) {
+	m := newStoreManager(t, filepath.Join(t.TempDir(), "notify"))
+	defer m.conn.Close()
+	k := newKeeper()
+	if err := k.Close(200 * time.Millisecond); err == nil {
+		t.Error("nobody answered the barrier")
+	}
+	k = newKeeper()
+	for i := range 100 {
+		k.Keep(fmt.Sprint(i), os.Stdin.Fd())
+	}
+	if err := k.Close(200 * time.Millisecond); err == nil {
+		t.Error("nobody took the messages")
+	}
+}
+
+// The names of all that is kept fit into the environment of the next process, whatever the limit of the store.
+func TestKeeperNamesFit(t *testing.T) {
+	m := newStoreManager(t, filepath.Join(t.TempDir(), "notify"))
+	t.Setenv("FDSTORE", "100000")
+	m.start()
+	k := newKeeper()
+	fd := m.file(t).Fd()
+	size, kept := len("LISTEN_FDNAMES=syslog:syslog:web"), 0
+	for ; k.Keep(fmt.Sprintf("tattled2%015d", kept), fd); kept++ {
+		size += 24
+	}
+	if kept < defaultStored || size >= 128<<10 {
+		t.Errorf("%d kept, their names take %d bytes", kept, size)
+	}
+	k.Forget("tattled2" + strings.Repeat("0", 15))
+	if !k.Keep(strings.Repeat("x", 23), fd) || k.Keep("y", fd) {
+		t.Error("forgotten and kept do not add up")
+	}
+	if err := k.Close(20 * time.Second); err != nil {
+		t.Error(err)
 	}
 }
 

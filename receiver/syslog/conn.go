@@ -43,12 +43,14 @@ type conn struct {
 
 	kept  string    // the name under which it is kept, empty if it is not
 	how   framing   // as the name says
-	memo  *os.File  // kept under the same name: carry, for the next process; nil if there never was any
+	memo  *memo     // kept under the same name: carry, for the next process; nil if there never was any
 	tried time.Time // when it was last asked for being kept
 
-	carry []byte    // the beginning of a record, taken out of the kernel
-	seen  int       // bytes of the record that is not whole, carry included
-	since time.Time // when that record was begun; zero if there is none
+	carry  []byte    // the beginning of a record, taken out of the kernel
+	begin  uint64    // its position in the stream
+	placed bool      // which is known
+	seen   int       // bytes of the record that is not whole, carry included
+	since  time.Time // when that record was begun; zero if there is none
 
 	// What peek found.
 	rd    *reader
@@ -70,7 +72,9 @@ func newConn(s *server, tcp *net.TCPConn, peer netip.Addr, k *keptConn) (*conn, 
 		return c, err
 	}
 	c.raw = raw
-	if k != nil {
+	// An urgent byte is a byte of the stream like any other, as RFC 6093 wants it: see position.
+	err = raw.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_OOBINLINE, 1) })
+	if k != nil && err == nil {
 		err = c.resume(k)
 	}
 	return c, err
@@ -82,7 +86,7 @@ func (c *conn) end() {
 		c.release()
 	}
 	if c.memo != nil {
-		c.memo.Close()
+		c.memo.file.Close()
 	}
 	c.tcp.Close()
 }
@@ -138,8 +142,9 @@ func (c *conn) look(ctx context.Context, fd uintptr) bool {
 	}
 	c.peek(fd)
 	if c.errno == unix.EAGAIN || c.errno == 0 && !c.eof && c.have == c.seen {
-		if c.errno == 0 && c.seen > len(c.carry) && crowded(fd) {
-			c.pull(fd)
+		if c.errno == 0 && c.seen > len(c.carry) && crowded(fd) && !c.pull(fd) {
+			c.errno = unix.ECONNABORTED
+			return true
 		}
 		c.errno = 0
 		c.giveBack()
@@ -173,11 +178,15 @@ func (c *conn) peek(fd uintptr) {
 	}
 }
 
-// pull takes the beginning of a record out of the kernel.
-func (c *conn) pull(fd uintptr) {
+// pull takes the beginning of a record out of the kernel. It reports false if the connection must end, because the next
+// process might get it and begin in the middle of the record.
+func (c *conn) pull(fd uintptr) bool {
 	begun := c.rd.buf[:c.seen] // as peek left it
-	if c.kept != "" && !c.note(begun) {
-		c.unkeep()
+	if len(c.carry) == 0 {
+		c.begin, c.placed = position(fd)
+	}
+	if c.kept != "" && (!c.placed || !c.note(begun)) && !c.unkeep() {
+		return false
 	}
 	more := begun[len(c.carry):]
 	n, errno := recv(fd, more, unix.MSG_TRUNC)
@@ -185,9 +194,7 @@ func (c *conn) pull(fd uintptr) {
 		n = 0
 	}
 	c.carry = append(c.carry, more[:n]...)
-	if n < len(more) { // not so far seen; the note would be wrong
-		c.unkeep()
-	}
+	return n == len(more) // all of it was seen
 }
 
 // crowded reports whether what is unread takes more than a quarter of the kernel's buffer for the connection.
@@ -245,25 +252,34 @@ func (c *conn) take(ctx context.Context) error {
 	return nil
 }
 
-// discard lets the kernel forget n bytes that were handed on. Their note goes last: a process that dies in between leaves
-// a record that makes no sense, never one that begins in the middle of another.
+// errMidRecord says that the next process might get a connection in the middle of a record.
+var errMidRecord = errors.New("systemd did not take the connection's removal in time")
+
+// discard lets the kernel forget n bytes that were handed on.
 func (c *conn) discard(n int) error {
 	if n == 0 {
 		return nil
 	}
-	c.vouch()
-	if carried := min(n, len(c.carry)); carried > 0 {
-		n -= carried
-		c.carry = c.carry[carried:]
-		if len(c.carry) == 0 {
-			c.carry = nil
-		}
-		defer func() {
-			if c.kept != "" && !c.note(c.carry) {
-				c.unkeep()
-			}
-		}()
+	if !c.vouch() {
+		return errMidRecord
 	}
+	carried := min(n, len(c.carry))
+	if err := c.drop(n - carried); err != nil || carried == 0 {
+		return err
+	}
+	c.carry = c.carry[carried:]
+	c.begin += uint64(carried)
+	if len(c.carry) == 0 {
+		c.carry, c.placed = nil, false
+	}
+	if c.kept != "" && !c.note(c.carry) && !c.unkeep() {
+		return errMidRecord
+	}
+	return nil
+}
+
+// drop takes n bytes out of the kernel, which were seen, and forgets them.
+func (c *conn) drop(n int) error {
 	for n > 0 {
 		var got int
 		var errno unix.Errno

@@ -1,12 +1,12 @@
 package syslog
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/binary"
-	"fmt"
-	"io"
+	"errors"
 	"math/rand/v2"
 	"net/netip"
-	"os"
 	"strings"
 	"time"
 
@@ -16,17 +16,25 @@ import (
 )
 
 // keeper keeps descriptors for the process that comes after this one: systemd's file descriptor store. Safe for concurrent
-// use. It must not wait: a connection calls it while it reads.
+// use.
 type keeper interface {
-	// Keep stores a copy of fd under name, which may have several, and reports whether it did. A name is at most 255
-	// printable ASCII characters without a colon.
+	// Keep has a copy of fd stored under name, which may have several, and reports whether there is room. It does not wait:
+	// should this process die soon, the copy may not be there. A name is at most 255 printable ASCII characters without a
+	// colon.
 	Keep(name string, fd uintptr) bool
-	// Forget closes the copies under name.
+	// Forget has the copies under name closed, and does not wait either.
 	Forget(name string)
+	// Settle waits a moment until what was asked about name holds whenever this process dies, and reports whether it does.
+	Settle(name string) bool
 }
 
-// keptPrefix begins the names of what we keep. The digit is raised when what follows it changes its meaning.
-const keptPrefix = "tattled-connection-1"
+// keptPrefix begins the names of what we keep. The digit is raised when what follows it changes its meaning. A name has
+// 23 bytes, because the next process gets all of them in one variable of its environment, and Linux takes none beyond
+// 128 KiB: 4096 of them fit.
+const keptPrefix = "tattled2"
+
+// oldPrefix begins the names that the version before used. They are too long, so a connection that has one gets a new one.
+const oldPrefix = "tattled-connection-1"
 
 // keepEvery paces how often one connection asks to be kept, so that no peer can keep systemd busy.
 const keepEvery = 10 * time.Second
@@ -74,30 +82,50 @@ func taught(limit int, how framing) wire.Framer {
 
 // keptName makes a name for a connection of a listener. It is used once.
 func keptName(how framing, listener netip.AddrPort) string {
-	return fmt.Sprintf("%s-%c-%016x-%s", keptPrefix, how, rand.Uint64(), listenerName(listener))
+	id := binary.BigEndian.AppendUint64(nil, rand.Uint64())
+	return keptPrefix + string(how) + listenerName(listener) + base64.RawURLEncoding.EncodeToString(id[:6])
 }
 
-// listenerName writes an address without colons.
-func listenerName(a netip.AddrPort) string { return strings.ReplaceAll(a.String(), ":", "_") }
+// listenerName is a listener's address as names have it: 32 bits of its hash. Two listeners with one hash would still
+// take only connections that can have come in by them.
+func listenerName(a netip.AddrPort) string {
+	sum := sha256.Sum256([]byte(a.String()))
+	return base64.RawURLEncoding.EncodeToString(sum[:4])
+}
 
 // readKeptName is the reverse of keptName. The listener is as listenerName writes it.
 func readKeptName(name string) (how framing, listener string, ok bool) {
-	rest, ok := strings.CutPrefix(name, keptPrefix+"-")
+	rest, ok := strings.CutPrefix(name, keptPrefix)
+	if !ok || len(rest) != 1+6+8 {
+		return 0, "", false
+	}
+	return framing(rest[0]), rest[1:7], framing(rest[0]).known()
+}
+
+// readOldName does the same for a name of the version before: prefix, framing, 16 digits, and the address with _ for each
+// colon.
+func readOldName(name string) (how framing, listener string, ok bool) {
+	rest, ok := strings.CutPrefix(name, oldPrefix+"-")
 	if !ok || len(rest) < 20 || rest[1] != '-' || rest[18] != '-' {
 		return 0, "", false
 	}
-	switch how = framing(rest[0]); how {
+	at, err := netip.ParseAddrPort(strings.ReplaceAll(rest[19:], "_", ":"))
+	return framing(rest[0]), listenerName(at), err == nil && framing(rest[0]).known()
+}
+
+func (f framing) known() bool {
+	switch f {
 	case framingNew, framingCounted, framingLF, framingNUL:
-		return how, rest[19:], true
+		return true
 	default:
-		return 0, "", false
+		return false
 	}
 }
 
 // keep asks for the connection to be kept. What the framer has learnt goes into the name, the beginning of a record that
 // was taken out of the kernel into a file of its own.
 func (c *conn) keep(how framing) {
-	if c.server.keeper == nil {
+	if c.server.keeper == nil || len(c.carry) > 0 && !c.placed {
 		return
 	}
 	kept, name := false, keptName(how, c.server.identity())
@@ -110,32 +138,37 @@ func (c *conn) keep(how framing) {
 	}
 }
 
-// unkeep takes the connection back: should this process die now, it ends with it.
-func (c *conn) unkeep() {
+// unkeep takes the connection back: should this process die now, it ends with it. It reports whether that is sure; else
+// the next process may still get it.
+func (c *conn) unkeep() bool {
 	if c.kept == "" {
-		return
+		return true
 	}
 	c.server.keeper.Forget(c.kept)
+	sure := c.server.keeper.Settle(c.kept)
 	c.kept = ""
 	if c.memo != nil {
-		c.memo.Close()
+		c.memo.file.Close()
 		c.memo = nil
 	}
+	return sure
 }
 
 // vouch is called before bytes are discarded that were handed on. It takes the connection back if whoever got it with the
 // rest of the stream could not read on: in the middle of a record that was cut, or with another framing than its name says.
-func (c *conn) vouch() {
+// It reports false if that failed: then the connection must end, or somebody might take the rest of a record for a record.
+func (c *conn) vouch() bool {
 	if c.kept == "" {
-		return
+		return true
 	}
 	switch how, whole := learnt(c.framer); {
 	case !whole:
-		c.unkeep()
+		return c.unkeep()
 	case how != c.how: // the first line among counted records, once in a life
-		c.unkeep()
 		c.tried = time.Time{}
+		return c.unkeep()
 	}
+	return true
 }
 
 // secure sees to it that a connection that sent whole records is kept.
@@ -149,73 +182,64 @@ func (c *conn) secure(now time.Time) {
 	}
 }
 
-// note writes the beginning of a record to where the next process finds it, before it is taken out of the kernel: a file
-// in memory that is kept with the connection, made when it is first needed. Its length is written last: before that, the
-// bytes do not count.
+// note writes the beginning of a record to where the next process finds it, before it is taken out of the kernel: into a
+// memo that is made when it is first needed. c.begin must be its position. It reports whether the note holds.
 func (c *conn) note(begun []byte) bool {
 	if c.memo == nil {
 		if len(begun) == 0 {
 			return true
 		}
-		fd, err := unix.MemfdCreate("tattled-record", unix.MFD_CLOEXEC)
+		m, err := newMemo(c.kept)
 		if err != nil {
 			return false
 		}
-		memo := os.NewFile(uintptr(fd), c.kept)
-		if !c.server.keeper.Keep(c.kept, uintptr(fd)) {
-			memo.Close()
+		if !c.server.keeper.Keep(c.kept, m.file.Fd()) || !c.server.keeper.Settle(c.kept) {
+			m.file.Close()
 			return false
 		}
-		c.memo = memo
+		c.memo = m
 	}
-	if _, err := c.memo.WriteAt(begun, noteHead); err != nil {
-		return false
-	}
-	_, err := c.memo.WriteAt(binary.BigEndian.AppendUint32(nil, uint32(len(begun))), 0)
-	return err == nil
-}
-
-// noteHead is the size of the length before the bytes of a note.
-const noteHead = 4
-
-// readNote returns what the last process had noted, at most limit bytes.
-func readNote(memo io.ReaderAt, limit int) ([]byte, error) {
-	var head [noteHead]byte
-	if n, err := memo.ReadAt(head[:], 0); n == 0 && err == io.EOF {
-		return nil, nil // it died before it wrote
-	} else if n < len(head) {
-		return nil, err
-	}
-	length := binary.BigEndian.Uint32(head[:])
-	if length == 0 {
-		return nil, nil
-	}
-	if int64(length) > int64(limit) {
-		return nil, fmt.Errorf("a record's beginning of %d bytes", length)
-	}
-	begun := make([]byte, length)
-	if n, err := memo.ReadAt(begun, noteHead); n < len(begun) {
-		return nil, err
-	}
-	return begun, nil
+	return c.memo.write(c.begin, begun) == nil
 }
 
 // resume goes on where the last process left the connection.
 func (c *conn) resume(k *keptConn) error {
-	c.kept, c.how, c.memo = k.name, k.how, k.memo
+	c.kept, c.how = k.name, k.how
 	c.framer = taught(c.server.cfg.MaxLine, k.how)
 	c.proven = k.how != framingNew
-	if k.memo == nil {
-		return nil
-	}
-	begun, err := readNote(k.memo, readSize-1)
+	begun, err := c.remember(k)
 	if err != nil {
 		return err
 	}
 	if len(begun) > 0 {
 		c.carry, c.seen, c.since = begun, len(begun), time.Now()
+		c.begin, c.placed = c.begin-uint64(len(begun)), true
+	}
+	if k.old { // a name that is too long
+		c.unkeep()
+		c.keep(k.how)
 	}
 	return nil
+}
+
+// remember returns the beginning of a record that the last process took out of the kernel. c.begin is set to its end.
+func (c *conn) remember(k *keptConn) (begun []byte, err error) {
+	if k.memo == nil {
+		return nil, nil
+	}
+	c.memo = &memo{file: k.memo, empty: true}
+	known := false
+	err = c.raw.Control(func(fd uintptr) { c.begin, known = position(fd) })
+	switch {
+	case err != nil:
+		return nil, err
+	case !known:
+		return nil, errors.New("the kernel does not say how far the connection was read")
+	case k.old:
+		return readOldNote(k.memo, c.server.lookSize()-1)
+	default:
+		return c.memo.read(c.begin, c.server.lookSize()-1)
+	}
 }
 
 // part is called when ctx has ended and the last records were handed on. A connection that is kept goes to the next
@@ -250,5 +274,6 @@ func (c *conn) release() {
 	}
 	_ = c.tcp.CloseRead() // the peer is told now, whenever systemd gets to it; it may be gone
 	_ = c.tcp.CloseWrite()
-	c.unkeep()
+	c.server.keeper.Forget(c.kept)
+	c.kept = ""
 }

@@ -3,6 +3,7 @@ package syslog
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -352,7 +353,8 @@ func TestDisown(t *testing.T) {
 	defer null.Close()
 	at := r.identity()
 	for _, name := range []string{
-		keptPrefix, keptPrefix + "0-l-later-version", keptPrefix + "-l-", keptPrefix + "-q-0123456789abcdef-" + listenerName(at),
+		keptPrefix, keptPrefix + "llater-version", oldPrefix + "-l-", keptPrefix + "q" + listenerName(at) + "01234567",
+		oldPrefix + "-l-0123456789abcdef-127.0.0.1_x",
 		keptName(framingLF, at), // no socket
 		keptName(framingLF, netip.MustParseAddrPort("[::]:514")),
 	} {
@@ -375,8 +377,8 @@ func TestDisown(t *testing.T) {
 	if len(other.resumed) != 0 {
 		t.Errorf("%d resumed by another listener", len(other.resumed))
 	}
-	if n := passed.Disown(); n != 8 {
-		t.Errorf("%d disowned, want 8", n)
+	if n := passed.Disown(); n != 9 {
+		t.Errorf("%d disowned, want 9", n)
 	}
 	closed(t, c)
 	if left := passed.Left(); len(left) != 1 || len(u.names()) != 0 {
@@ -456,13 +458,46 @@ func TestTaught(t *testing.T) {
 
 // A note that no process of ours wrote does no harm.
 func TestReadNote(t *testing.T) {
+	head := func(base, begin, end uint64) string {
+		var b []byte
+		for _, field := range []uint64{base, begin, end} {
+			b = binary.BigEndian.AppendUint64(b, field)
+		}
+		return string(b)
+	}
+	for _, c := range []struct{ note, want string }{
+		{"", ""}, {head(0, 0, 0), ""}, {head(7, 7, 9) + "ab", "ab"}, {head(7, 7, 9) + "abc", "ab"}, {head(6, 7, 9) + "xab", "ab"},
+		{head(7, 7, 12) + "abcde", "ab"}, // not yet taken out of the kernel
+		{head(5, 5, 8) + "abc", ""},      // of a record that was finished
+		{head(7, 7, 9)[:23], "fault"}, {head(7, 7, 9) + "a", "fault"}, {head(8, 7, 9) + "ab", "fault"},
+		{head(7, 9, 7) + "ab", ""}, {head(10, 10, 12) + "ab", "fault"}, {head(0, 0, 9) + "abcdefghi", "fault"},
+		{head(0, 1<<62, 1<<63) + "ab", "fault"}, {strings.Repeat("\xff", 24), ""},
+	} {
+		f := memory(t, c.note)
+		got, err := (&memo{file: f}).read(9, 3)
+		if (err != nil) != (c.want == "fault") || err == nil && string(got) != c.want {
+			t.Errorf("%q: %q, %v", c.note, got, err)
+		}
+	}
 	for note, want := range map[string]string{
 		"": "", "\x00\x00\x00\x00": "", "\x00\x00\x00\x02ab": "ab", "\x00\x00\x00\x02abc": "ab",
 		"\x00\x00\x00": "fault", "\x00\x00\x00\x02a": "fault", "\xff\xff\xff\xff": "fault", "\x00\x00\x00\x04abcd": "fault",
 	} {
-		got, err := readNote(io.NewSectionReader(strings.NewReader(note), 0, int64(len(note))), 3)
+		got, err := readOldNote(io.NewSectionReader(strings.NewReader(note), 0, int64(len(note))), 3)
 		if (err != nil) != (want == "fault") || err == nil && string(got) != want {
 			t.Errorf("%q: %q, %v", note, got, err)
 		}
 	}
+}
+
+func memory(t testing.TB, content string) *os.File {
+	m, err := newMemo("test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.file.Close() })
+	if _, err := m.file.WriteString(content); err != nil {
+		t.Fatal(err)
+	}
+	return m.file
 }

@@ -2,6 +2,7 @@ package syslog
 
 import (
 	"context"
+	"encoding/binary"
 	"net"
 	"os"
 	"strings"
@@ -17,6 +18,7 @@ import (
 type shelf struct {
 	t    testing.TB
 	full bool // it takes nothing
+	slow bool // it never settles
 
 	mu    sync.Mutex
 	files map[string][]int
@@ -59,6 +61,19 @@ func (s *shelf) Forget(name string) {
 		unix.Close(fd)
 	}
 	delete(s.files, name)
+}
+
+func (s *shelf) Settle(string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.slow
+}
+
+// setSlow says whether what is asked for takes long.
+func (s *shelf) setSlow(slow bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.slow = slow
 }
 
 // setFull says whether anything more is taken.
@@ -198,7 +213,12 @@ func (s *shelf) note() []byte {
 		if len(files) == 2 {
 			f := dup(s.t, files[1], name)
 			defer f.Close()
-			begun, err := readNote(f, readSize)
+			head := make([]byte, memoHead)
+			if _, err := f.ReadAt(head, 0); err != nil {
+				return nil // not yet written
+			}
+			end := binary.BigEndian.Uint64(head[16:])
+			begun, err := (&memo{file: f}).read(end, readSize)
 			if err != nil {
 				s.t.Error(err)
 			}

@@ -27,7 +27,7 @@ type Passed struct {
 func NewPassed(files ...*os.File) *Passed {
 	p := &Passed{kept: map[string][]*os.File{}}
 	for _, f := range files {
-		if strings.HasPrefix(f.Name(), keptPrefix) {
+		if strings.HasPrefix(f.Name(), keptPrefix) || strings.HasPrefix(f.Name(), oldPrefix) {
 			p.kept[f.Name()] = append(p.kept[f.Name()], f)
 		} else {
 			p.files = append(p.files, f)
@@ -73,6 +73,7 @@ func (p *Passed) disown(name string, files []*os.File) {
 type keptConn struct {
 	name string
 	how  framing
+	old  bool // the name and the note are of the version before
 	tcp  *net.TCPConn
 	memo *os.File // see conn.note; nil if there is none
 }
@@ -87,11 +88,15 @@ func (p *Passed) connections(listener netip.AddrPort) []*keptConn {
 	var all []*keptConn
 	for name, files := range p.kept {
 		how, by, ok := readKeptName(name)
-		if !ok || by != listenerName(listener) {
+		old := false
+		if !ok {
+			how, by, old = readOldName(name)
+		}
+		if !ok && !old || by != listenerName(listener) {
 			continue
 		}
 		delete(p.kept, name)
-		k := &keptConn{name: name, how: how}
+		k := &keptConn{name: name, how: how, old: old}
 		if k.open(files, listener) {
 			all = append(all, k)
 		} else {

@@ -213,9 +213,12 @@ type reader struct {
 	buf []byte
 }
 
-// readSize is how much of a stream is looked at in one go.
+// readSize is the least that is looked at of a stream.
 const readSize = 64 << 10
 
 func newReader(r *Receiver) *reader {
-	return &reader{batcher: newBatcher(r), buf: make([]byte, max(readSize, r.cfg.MaxLine+64))}
+	return &reader{batcher: newBatcher(r), buf: make([]byte, r.lookSize())}
 }
+
+// lookSize is how much of a stream is looked at in one go.
+func (r *Receiver) lookSize() int { return max(readSize, r.cfg.MaxLine+64) }
