@@ -13,6 +13,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/activation"
@@ -61,6 +62,8 @@ type Daemon struct {
 	store     *store.Store
 	committer *store.Committer
 	receivers []receiver.Receiver
+	keeper    *keeper
+	webSocket net.Listener // from systemd; nil: none
 	outlets   []*outlet
 	registry  *prometheus.Registry
 	metrics   *metrics
@@ -111,12 +114,11 @@ func (d *Daemon) wire(rules *detect.Rules) error {
 	if err := d.openRawLogs(); err != nil {
 		return err
 	}
-	if err := d.openReceivers(); err != nil {
-		return err
-	}
+	d.openReceivers()
 	var err error
 	d.page, err = web.New(d.config.Web, web.Deps{
 		Store: d.store, Gatherer: d.registry, Health: d.health, Credits: d.places.Credits, Version: d.options.Version, Logger: d.log,
+		Listener: d.webSocket,
 	})
 	if err != nil {
 		return err
@@ -153,27 +155,52 @@ func (d *Daemon) openRawLogs() error {
 	return nil
 }
 
-func (d *Daemon) openReceivers() error {
+// openReceivers opens the page's socket and every source. One that cannot be opened does not keep the others waiting.
+func (d *Daemon) openReceivers() {
 	files := activation.Files(true)
 	sockets := syslog.NewPassed(files...)
-	sockets.Keeper = newKeeper(files...)
+	d.keeper = newKeeper(files...)
+	sockets.Keeper = d.keeper
+	if at, err := d.config.Web.Address(); err == nil {
+		d.webSocket = sockets.Listener(at)
+	}
 	env := sourceEnvironment{sockets: sockets, log: d.log}
-	for _, part := range sourceParts() {
-		opened, err := part.open(&d.config.Sources, &env)
-		d.receivers = append(d.receivers, opened...)
-		if err != nil {
-			return fmt.Errorf("open sources.%s: %w", part.name, err)
+	disown := func() {
+		if n := sockets.Disown(); n > 0 {
+			d.log.Warn("connections of the last run were closed, because their listener is no longer configured", "connections", n)
 		}
 	}
-	if n := sockets.Disown(); n > 0 {
-		d.log.Warn("connections of the last run were closed, because their listener is no longer configured", "connections", n)
+	var missing atomic.Int64
+	missing.Add(1)
+	arrived := func() { // connections wait for the listener that they came in by
+		if missing.Add(-1) == 0 {
+			disown()
+		}
 	}
+	for _, part := range sourceParts() {
+		for _, o := range part.list(&d.config.Sources, &env) {
+			r, err := o.open()
+			if err != nil {
+				missing.Add(1)
+				r = newLate(o, fmt.Errorf("open sources.%s: %w", part.name, err), d.log, arrived)
+			}
+			d.receivers = append(d.receivers, r)
+		}
+	}
+	arrived()
 	for _, f := range sockets.Left() { // it would fill up unread
-		d.log.Warn("systemd passed a socket that no listener in sources.syslog names; it is closed", "name", f.Name(),
-			"remedy", "add its address to sources.syslog, or take it out of tattled.socket")
+		d.log.Warn("systemd passed a socket that the configuration does not name; it is closed here, and systemd still has it", "name", f.Name(),
+			"remedy", remedyForSocket(f.Name()))
 		f.Close()
 	}
-	return nil
+}
+
+// remedyForSocket goes by FileDescriptorName= of our socket units.
+func remedyForSocket(name string) string {
+	if name == "web" {
+		return "set the address in web.listen with `systemctl edit tattled-web.socket`, or `systemctl disable --now tattled-web.socket`"
+	}
+	return "add its address to sources.syslog, or take it out of tattled.socket"
 }
 
 // committed is told of every group that is durable.
@@ -266,17 +293,23 @@ func (d *Daemon) Run(ctx context.Context, hangup <-chan os.Signal) error {
 			d.followOwn, d.keepBackups, d.watchDrift, d.places.Run,
 		}},
 	})
+	if kept := d.keeper.Close(keepPatience); kept != nil {
+		d.log.Warn("connections may not outlive this stop", "error", kept)
+	}
 	if err == nil {
 		d.log.Info("stopped")
 	}
 	return err
 }
 
+// keepPatience is how long a stop waits for systemd to store connections. A burst of thousands takes a second or two.
+const keepPatience = 5 * time.Second
+
 // listeners names the addresses that were opened, for people and for tests that asked for port 0.
 func (d *Daemon) listeners() []any {
 	attrs := []any{"version", d.options.Version, "web", d.page.Addr().String(), "dry_run", d.dryRun()}
 	for _, r := range d.receivers {
-		if l, ok := r.(interface{ Addr() net.Addr }); ok {
+		if l, ok := opened(r).(interface{ Addr() net.Addr }); ok {
 			attrs = append(attrs, l.Addr().Network(), l.Addr().String())
 		}
 	}
@@ -342,11 +375,12 @@ func (d *Daemon) dryRun() bool {
 
 // health is what the page and /readyz say.
 func (d *Daemon) health() web.Health {
-	h := web.Health{Live: true, Ready: true, DryRun: d.dryRun(), Problems: slices.Clone(d.repairs)}
+	h := web.Health{Live: true, Ready: d.anyOpen(), DryRun: d.dryRun(), Problems: slices.Clone(d.repairs)}
 	if d.committer.Full() {
 		h.Ready = false
 		h.Problems = append(h.Problems, "no space left for the state file: nothing is taken until there is")
 	}
+	h.Problems = append(h.Problems, d.closed()...)
 	for _, o := range d.outlets {
 		if problem := o.problem(); problem != "" {
 			h.Problems = append(h.Problems, problem)
@@ -365,6 +399,23 @@ func (d *Daemon) health() web.Health {
 		h.Sources = append(h.Sources, d.sourceHealth(r))
 	}
 	return h
+}
+
+// closed names the sources, and the page, that cannot be opened.
+func (d *Daemon) closed() []string {
+	var all []string
+	for _, r := range d.receivers {
+		if l, is := r.(*late); is {
+			all = append(all, l.problem())
+		}
+	}
+	all = append(all, d.page.Problem())
+	return slices.DeleteFunc(all, func(problem string) bool { return problem == "" })
+}
+
+// anyOpen reports whether a source is open. A daemon without sources is as ready as it will be.
+func (d *Daemon) anyOpen() bool {
+	return len(d.receivers) == 0 || slices.ContainsFunc(d.receivers, func(r receiver.Receiver) bool { return opened(r) != nil })
 }
 
 func (d *Daemon) sourceHealth(r receiver.Receiver) web.Source {

@@ -79,6 +79,9 @@ func (d *Daemon) registerMetrics() error {
 		return float64(r.Meter().Cut.Load())
 	}), "source")
 	m.add(prometheus.CounterValue, "receiver_second_opinions_total", "Records whose header only go-syslog's parser was asked about, and whether it knew.", d.secondOpinions, "source", "result")
+	m.add(prometheus.GaugeValue, "source_up", "1 while a source is open, 0 while it cannot be opened and is tried again.", d.eachSource(func(r receiver.Receiver) float64 {
+		return oneIf(opened(r) != nil)
+	}), "source")
 	m.add(prometheus.GaugeValue, "receiver_open", "Connections, files or helpers that are open.", d.eachSource(func(r receiver.Receiver) float64 {
 		return float64(r.Meter().Open.Load())
 	}), "source")
@@ -190,7 +193,7 @@ func (d *Daemon) outcomes(emit emitter) {
 // secondOpinions are asked of listeners alone: see receiver/syslog.
 func (d *Daemon) secondOpinions(emit emitter) {
 	for _, r := range d.receivers {
-		if l, ok := r.(interface {
+		if l, ok := opened(r).(interface {
 			SecondOpinions() (asked, known, panicked uint64)
 		}); ok {
 			asked, known, panicked := l.SecondOpinions()

@@ -49,7 +49,7 @@ func TestMetricsOfTheContract(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range strings.Fields(`receiver_records_total receiver_bytes_total receiver_dropped_total receiver_lag_seconds
+	for _, name := range strings.Fields(`receiver_records_total receiver_bytes_total receiver_dropped_total receiver_lag_seconds source_up
 		detect_matched_total detect_unmatched_total detect_drifting detect_refused_total policy_decisions_total policy_gate_refused_total
 		store_commits_total store_commit_seconds store_bytes store_addresses store_evicted_total outbox_items reports_total
 		report_latency_seconds abuseipdb_quota_remaining abuseipdb_quota_limit events_by_country_total alerts_total

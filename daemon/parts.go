@@ -27,10 +27,10 @@ const (
 	passwordVariable   = "TATTLED_MAIL_PASSWORD"
 )
 
-// sourcePart opens one kind of source. A new kind is one line in sourceParts.
+// sourcePart lists the sources of one kind. A new kind is one line in sourceParts.
 type sourcePart struct {
 	name string // the section below sources
-	open func(s *Sources, env *sourceEnvironment) ([]receiver.Receiver, error)
+	list func(s *Sources, env *sourceEnvironment) []opener
 }
 
 // sourceEnvironment is what a source may need beside its own section.
@@ -41,48 +41,44 @@ type sourceEnvironment struct {
 
 func sourceParts() []sourcePart {
 	return []sourcePart{
-		{"journal", openJournal},
-		{"files", openFiles},
-		{"syslog", openSyslog},
+		{"journal", listJournal},
+		{"files", listFiles},
+		{"syslog", listSyslog},
 	}
 }
 
-func openJournal(s *Sources, env *sourceEnvironment) ([]receiver.Receiver, error) {
+func listJournal(s *Sources, env *sourceEnvironment) []opener {
 	if s.Journal == nil {
-		return nil, nil
+		return nil
 	}
 	cfg := *s.Journal
 	cfg.Logger = env.log
-	r, err := journal.New(cfg)
+	return []opener{{"journal", func() (receiver.Receiver, error) { return open(journal.New(cfg)) }}}
+}
+
+func listFiles(s *Sources, env *sourceEnvironment) []opener {
+	var all []opener
+	for _, cfg := range s.Files {
+		cfg.Logger = env.log
+		all = append(all, opener{"file:" + cfg.Path, func() (receiver.Receiver, error) { return open(tail.New(cfg)) }})
+	}
+	return all
+}
+
+func listSyslog(s *Sources, env *sourceEnvironment) []opener {
+	var all []opener
+	for _, cfg := range s.Syslog {
+		all = append(all, opener{cfg.Listen, func() (receiver.Receiver, error) { return open(syslog.New(cfg, env.sockets)) }})
+	}
+	return all
+}
+
+// open makes of a constructor's results those of an opener: no receiver is nil, not an interface with a nil pointer.
+func open[R receiver.Receiver](r R, err error) (receiver.Receiver, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []receiver.Receiver{r}, nil
-}
-
-func openFiles(s *Sources, env *sourceEnvironment) ([]receiver.Receiver, error) {
-	var all []receiver.Receiver
-	for _, cfg := range s.Files {
-		cfg.Logger = env.log
-		r, err := tail.New(cfg)
-		if err != nil {
-			return all, err
-		}
-		all = append(all, r)
-	}
-	return all, nil
-}
-
-func openSyslog(s *Sources, env *sourceEnvironment) ([]receiver.Receiver, error) {
-	var all []receiver.Receiver
-	for _, cfg := range s.Syslog {
-		r, err := syslog.New(cfg, env.sockets)
-		if err != nil {
-			return all, err
-		}
-		all = append(all, r)
-	}
-	return all, nil
+	return r, nil
 }
 
 // senderPart makes the sender of one kind of destination. A new kind is one line in senderParts. open returns nil where

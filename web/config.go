@@ -67,6 +67,21 @@ func (c *Config) listen() string {
 	return c.Listen
 }
 
+// Address returns where to listen as numbers: localhost is 127.0.0.1, no address is all of the machine's.
+func (c *Config) Address() (netip.AddrPort, error) {
+	host, port, err := net.SplitHostPort(c.listen())
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	switch host {
+	case "localhost":
+		host = "127.0.0.1"
+	case "":
+		host = "::"
+	}
+	return netip.ParseAddrPort(net.JoinHostPort(host, port))
+}
+
 // localListen reports whether listen, in the form address:port, is on loopback.
 func localListen(listen string) (bool, error) {
 	host, port, err := net.SplitHostPort(listen)

@@ -2,10 +2,13 @@ package web
 
 import (
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
@@ -107,7 +110,50 @@ func TestNewFails(t *testing.T) {
 	if _, err := New(Config{Listen: "127.0.0.1:0"}, Deps{Store: f}); err == nil {
 		t.Error("a store that cannot be read was taken")
 	}
-	if _, err := New(Config{Listen: "192.0.2.1:1", AllowUnauthenticated: true}, Deps{Store: peopled(0)}); err == nil || !strings.Contains(err.Error(), "web.listen") {
+}
+
+// An address that is not there, or that somebody else has, is a problem and no error: the page comes when it can.
+func TestListenLater(t *testing.T) {
+	s, err := New(Config{Listen: "192.0.2.1:1", AllowUnauthenticated: true}, Deps{Store: peopled(0)})
+	if err != nil || !strings.Contains(s.Problem(), "192.0.2.1:1") {
 		t.Errorf("an address that is not ours: %v", err)
+	}
+	squatter, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer squatter.Close()
+	r := start(t, peopled(1), func(c *Config, _ *Deps) { c.Listen = squatter.Addr().String() }, usualPace())
+	if r.Problem() == "" {
+		t.Error("somebody else has the port, and that is no problem")
+	}
+	squatter.Close()
+	for deadline := time.Now().Add(20 * time.Second); r.Problem() != ""; {
+		if time.Now().After(deadline) {
+			t.Fatal("the port is free and not taken")
+		}
+		runtime.Gosched()
+	}
+	if answer, _ := r.get("/healthz"); answer.StatusCode != http.StatusOK {
+		t.Errorf("/healthz: %s", answer.Status)
+	}
+	r.stop()
+	// One that never gets its port stops as well.
+	squatter, err = net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer squatter.Close()
+	start(t, peopled(1), func(c *Config, _ *Deps) { c.Listen = squatter.Addr().String() }, usualPace()).stop()
+}
+
+func TestAddress(t *testing.T) {
+	for listen, want := range map[string]string{
+		"": "127.0.0.1:9817", "localhost:80": "127.0.0.1:80", ":80": "[::]:80", "[::1]:80": "[::1]:80", "0.0.0.0:80": "0.0.0.0:80", "name:80": "invalid AddrPort",
+	} {
+		c := Config{Listen: listen}
+		if got, _ := c.Address(); got.String() != want {
+			t.Errorf("%q: %s, want %s", listen, got, want)
+		}
 	}
 }

@@ -95,6 +95,7 @@ type Server struct {
 	deps     Deps
 	logger   *slog.Logger
 	listener net.Listener
+	late     *lateListener // the listener, if it could not be opened at once
 	hosts    map[string]bool
 	feed     *Feed
 	pages    *pages
@@ -108,7 +109,8 @@ type Server struct {
 }
 
 // New listens (or takes the inherited listener) and reads the newest events from the store for the top lists. It serves
-// nothing before Run. It refuses to listen beyond loopback without authentication, as Config.Check does, because an
+// nothing before Run. Where it cannot listen, because somebody else has the port, say, it is tried again while Run runs, and
+// Problem says so. It refuses to listen beyond loopback without authentication, as Config.Check does, because an
 // inherited socket may lie elsewhere than Config says.
 func New(cfg Config, deps Deps) (*Server, error) {
 	s := &Server{cfg: cfg, deps: deps, logger: deps.Logger, feed: newFeed(), now: time.Now, pace: usualPace()}
@@ -125,7 +127,7 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	}
 	s.listener = deps.Listener
 	if s.listener == nil {
-		if s.listener, err = new(net.ListenConfig).Listen(context.Background(), "tcp", cfg.listen()); err != nil {
+		if s.listener, err = s.listen(); err != nil {
 			return nil, fmt.Errorf("listen for the web page (web.listen): %w", err)
 		}
 	}

@@ -44,6 +44,15 @@ func (p *Passed) Left() []*os.File {
 	return append([]*os.File(nil), p.files...)
 }
 
+// Listener takes the listening TCP socket with this local address, for somebody else than this package. It returns nil if
+// none was passed.
+func (p *Passed) Listener(at netip.AddrPort) net.Listener {
+	if l, ok := take(p, func(f *os.File) (*net.TCPListener, bool) { return matchTCP(f, at) }); ok {
+		return l
+	}
+	return nil
+}
+
 // Disown closes the kept connections that no New has taken, because their listener is no longer configured or they are
 // from a version that kept them otherwise, and has them forgotten. It returns how many there were. Call it after the last New.
 func (p *Passed) Disown() int {

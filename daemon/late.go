@@ -1,0 +1,104 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"tattled/receiver"
+)
+
+// The pause between two attempts to open a source doubles from one to the other of these.
+const (
+	firstRetry = time.Second
+	lastRetry  = 30 * time.Second
+)
+
+// opener opens one source of the configuration.
+type opener struct {
+	source string // as the receiver's Source will be
+	open   func() (receiver.Receiver, error)
+}
+
+// late is a source that could not be opened at start: somebody else has its port, its address is not there yet. It does
+// not keep the others waiting: it is a problem, and Run opens it as soon as that succeeds. It is a receiver.Receiver.
+type late struct {
+	opener
+	log    *slog.Logger
+	opened func() // told once, before the source is read
+	pause  time.Duration
+
+	meter receiver.Meter                    // of the time before it is open: nothing but errors
+	inner atomic.Pointer[receiver.Receiver] // nil until it is open
+	fault atomic.Pointer[string]            // why it is not
+}
+
+func newLate(o opener, why error, log *slog.Logger, opened func()) *late {
+	l := &late{opener: o, log: log, opened: opened, pause: firstRetry}
+	l.failed(why)
+	log.Error("a source cannot be opened; the others run, and it is tried again", "source", o.source, "error", why,
+		"remedy", "see who has its address (ss -lntup), or change the source")
+	return l
+}
+
+func (l *late) failed(why error) {
+	text := why.Error()
+	l.fault.Store(&text)
+	l.meter.Errors.Add(1)
+}
+
+// Source implements receiver.Receiver.
+func (l *late) Source() string { return l.source }
+
+// Meter implements receiver.Receiver.
+func (l *late) Meter() *receiver.Meter {
+	if r := l.inner.Load(); r != nil {
+		return (*r).Meter()
+	}
+	return &l.meter
+}
+
+// Run implements receiver.Receiver.
+func (l *late) Run(ctx context.Context, p receiver.Positions, h receiver.Handler) error {
+	timer := time.NewTimer(l.pause)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-timer.C:
+		}
+		r, err := l.open()
+		if err == nil {
+			l.inner.Store(&r)
+			l.opened()
+			l.log.Info("the source is open now", "source", l.source)
+			return r.Run(ctx, p, h)
+		}
+		l.failed(err)
+		l.pause = min(2*l.pause, lastRetry)
+		timer.Reset(l.pause)
+	}
+}
+
+// problem says in words why the source is not open, "" if it is.
+func (l *late) problem() string {
+	if l.inner.Load() != nil {
+		return ""
+	}
+	return fmt.Sprintf("%s is not read: %s; it is tried again every %s", l.source, *l.fault.Load(), lastRetry)
+}
+
+// opened returns the receiver behind r, nil if it is a source that is not open.
+func opened(r receiver.Receiver) receiver.Receiver {
+	l, is := r.(*late)
+	if !is {
+		return r
+	}
+	if inner := l.inner.Load(); inner != nil {
+		return *inner
+	}
+	return nil
+}
