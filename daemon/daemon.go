@@ -127,6 +127,7 @@ func (d *Daemon) wire(rules *detect.Rules) error {
 }
 
 func (d *Daemon) openStore() error {
+	defer d.manager.extend("checking the state file", maxCheck)()
 	backend, repairs, err := openBackend(d.config.Store)
 	if err != nil {
 		return err
@@ -288,9 +289,11 @@ func (d *Daemon) Run(ctx context.Context, hangup <-chan os.Signal) error {
 		{"store", []func(context.Context) error{d.committer.Run}},
 		{"page", []func(context.Context) error{d.page.Run}},
 		{"chores", []func(context.Context) error{
-			func(ctx context.Context) error { return d.manager.watchdog(ctx, d.committer.Beat) },
+			func(ctx context.Context) error {
+				return d.manager.watchdog(ctx, d.committer.Beat, d.committer.Committing)
+			},
 			func(ctx context.Context) error { return d.obey(ctx, hangup) },
-			d.followOwn, d.keepBackups, d.watchDrift, d.places.Run,
+			d.followOwn, d.watchDisk, d.keepBackups, d.watchDrift, d.places.Run,
 		}},
 	})
 	if kept := d.keeper.Close(keepPatience); kept != nil {
@@ -379,6 +382,10 @@ func (d *Daemon) health() web.Health {
 	if d.committer.Full() {
 		h.Ready = false
 		h.Problems = append(h.Problems, "no space left for the state file: nothing is taken until there is")
+	}
+	if problem := d.diskProblem(); problem != "" {
+		h.Ready = false
+		h.Problems = append(h.Problems, problem)
 	}
 	h.Problems = append(h.Problems, d.closed()...)
 	for _, o := range d.outlets {

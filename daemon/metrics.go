@@ -106,6 +106,9 @@ func (d *Daemon) registerMetrics() error {
 	m.add(prometheus.GaugeValue, "store_full", "1 while there is no space left and nothing is taken.", func(emit func(float64, ...string)) {
 		emit(oneIf(d.committer.Full()))
 	})
+	m.add(prometheus.GaugeValue, "store_commit_waiting_seconds", "For how long the commit in hand has been going on: long when the disk does not answer.", func(emit func(float64, ...string)) {
+		emit(d.committer.Committing().Seconds())
+	})
 	m.add(prometheus.GaugeValue, "outbox_items", "Reports in the outbox, by state.", d.outbox, "destination", "state")
 	m.add(prometheus.CounterValue, "reports_total", "Attempts to report to a third party, by result.", d.attempts(policy.Report), "destination", "result")
 	m.add(prometheus.CounterValue, "alerts_total", "Attempts to alert the operator, by result.", d.attempts(policy.Alert), "channel", "result")

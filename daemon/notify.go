@@ -21,9 +21,33 @@ func (manager) reloading() {
 	_, _ = sd.SdNotify(false, sd.SdNotifyReloading+"\n"+sd.SdNotifyMonotonicUsec())
 }
 
+// The unit's time limits do not know how large the state file is, nor how slow the disk. So systemd is told, every so often,
+// to wait a while longer, up to a limit of our own.
+const (
+	extendEvery = 10 * time.Second
+	extendBy    = "EXTEND_TIMEOUT_USEC=60000000"
+	// maxCheck is how long the check of the state file may take at start.
+	maxCheck = time.Hour
+	// maxCommit is how long one commit may wait for the disk. Killing a daemon that waits frees nothing; one that waits longer
+	// than any disk that will come back may as well be stuck for a reason of its own.
+	maxCommit = 5 * time.Minute
+)
+
+// extend has systemd wait for what goes on, limit at most, until stop is called.
+func (manager) extend(what string, limit time.Duration) (stop func()) {
+	ctx, stop := context.WithTimeout(context.Background(), limit)
+	go every(ctx, extendEvery, func() {
+		if ctx.Err() == nil {
+			_, _ = sd.SdNotify(false, extendBy+"\nSTATUS="+what)
+		}
+	})
+	return stop
+}
+
 // watchdog pings systemd as often as the unit's WatchdogSec= asks for, but only while progress grows: a ping says that
-// the committer still commits, not that a timer still runs.
-func (manager) watchdog(ctx context.Context, progress func() uint64) error {
+// the committer still commits, not that a timer still runs. While one commit goes on, for maxCommit at most, it waits for the
+// disk: then a stop is given more time as well.
+func (manager) watchdog(ctx context.Context, progress func() uint64, committing func() time.Duration) error {
 	limit, err := sd.SdWatchdogEnabled(false)
 	if err != nil {
 		return fmt.Errorf("read WATCHDOG_USEC: %w", err)
@@ -35,9 +59,13 @@ func (manager) watchdog(ctx context.Context, progress func() uint64) error {
 	defer tick.Stop()
 	var last uint64
 	for {
-		if now := progress(); now != last {
+		now, waits := progress(), committing()
+		switch {
+		case now != last:
 			last = now
 			_, _ = sd.SdNotify(false, sd.SdNotifyWatchdog)
+		case waits > 0 && waits < maxCommit:
+			_, _ = sd.SdNotify(false, sd.SdNotifyWatchdog+"\n"+extendBy)
 		}
 		select {
 		case <-ctx.Done():
@@ -45,4 +73,34 @@ func (manager) watchdog(ctx context.Context, progress func() uint64) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// A commit that takes longer than slowCommit is a problem with the disk; looked for every diskEvery.
+const (
+	slowCommit = 10 * time.Second
+	diskEvery  = 5 * time.Second
+)
+
+// watchDisk tells the log once when the disk does not answer, and when it does again.
+func (d *Daemon) watchDisk(ctx context.Context) error {
+	slow := false
+	every(ctx, diskEvery, func() {
+		problem := d.diskProblem()
+		switch {
+		case problem != "" && !slow:
+			d.log.Error(problem, "remedy", "see what the kernel says of the disk (journalctl -k), and who else writes to it")
+		case problem == "" && slow:
+			d.log.Info("the disk answers again")
+		}
+		slow = problem != ""
+	})
+	return nil
+}
+
+// diskProblem says that a commit waits for the disk, "" if none does.
+func (d *Daemon) diskProblem() string {
+	if waits := d.committer.Committing(); waits > slowCommit {
+		return fmt.Sprintf("the disk of the state file does not answer: a commit has waited for %s, and nothing is taken until it is done", waits.Round(time.Second))
+	}
+	return ""
 }

@@ -106,6 +106,9 @@ func jitter(n int, limit time.Duration) time.Duration {
 	return minPause + rand.N(most-minPause+1)
 }
 
+// longOutage is after how much time a destination that fails is worth an error in the log: it is no passing outage.
+const longOutage = time.Hour
+
 // Standing is how a Courier's destination stands, for health, page and metrics.
 type Standing struct {
 	Open   bool      // the last attempt gave no cause to wait
@@ -113,6 +116,7 @@ type Standing struct {
 	Since  time.Time // since when it has not been open
 	Until  time.Time // when it will be tried again
 	Detail string    // why, harmless to show
+	Long   bool      // it has failed for an hour without having said that it is closed
 }
 
 // Standing returns how the destination stands.
@@ -123,6 +127,7 @@ func (c *Courier) Standing() Standing { return *c.standing.Load() }
 func (c *Courier) publish(ctx context.Context) {
 	was, h := c.Standing(), &c.health
 	now := Standing{Open: h.resume.IsZero(), Closed: h.closed, Since: h.since, Until: h.resume, Detail: h.detail}
+	now.Long = !now.Open && !h.closed && time.Since(h.since) >= longOutage
 	if was == now {
 		return
 	}
@@ -130,6 +135,9 @@ func (c *Courier) publish(ctx context.Context) {
 	switch {
 	case now.Open:
 		c.o.Logger.Info("the destination takes reports again", "destination", c.Destination())
+	case now.Long && !was.Long:
+		c.o.Logger.Error("nothing has reached the destination for an hour; what is due waits", "destination", c.Destination(), "since", now.Since,
+			"detail", now.Detail, "remedy", "see whether its name resolves and its port answers from this machine")
 	case was.Open || was.Closed != now.Closed || was.Detail != now.Detail && now.Closed:
 		c.o.Logger.Warn("the destination takes no reports", "destination", c.Destination(), "closed", now.Closed, "detail", now.Detail, "until", now.Until)
 	}

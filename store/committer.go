@@ -44,7 +44,8 @@ type Committer struct {
 	policy  atomic.Pointer[policy.Policy]
 	full    atomic.Bool
 	beat    atomic.Uint64
-	wake    chan struct{} // the open group has something new to wait for
+	begun   atomic.Pointer[time.Time] // when the transaction in hand began; nil: there is none
+	wake    chan struct{}             // the open group has something new to wait for
 
 	mu       sync.Mutex
 	open     *group        // takes what comes
@@ -81,6 +82,16 @@ func (c *Committer) Full() bool { return c.full.Load() }
 // Beat grows as long as the committer makes progress or has nothing to do, at least every few seconds. With no space left
 // it grows as well: the committer lives and waits.
 func (c *Committer) Beat() uint64 { return c.beat.Load() }
+
+// Committing returns for how long the transaction in hand has been going on, 0 if there is none. It is long when the disk is
+// slow: nothing can hurry it.
+func (c *Committer) Committing() time.Duration {
+	begun := c.begun.Load()
+	if begun == nil {
+		return 0
+	}
+	return max(time.Since(*begun), 1)
+}
 
 // Submit adds events to the next group, and how far they bring their stream: after this the stream goes on behind cursor.
 // Both will be durable in one transaction, or neither will be. An empty stream has no cursor. events may be empty. Nothing
@@ -400,6 +411,8 @@ func (c *Committer) fail(g *group, err error) error {
 func (c *Committer) transact(g *group) error {
 	w, p := &c.work, c.policy.Load()
 	now := time.Now()
+	c.begun.Store(&now)
+	defer c.begun.Store(nil)
 	for {
 		w.begin(c.store, now)
 		err := c.store.backend.Update(func(tx Tx) error { return w.run(tx, g, p) })
