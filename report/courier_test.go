@@ -504,3 +504,32 @@ func TestStoreFails(t *testing.T) {
 		}
 	})
 }
+
+// A destination that cannot be reached is a problem from the first failure on, and after an hour an error in the log, once.
+func TestLongOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, s := newBox(), &script{answer: func(*event.Report, int) report.Outcome {
+			return report.Outcome{Result: report.Later, Detail: "no answer: no such host"}
+		}}
+		var log bytes.Buffer
+		o := options(b)
+		o.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelError}))
+		c := report.NewCourier(s, b, o)
+		b.add(item(1))
+		stop := run(t, c)
+		sleep(time.Minute)
+		if now := c.Standing(); now.Open || now.Long || log.Len() > 0 {
+			t.Errorf("after a minute: %+v, %s", now, &log)
+		}
+		sleep(2 * time.Hour)
+		if now := c.Standing(); !now.Long || strings.Count(log.String(), "no such host") != 1 {
+			t.Errorf("after two hours: %+v, %s", now, &log)
+		}
+		s.change(func() { s.answer = nil })
+		sleep(time.Minute)
+		if now := c.Standing(); !now.Open || now.Long {
+			t.Errorf("it is over: %+v", now)
+		}
+		stop()
+	})
+}
