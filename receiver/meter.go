@@ -7,11 +7,13 @@ type Reason uint8
 
 // The reasons. They are a metric's label values.
 const (
-	NotAllowed Reason = iota // the peer is not in the listener's allow list
-	Empty                    // nothing in it but white space and control characters
-	BadFrame                 // the framing was broken: what was read of the frame was let go
-	Own                      // written by tattled itself: never read, or it would feed itself
-	TooMany                  // beyond a limit on connections or rate
+	NotAllowed    Reason = iota // the peer is not in the listener's allow list
+	Empty                       // nothing in it but white space and control characters
+	BadFrame                    // the framing was broken: what was read of the frame was let go
+	Own                         // written by tattled itself: never read, or it would feed itself
+	TooMany                     // beyond a limit on connections or rate
+	WrongProtocol               // the peer speaks something else: HTTP, TLS, mail
+	OutOfStep                   // counted frames whose counts are wrong: the connection was closed
 	reasons
 )
 
@@ -27,6 +29,10 @@ func (r Reason) String() string {
 		return "own"
 	case TooMany:
 		return "too-many"
+	case WrongProtocol:
+		return "wrong-protocol"
+	case OutOfStep:
+		return "out-of-step"
 	default:
 		return "unknown"
 	}

@@ -11,6 +11,7 @@ const (
 	Frame              // a whole frame
 	Cut                // the first Max bytes of a frame that is longer; the rest of it will be skipped
 	Bad                // a counted frame that ended before its count
+	Lost               // the stream is out of step: where its next frame begins cannot be told, now or later
 )
 
 // Framer finds the frames in a stream of syslog, RFC 6587: lines, or messages with their length before them ("octet
@@ -20,6 +21,11 @@ const (
 // count beyond Max is believed as long as the stream had no line (such a frame comes out Cut), else it begins a line: text
 // with a line feed in it must not be able to hide much of what follows.
 //
+// A stream of counted frames stays one: what follows a frame is a count or a line end, and anything else is Lost. Its
+// sender counts characters where it should count bytes, or its counts are wrong in another way, and what is read next is
+// the middle of a message, that is, text which a stranger may have chosen. To look there for something that could be a
+// frame would let the stranger write one. The caller ends the stream; the sender's next connection begins in step.
+//
 // NUL ends a line as LF does if it was the first of the two to end one; some devices do that. In other streams it is text.
 type Framer struct {
 	Max int // longest frame in bytes, without its count and its line end; at least 1
@@ -27,6 +33,8 @@ type Framer struct {
 	skipping   bool // until the end of the line
 	left       int  // bytes of a counted frame to skip
 	lines, nul bool // a line was seen; it ended in NUL
+	counts     bool // a counted frame was seen
+	lost       bool
 }
 
 // Need is how many bytes of the stream a caller must be able to show Next at once, so that it can always get on.
@@ -36,9 +44,12 @@ const maxDigits = 6
 
 // Next finds the next frame in buf, which holds the stream from behind what earlier calls were done with. It is done with
 // the first n bytes of buf. For Frame, Cut and Bad, frame is a sub-slice of buf, without its line end, perhaps empty. For
-// More, n may be above 0 too: the bytes were skipped. With eof, buf is the end of the stream, and the last line needs no
+// More, n may be above 0 too: the bytes were skipped. After Lost, Next returns nothing else. With eof, buf is the end of the stream, and the last line needs no
 // end. The frames do not depend on how the stream is cut into calls.
 func (f *Framer) Next(buf []byte, eof bool) (frame []byte, n int, s State) {
+	if f.lost {
+		return nil, 0, Lost
+	}
 	n = f.skip(buf)
 	if f.skipping || f.left > 0 {
 		return nil, n, More
@@ -56,12 +67,32 @@ func (f *Framer) Next(buf []byte, eof bool) (frame []byte, n int, s State) {
 			return nil, n, More
 		}
 		if head > 0 {
+			f.counts = true
 			frame, m, s := f.counted(rest, head, count, eof)
 			return frame, n + m, s
 		}
 	}
+	if f.counts && !f.lines {
+		ends, undecided := lineEnds(rest)
+		if undecided && !eof {
+			return nil, n, More
+		}
+		if !ends {
+			f.lost = true
+			return nil, n, Lost
+		}
+	}
 	frame, m, s := f.line(rest, eof)
 	return frame, n + m, s
+}
+
+// lineEnds reports whether buf begins with a line end: some senders put one after a counted frame without counting it.
+// undecided says that buf ends too early to know.
+func lineEnds(buf []byte) (ends, undecided bool) {
+	if buf[0] == '\r' {
+		return len(buf) > 1 && buf[1] == '\n', len(buf) == 1
+	}
+	return buf[0] == '\n', false
 }
 
 // skip lets go what is left of a frame that was cut, and returns how much that was.

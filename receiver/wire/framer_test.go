@@ -33,6 +33,12 @@ func frames(t fataler, limit int, stream []byte, next func() int) []string {
 			t.Fatalf("Next(%q) = %q, %d, %d", buf, frame, n, state)
 		}
 		start += n
+		if state == Lost {
+			if again, m, state := f.Next(stream[start:], true); again != nil || m != 0 || state != Lost {
+				t.Fatalf("Next after Lost gives %q, %d, %d", again, m, state)
+			}
+			return append(out, "lost")
+		}
 		if state != More {
 			if n == 0 {
 				t.Fatalf("Next(%q) gave a frame and no progress", buf)
@@ -69,8 +75,14 @@ func TestFramer(t *testing.T) {
 		"counted":                   {"4 <1>a5 <1>bc", []string{"frame:<1>a", "frame:<1>bc"}},
 		"counted, with LF inside":   {"6 <1>a\nb4 <1>c", []string{"frame:<1>a\nb", "frame:<1>c"}},
 		"counted, LF at the end":    {"5 <1>a\n5 <1>b\n", []string{"frame:<1>a", "frame:<1>b"}},
-		"counted, then LF line":     {"5 <38>x<38>MIXED\n4 <1>a", []string{"frame:<38>x", "frame:<38>MIXED", "frame:<1>a"}},
-		"count too short":           {"3 <38>SHORT\n", []string{"frame:<38", "frame:>SHORT"}},
+		"counted, then a line":      {"5 <38>x<38>MIXED\n4 <1>a", []string{"frame:<38>x", "lost"}},
+		"counted, then half a line": {"5 <38>x<38>MIX", []string{"frame:<38>x", "lost"}},
+		"counted, LF not counted":   {"4 <1>a\n4 <1>b\r\n4 <1>c", []string{"frame:<1>a", "frame:", "frame:<1>b", "frame:", "frame:<1>c"}},
+		"counted, CR":               {"4 <1>a\r4 <1>b", []string{"frame:<1>a", "lost"}},
+		"counted in characters":     {"5 <1>\u00e9x4 <1>a4 <1>b", []string{"frame:<1>\u00e9", "lost"}},
+		"count too short":           {"3 <38>SHORT\n", []string{"frame:<38", "lost"}},
+		"count too long":            {"5 <1>a4 <1>b", []string{"frame:<1>a4", "lost"}},
+		"digits after counted":      {"4 <1>a12", []string{"frame:<1>a", "lost"}},
 		"count ends early":          {"9 <1>a", []string{"bad:<1>a"}},
 		"count 0":                   {"0 <38>x\n", []string{"frame:0 <38>x"}},
 		"leading zero":              {"05 <38>x\n", []string{"frame:05 <38>x"}},
