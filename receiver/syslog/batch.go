@@ -22,6 +22,9 @@ type batcher struct {
 
 	records, bytes, cut, gaps uint64
 	empty, bad, notAllowed    uint64
+	outOfStep                 uint64
+
+	answered bool // records of the batch hold memory of their own, by go-syslog
 }
 
 func newBatcher(r *Receiver) *batcher {
@@ -60,36 +63,38 @@ func (b *batcher) add(frame []byte, cut bool, trust event.Trust) {
 	record := &b.batch.Records[n]
 	record.Trust, record.Cut = trust, cut
 	if b.parser.Parse(frame, b.batch.Received, record) == wire.None {
-		b.r.second.ask(frame, record)
+		b.answered = b.r.second.ask(frame, record) || b.answered
 	}
 	if record.Program == nil {
 		record.Program = b.program
 	}
 }
 
-// datagram takes a datagram, which is one frame, or several lines.
-func (b *batcher) datagram(ctx context.Context, h receiver.Handler, data []byte, trust event.Trust) error {
+// datagram takes a datagram. cut says that it was longer than there was room.
+func (b *batcher) datagram(ctx context.Context, h receiver.Handler, data []byte, cut bool, trust event.Trust) error {
 	data = wire.Trim(data)
+	if b.r.cfg.Datagrams != datagramsLines {
+		return b.line(ctx, h, data, cut, trust)
+	}
 	for {
-		line, rest, more := data, []byte(nil), false
-		if i := bytes.IndexByte(data, '\n'); i >= 0 {
-			line, rest, more = wire.Trim(data[:i]), data[i+1:], true
-		}
-		cut := len(line) > b.r.cfg.MaxLine
-		if cut {
-			line = line[:b.r.cfg.MaxLine]
-		}
-		b.add(line, cut, trust)
-		if b.full() {
-			if err := b.flush(ctx, h); err != nil {
-				return err
-			}
-		}
-		if !more {
-			return nil
+		line, rest, more := bytes.Cut(data, []byte{'\n'})
+		if err := b.line(ctx, h, wire.Trim(line), cut && !more, trust); err != nil || !more {
+			return err
 		}
 		data = rest
 	}
+}
+
+// line takes one record of a datagram.
+func (b *batcher) line(ctx context.Context, h receiver.Handler, line []byte, cut bool, trust event.Trust) error {
+	if limit := b.r.cfg.MaxLine; len(line) > limit {
+		line, cut = line[:limit], true
+	}
+	b.add(line, cut, trust)
+	if b.full() {
+		return b.flush(ctx, h)
+	}
+	return nil
 }
 
 // flush counts what was gathered and hands it on.
@@ -99,6 +104,10 @@ func (b *batcher) flush(ctx context.Context, h receiver.Handler) error {
 		return nil
 	}
 	err := h.Handle(ctx, &b.batch)
+	if b.answered {
+		clear(b.batch.Records)
+		b.answered = false
+	}
 	b.batch.Records = b.batch.Records[:0]
 	return err
 }
@@ -107,12 +116,14 @@ func (b *batcher) count() {
 	m := &b.r.meter
 	m.Records.Add(b.records)
 	m.Bytes.Add(b.bytes)
-	if b.cut|b.gaps|b.empty|b.bad|b.notAllowed != 0 {
+	if b.cut|b.gaps|b.empty|b.bad|b.notAllowed|b.outOfStep != 0 {
 		m.Cut.Add(b.cut)
 		m.Gaps.Add(b.gaps)
 		m.Drop(receiver.Empty, b.empty)
 		m.Drop(receiver.BadFrame, b.bad)
 		m.Drop(receiver.NotAllowed, b.notAllowed)
+		m.Drop(receiver.OutOfStep, b.outOfStep)
 	}
-	b.records, b.bytes, b.cut, b.gaps, b.empty, b.bad, b.notAllowed = 0, 0, 0, 0, 0, 0, 0
+	b.records, b.bytes, b.cut, b.gaps = 0, 0, 0, 0
+	b.empty, b.bad, b.notAllowed, b.outOfStep = 0, 0, 0, 0
 }

@@ -9,15 +9,14 @@ import (
 	"strings"
 	"time"
 
-	"tattled/event"
 	"tattled/setting"
 )
 
 // Config is one listener: one entry under `sources.syslog`.
 type Config struct {
 	// Listen is where to listen: "udp://ADDRESS:PORT", "tcp://ADDRESS:PORT", or "unix:///PATH" for a datagram socket like
-	// /dev/log. The address is a number, never a name; without one ("udp://:514") it is every address of this machine, IPv4
-	// and IPv6. If systemd passed a socket with the same address (tattled.socket), that one is used. Required. A change needs
+	// /dev/log. The address is a number, never a name; "0.0.0.0" is every IPv4 address of this machine, and without one
+	// ("udp://:514") it is every address, IPv4 and IPv6. If systemd passed a socket with the same address (tattled.socket), that one is used. Required. A change needs
 	// a restart.
 	Listen string `yaml:"listen"`
 
@@ -29,11 +28,23 @@ type Config struct {
 	// both counted as not-allowed. Default: everyone may. Not for unix sockets.
 	Allow []setting.Network `yaml:"allow"`
 
-	// Trust says what may follow from what comes in here. By default records from this machine (loopback, unix socket), and
-	// records by TCP from an address in allow, may lead to a report; all others are counted, shown and alerted on, because
-	// the sender of a datagram is easily forged. "report" lets everything that comes in here lead to reports, "count"
-	// nothing.
+	// Trust says what may follow from what comes in here. By default what comes by TCP from an address in allow that is not
+	// this machine's own, and what a user in peers writes to a unix socket, may lead to a report. All else is counted, shown
+	// and alerted on: the sender of a datagram is easily forged, and to a port of this machine every user of it and every
+	// web page that is open in a browser on it can write. "report" lets everything that comes in here lead to reports,
+	// "count" nothing.
 	Trust string `yaml:"trust"`
+
+	// Datagrams says what a datagram is, for UDP and unix sockets: a "record", line feeds included (RFC 5426), or "lines",
+	// for senders that put several records into one. With "lines" nothing that comes in here leads to a report, because
+	// applications log text of strangers, who write a line feed and a record of their choice behind it. Default: record.
+	Datagrams string `yaml:"datagrams"`
+
+	// Peers lists the users, by name or number, whose records on a unix socket may lead to a report; those of others who may
+	// write there (Mode) are counted, shown and alerted on. The kernel says whose they are. It cannot say so of users that a
+	// service with PrivateUsers= does not see, which are all but root and its own: see trust. Default: root, and the system
+	// user syslog where there is one.
+	Peers []string `yaml:"peers"`
 
 	// Program is whose messages those are that name no program, as network devices send them: mikrotik for RouterOS in its
 	// formats bsd-syslog and syslog, kernel for a UniFi gateway. Give them a listener of their own, with allow. Default: none,
@@ -49,10 +60,11 @@ type Config struct {
 	MaxLine int `yaml:"max_line"`
 
 	// MaxConnections bounds the TCP connections open at once, 1 to 65536. When it is reached, a new one takes the place of
-	// the oldest that has not sent a whole record yet; if all have, it is closed. Default: 1024.
+	// the longest silent one of the address that has the most. Default: 1024.
 	MaxConnections int `yaml:"max_connections"`
 
-	// MaxPerPeer bounds the TCP connections of one IPv4 address or one IPv6 /64, 1 to max_connections. Default: 64.
+	// MaxPerPeer bounds the TCP connections of one IPv4 address or one IPv6 /64, 1 to max_connections. When it is reached, a
+	// new one takes the place of the longest silent one of the same address. Default: 64.
 	MaxPerPeer int `yaml:"max_per_peer"`
 
 	// IdleTimeout is after how much silence between two records a TCP connection is closed, 10s to 30d. A record that was
@@ -64,8 +76,7 @@ type Config struct {
 	// 4194304.
 	ReceiveBuffer int `yaml:"receive_buffer"`
 
-	// Mode is the file mode of a unix socket, in octal. Who may write to the socket can have an address reported. Default:
-	// "0660".
+	// Mode is the file mode of a unix socket, in octal: who may write there. Default: "0660".
 	Mode string `yaml:"mode"`
 }
 
@@ -77,6 +88,9 @@ const (
 	defaultIdleTimeout    = 24 * time.Hour
 	defaultReceiveBuffer  = 4 << 20
 	defaultMode           = 0o660
+
+	datagramsRecord = "record"
+	datagramsLines  = "lines"
 
 	maxUnixPath = 107 // bytes in sockaddr_un, less the NUL
 )
@@ -116,11 +130,7 @@ func (c *Config) Check(report setting.Report) {
 	if c.Mode != "" && err == nil && at.network != "unix" {
 		report("mode", "is for unix sockets only: leave it out")
 	}
-	switch c.Trust {
-	case "", "count", "report":
-	default:
-		report("trust", fmt.Sprintf("%q: write count or report, or leave it out", c.Trust))
-	}
+	c.checkTrust(at, err == nil, report)
 	if strings.ContainsFunc(c.Program, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
 		report("program", fmt.Sprintf("%q has a space or a control character: write the name as a syslog tag, such as mikrotik", c.Program))
 	}
@@ -142,13 +152,40 @@ func (c *Config) Check(report setting.Report) {
 	}
 }
 
+// checkTrust checks what the trust of records depends on. known says that at is.
+func (c *Config) checkTrust(at place, known bool, report setting.Report) {
+	switch c.Trust {
+	case "", "count", "report":
+	default:
+		report("trust", fmt.Sprintf("%q: write count or report, or leave it out", c.Trust))
+	}
+	switch c.Datagrams {
+	case "", datagramsRecord:
+	case datagramsLines:
+		if c.Trust == "report" {
+			report("trust", "report cannot be combined with datagrams: lines, because a stranger's text with a line feed in it could then have anybody reported: leave out one of them")
+		}
+	default:
+		report("datagrams", fmt.Sprintf("%q: write record or lines, or leave it out", c.Datagrams))
+	}
+	if c.Datagrams != "" && known && at.network == "tcp" {
+		report("datagrams", "is for UDP and unix sockets only: leave it out")
+	}
+	if len(c.Peers) > 0 && known && at.network != "unix" {
+		report("peers", "is for unix sockets only: leave it out, and see allow")
+	}
+	if _, err := c.uids(); err != nil {
+		report("peers", err.Error())
+	}
+}
+
 func (c *Config) mode() (fs.FileMode, error) {
 	if c.Mode == "" {
 		return defaultMode, nil
 	}
 	mode, err := strconv.ParseUint(c.Mode, 8, 16)
 	if err != nil || mode > 0o777 {
-		return 0, fmt.Errorf("%q is no file mode: write it like 0660", c.Mode)
+		return 0, fmt.Errorf("%q is not a file mode: write it like 0660", c.Mode)
 	}
 	return fs.FileMode(mode), nil
 }
@@ -159,7 +196,7 @@ func (c *Config) location() (*time.Location, error) {
 	}
 	loc, err := time.LoadLocation(c.Timezone)
 	if err != nil {
-		return nil, fmt.Errorf("%q is no time zone: write a name like Europe/Brussels (is the package tzdata installed?)", c.Timezone)
+		return nil, fmt.Errorf("%q is not a time zone: write a name like Europe/Brussels (is the package tzdata installed?)", c.Timezone)
 	}
 	return loc, nil
 }
@@ -169,6 +206,14 @@ type place struct {
 	network string // "udp", "tcp", "unix"
 	addr    netip.AddrPort
 	path    string // of a unix socket
+}
+
+// family is the network to open: an IPv4 address, 0.0.0.0 too, is IPv4 alone.
+func (p place) family() string {
+	if p.addr.Addr().Is4() {
+		return p.network + "4"
+	}
+	return p.network
 }
 
 func parseListen(listen string) (place, error) {
@@ -198,25 +243,11 @@ func parseListen(listen string) (place, error) {
 	case "tls", "relp":
 		return place{}, fmt.Errorf("%q: %s is not supported yet: use tcp:// behind a tunnel or on a network you trust", listen, scheme)
 	default:
-		return place{}, fmt.Errorf("%q: %s is none of udp, tcp and unix", listen, scheme)
+		return place{}, fmt.Errorf("%q: %s is not udp, tcp or unix", listen, scheme)
 	}
 }
 
 // allows reports whether peer may send at all.
 func (c *Config) allows(peer netip.Addr) bool {
 	return len(c.Allow) == 0 || setting.Contains(c.Allow, peer)
-}
-
-// trust says what may follow from records of peer, which may send. The zero peer stands for the unix socket.
-func (c *Config) trust(network string, peer netip.Addr) event.Trust {
-	switch {
-	case c.Trust == "count":
-		return event.TrustCount
-	case c.Trust == "report", network == "unix", peer.IsLoopback():
-		return event.TrustReport
-	case network == "tcp" && len(c.Allow) > 0:
-		return event.TrustReport
-	default:
-		return event.TrustCount
-	}
 }

@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"tattled/event"
 	"tattled/setting"
 )
 
@@ -46,6 +45,15 @@ func TestCheck(t *testing.T) {
 		"mode on udp":    {Config{Listen: "udp://127.0.0.1:514", Mode: "0660"}, []string{"mode"}},
 		"program":        {Config{Listen: "udp://127.0.0.1:514", Program: "mikrotik"}, nil},
 		"program, words": {Config{Listen: "udp://127.0.0.1:514", Program: "my router"}, []string{"program"}},
+		"lines":          {Config{Listen: "udp://127.0.0.1:514", Datagrams: "lines"}, nil},
+		"records":        {Config{Listen: "unix:///run/log", Datagrams: "record", Trust: "report"}, nil},
+		"lines, report":  {Config{Listen: "udp://127.0.0.1:514", Datagrams: "lines", Trust: "report"}, []string{"trust"}},
+		"lines, count":   {Config{Listen: "unix:///run/log", Datagrams: "lines", Trust: "count"}, nil},
+		"lines on tcp":   {Config{Listen: "tcp://127.0.0.1:514", Datagrams: "lines"}, []string{"datagrams"}},
+		"datagrams":      {Config{Listen: "udp://127.0.0.1:514", Datagrams: "many"}, []string{"datagrams"}},
+		"peers":          {Config{Listen: "unix:///run/log", Peers: []string{"root", "4242"}}, nil},
+		"peers, unknown": {Config{Listen: "unix:///run/log", Peers: []string{"no-such-user"}}, []string{"peers"}},
+		"peers on udp":   {Config{Listen: "udp://127.0.0.1:514", Peers: []string{"root"}}, []string{"peers"}},
 		"all at once": {
 			Config{Listen: "x", Trust: "yes", Timezone: "Atlantis", MaxLine: 5, MaxConnections: -1, MaxPerPeer: 2, IdleTimeout: setting.Duration(time.Second), ReceiveBuffer: 1},
 			[]string{"idle_timeout", "listen", "max_connections", "max_line", "max_per_peer", "receive_buffer", "timezone", "trust"},
@@ -66,40 +74,6 @@ func TestCheck(t *testing.T) {
 		}
 		if _, err := New(c.cfg, nil); len(c.faults) > 0 && err == nil {
 			t.Errorf("%s: New takes it", name)
-		}
-	}
-}
-
-// What may lead to a report is decided by the way in, never by what a record says.
-func TestTrust(t *testing.T) {
-	const count, report = event.TrustCount, event.TrustReport
-	lan := []setting.Network{network(t, "192.0.2.0/24")}
-	for _, c := range []struct {
-		network, peer, trust string
-		allow                []setting.Network
-		want                 event.Trust
-	}{
-		{"udp", "127.0.0.1", "", nil, report},
-		{"udp", "::1", "", nil, report},
-		{"tcp", "127.3.2.1", "", nil, report},
-		{"udp", "192.0.2.7", "", lan, count},
-		{"udp", "192.0.2.7", "", nil, count},
-		{"tcp", "192.0.2.7", "", lan, report},
-		{"tcp", "192.0.2.7", "", nil, count},
-		{"udp", "192.0.2.7", "report", nil, report},
-		{"tcp", "192.0.2.7", "report", nil, report},
-		{"tcp", "192.0.2.7", "count", lan, count},
-		{"udp", "127.0.0.1", "count", nil, count},
-		{"unix", "", "", nil, report},
-		{"unix", "", "count", nil, count},
-	} {
-		var peer netip.Addr
-		if c.peer != "" {
-			peer = netip.MustParseAddr(c.peer)
-		}
-		cfg := Config{Trust: c.trust, Allow: c.allow}
-		if got := cfg.trust(c.network, peer); got != c.want {
-			t.Errorf("%+v: %v", c, got)
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package syslog
 
 import (
-	"container/list"
 	"context"
 	"errors"
 	"io"
@@ -37,9 +36,10 @@ type conn struct {
 	trust  event.Trust
 	framer wire.Framer
 
-	newcomer *list.Element // in server.newcomers, until a whole record came; guarded by server.mu
-	proven   bool          // a whole record came
-	over     bool          // it ended for a reason of the peer's or of ours; without, it goes on in the next process
+	seat   seat // where it is in server.crowd; guarded by server.mu
+	opened bool // its first bytes were found to be syslog, or not to be anything else
+	proven bool // a whole record came, and not only an empty line
+	over   bool // it ended for a reason of the peer's or of ours; without, it goes on in the next process
 
 	kept  string    // the name under which it is kept, empty if it is not
 	how   framing   // as the name says
@@ -64,7 +64,7 @@ type conn struct {
 func newConn(s *server, tcp *net.TCPConn, peer netip.Addr, k *keptConn) (*conn, error) {
 	c := &conn{
 		server: s, tcp: tcp, key: peerKey(peer),
-		trust:  s.cfg.trust("tcp", peer),
+		trust:  s.cfg.trustTCP(peer, tcp.LocalAddr().(*net.TCPAddr).AddrPort().Addr().Unmap(), &s.own),
 		framer: wire.Framer{Max: s.cfg.MaxLine},
 	}
 	raw, err := tcp.SyscallConn()
@@ -208,20 +208,27 @@ func crowded(fd uintptr) bool {
 // take hands on the whole records in what was peeked, and discards them.
 func (c *conn) take(ctx context.Context) error {
 	b, buf, done := c.rd.batcher, c.rd.buf[:c.have], 0
+	if !c.opens(buf) {
+		return nil
+	}
 	b.begin(time.Now())
-	proven := false
+	proven, lost := false, false
 	for at := 0; ; {
 		frame, n, state := c.framer.Next(buf[at:], c.eof)
 		at += n
 		switch state {
 		case wire.Frame, wire.Cut:
-			proven = true
+			proven = proven || !wire.Blank(frame)
 			b.add(frame, state == wire.Cut, c.trust)
 		case wire.Bad:
 			b.records++
 			b.bad++
+		case wire.Lost: // what is left is text, of which none may become a record
+			b.records++
+			b.outOfStep++
+			at, lost = len(buf), true
 		}
-		if state == wire.More || b.full() {
+		if state == wire.More || lost || b.full() {
 			b.bytes += uint64(at - done)
 			if err := b.flush(ctx, c.server.handler); err != nil {
 				return err
@@ -233,23 +240,53 @@ func (c *conn) take(ctx context.Context) error {
 			}
 			done = at
 		}
-		if state == wire.More {
+		if state == wire.More || lost {
 			break
 		}
 	}
-	if proven && !c.proven {
+	c.eof = c.eof || lost
+	if proven {
 		c.proven = true
-		c.server.proven(c)
+		c.server.heard(c, b.batch.Received)
 	}
-	c.secure(b.batch.Received)
-	// What is left in the kernel is the beginning of a record.
+	if !lost {
+		c.secure(b.batch.Received)
+	}
+	c.wait(done, b.batch.Received)
+	return nil
+}
+
+// opens judges the first bytes of the connection, and reports whether records may be taken out of them: not before it is
+// known that they are of no other protocol. If they are of one, the connection ends, and nothing of it becomes a record.
+func (c *conn) opens(buf []byte) bool {
+	if c.opened || c.proven {
+		return true
+	}
+	switch wire.Opens(buf, c.eof) {
+	case wire.Syslog:
+		c.opened = true
+	case wire.Foreign:
+		c.server.refused(receiver.WrongProtocol)
+		c.server.meter.Bytes.Add(uint64(c.have))
+		c.eof, c.seen = true, 0
+		return false
+	default:
+		if !wire.Blank(buf) { // wait for more of it
+			c.wait(0, time.Now())
+			return false
+		}
+	}
+	return true
+}
+
+// wait notes that all but done bytes of what was peeked is the beginning of a record.
+func (c *conn) wait(done int, now time.Time) {
 	switch c.seen = c.have - done; {
 	case c.seen == 0:
 		c.since = time.Time{}
 	case c.since.IsZero() || done > 0:
-		c.since = b.batch.Received
+		c.since = now
 	}
-	return nil
 }
 
 // errMidRecord says that the next process might get a connection in the middle of a record.

@@ -45,21 +45,28 @@ type framing byte
 
 const (
 	framingNew     framing = 'n' // no whole record yet
-	framingCounted framing = 'c' // no line yet
+	framingCounted framing = 'c' // counted records, and no line
 	framingLF      framing = 'l' // lines that end in LF
 	framingNUL     framing = 'z' // lines that may end in NUL
 )
 
-// learnt finds out what f has learnt, by asking copies of it. whole is false in the middle of a record that was cut: how
-// much of it is to be skipped cannot be told.
+// learnt finds out what f has learnt, by asking copies of it. whole is false in the middle of a record that was cut, because
+// how much of it is to be skipped cannot be told, and where the stream is out of step.
 func learnt(f wire.Framer) (how framing, whole bool) {
 	probe := f
-	if _, n, _ := probe.Next([]byte("x"), false); n > 0 {
+	_, n, state := probe.Next([]byte("x"), false)
+	if n > 0 {
 		return 0, false
 	}
+	counted := state == wire.Lost
 	probe = f // which believes a count beyond Max until there is a line
-	if _, _, state := probe.Next([]byte("999999 <\n"), false); state == wire.More {
+	switch _, _, state = probe.Next([]byte("999999 <\n"), false); {
+	case state == wire.Lost:
+		return 0, false
+	case state == wire.More && counted:
 		return framingCounted, true
+	case state == wire.More:
+		return framingNew, true
 	}
 	probe = f
 	if line, _, _ := probe.Next([]byte("x\x00y\n"), false); len(line) == 1 {
@@ -72,6 +79,8 @@ func learnt(f wire.Framer) (how framing, whole bool) {
 func taught(limit int, how framing) wire.Framer {
 	f := wire.Framer{Max: limit}
 	switch how {
+	case framingCounted:
+		f.Next([]byte("1 <"), false)
 	case framingLF:
 		f.Next([]byte("\n"), false)
 	case framingNUL:

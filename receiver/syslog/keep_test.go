@@ -417,8 +417,8 @@ func TestTaught(t *testing.T) {
 	rest := func(f *wire.Framer, stream string) (all []string) {
 		for {
 			frame, n, state := f.Next([]byte(stream), true)
-			if state == wire.More {
-				return all
+			if state == wire.More || state == wire.Lost {
+				return append(all, fmt.Sprint(state))
 			}
 			all, stream = append(all, fmt.Sprint(state, string(frame))), stream[n:]
 		}
@@ -437,7 +437,7 @@ func TestTaught(t *testing.T) {
 		f := wire.Framer{Max: limit}
 		for {
 			_, n, state := f.Next([]byte(before), false)
-			if before = before[n:]; state == wire.More {
+			if before = before[n:]; state == wire.More || state == wire.Lost {
 				break
 			}
 		}

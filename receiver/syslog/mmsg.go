@@ -30,8 +30,10 @@ type datagrams struct {
 	bytes []byte
 }
 
-// oobSize holds one control message with 4 bytes: SO_RXQ_OVFL.
-const oobSize = unix.SizeofCmsghdr + 8
+// oobSize holds one control message: the 4 bytes of SO_RXQ_OVFL or the 12 of SCM_CREDENTIALS, and not a byte more, so that
+// there is no room for descriptors (SCM_RIGHTS), which any sender may put into a datagram of a unix socket: the kernel
+// gives credentials first, and drops descriptors that do not fit.
+const oobSize = unix.SizeofCmsghdr + 16
 
 func newDatagrams() *datagrams {
 	d := &datagrams{bytes: make([]byte, maxDatagrams*maxDatagram)}
@@ -91,15 +93,36 @@ func (d *datagrams) peer(i int) netip.Addr {
 	}
 }
 
+// cut reports whether the i-th datagram was longer than there is room.
+func (d *datagrams) cut(i int) bool { return d.hdrs[i].hdr.Flags&unix.MSG_TRUNC != 0 }
+
 // overflow returns how many datagrams the socket had dropped for want of room when the i-th arrived (SO_RXQ_OVFL). The
 // kernel says so only once there are any.
 func (d *datagrams) overflow(i int) (total uint32, ok bool) {
-	if d.hdrs[i].hdr.Controllen < unix.SizeofCmsghdr+4 {
+	data := d.control(i, unix.SO_RXQ_OVFL, 4)
+	if data == nil {
 		return 0, false
+	}
+	return binary.NativeEndian.Uint32(data), true
+}
+
+// uid returns the user whose process sent the i-th datagram, by a unix socket with SO_PASSCRED.
+func (d *datagrams) uid(i int) (uid uint32, ok bool) {
+	data := d.control(i, unix.SCM_CREDENTIALS, unix.SizeofUcred)
+	if data == nil {
+		return 0, false
+	}
+	return binary.NativeEndian.Uint32(data[4:]), true // after the pid
+}
+
+// control returns the data of the i-th datagram's control message if it is of this type and size, else nil.
+func (d *datagrams) control(i int, kind int32, size int) []byte {
+	if d.hdrs[i].hdr.Controllen < uint64(unix.SizeofCmsghdr+size) {
+		return nil
 	}
 	c := (*unix.Cmsghdr)(unsafe.Pointer(&d.oobs[i][0]))
-	if c.Level != unix.SOL_SOCKET || c.Type != unix.SO_RXQ_OVFL {
-		return 0, false
+	if c.Level != unix.SOL_SOCKET || c.Type != kind {
+		return nil
 	}
-	return binary.NativeEndian.Uint32(d.oobs[i][unix.SizeofCmsghdr:]), true
+	return d.oobs[i][unix.SizeofCmsghdr : unix.SizeofCmsghdr+size]
 }

@@ -17,11 +17,12 @@ type opinion struct {
 	asked, known, panicked atomic.Uint64
 }
 
-// ask fills record from line if go-syslog's parsers find a program in it. It takes nothing else for an answer, because
-// without a timestamp that they know, their RFC 3164 parser makes one up.
-func (o *opinion) ask(line []byte, record *receiver.Record) {
-	if !wire.HasPriority(line) {
-		return
+// ask fills record from line if go-syslog's parsers find a program in it, and reports whether they did. It takes nothing
+// else for an answer, because without a timestamp that they know, their RFC 3164 parser makes one up. A text of several
+// lines is not shown to them: what they find might be a stranger's.
+func (o *opinion) ask(line []byte, record *receiver.Record) bool {
+	if !wire.HasPriority(line) || bytes.IndexByte(line, '\n') >= 0 {
+		return false
 	}
 	o.asked.Add(1)
 	parts := o.parse(line)
@@ -34,11 +35,11 @@ func (o *opinion) ask(line []byte, record *receiver.Record) {
 		program, _ = parts["tag"].(string)
 		message, _ = parts["content"].(string)
 		if !bytes.Contains(line, []byte(program+":")) && !bytes.Contains(line, []byte(program+"[")) {
-			return // it takes any word for a tag, and a guessed program would be judged by that program's rules
+			return false // it takes any word for a tag, and a guessed program would be judged by that program's rules
 		}
 	}
 	if program == "" || program == "-" {
-		return
+		return false
 	}
 	o.known.Add(1)
 	record.Program, record.Message = []byte(program), []byte(message)
@@ -48,6 +49,7 @@ func (o *opinion) ask(line []byte, record *receiver.Record) {
 	if t, ok := parts["timestamp"].(time.Time); ok {
 		record.Time = t
 	}
+	return true
 }
 
 func (o *opinion) parse(line []byte) (parts format.LogParts) {

@@ -184,20 +184,20 @@ func (r *Receiver) open(passed *Passed) (err error) {
 	switch r.at.network {
 	case "udp":
 		if r.udp, r.passed = take(passed, func(f *os.File) (*net.UDPConn, bool) { return matchUDP(f, r.at.addr) }); !r.passed {
-			r.udp, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(r.at.addr))
+			r.udp, err = net.ListenUDP(r.at.family(), net.UDPAddrFromAddrPort(r.at.addr))
 		}
 		if err == nil {
 			err = r.prepareUDP()
 		}
 	case "tcp":
 		if r.tcp, r.passed = take(passed, func(f *os.File) (*net.TCPListener, bool) { return matchTCP(f, r.at.addr) }); !r.passed {
-			r.tcp, err = net.ListenTCP("tcp", net.TCPAddrFromAddrPort(r.at.addr))
+			r.tcp, err = net.ListenTCP(r.at.family(), net.TCPAddrFromAddrPort(r.at.addr))
 		}
 		if err == nil && passed != nil {
 			r.keeper, r.resumed = passed.Keeper, passed.connections(r.identity())
 		}
 	default:
-		r.unix, err = newHost(r)
+		r.unix, err = listenUnix(&r.cfg, r.at.path)
 	}
 	return err
 }

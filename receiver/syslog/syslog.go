@@ -3,13 +3,20 @@
 // in deserves, and hands them on in batches of what one read brought. It knows no rule, resolves no name and logs no line.
 // The daemon makes one for each entry under `sources.syslog`.
 //
-//	UDP   recvmmsg, up to 64 datagrams ────────────┐
-//	TCP   accept ─ a goroutine a connection: peek ─┼─ wire.Framer ─ wire.Parser ─ Batch ─ Handle
-//	unix  go-syslog's Server ──────────────────────┘
+//	UDP, unix  recvmmsg, up to 64 datagrams ────────────┐
+//	TCP        accept ─ a goroutine a connection: peek ─┴─ wire.Framer ─ wire.Parser ─ Batch ─ Handle
+//
+// A header that wire.Parser does not know is shown to go-syslog's parsers (see opinion).
 //
 // Every peer is taken for hostile. What one connection can hold is bounded (nothing while it is idle: the beginning of a
-// record waits in the kernel), how many there are is bounded, and a connection that never sent a whole record gives way to
-// a new one.
+// record waits in the kernel), how many there are is bounded, and when there are too many, the longest silent one of the
+// address with the most makes room. A connection that speaks another protocol is closed before any of it becomes a record,
+// and so is one whose counted frames got out of step.
+//
+// # Trust
+//
+// What may lead to a report is decided by the way in: a listener's configuration, where the peer of a connection is, and
+// which user writes to a unix socket. One datagram is one record, so that a line feed in a stranger's text begins no other.
 //
 // # Connections that outlive the process
 //
@@ -50,7 +57,7 @@ type Receiver struct {
 	// One of these, by cfg.Listen.
 	udp  *net.UDPConn
 	tcp  *net.TCPListener
-	unix *host
+	unix *unixSocket
 
 	passed bool // the socket came from systemd
 
@@ -109,10 +116,10 @@ func (r *Receiver) Addr() net.Addr {
 func (r *Receiver) Run(ctx context.Context, _ receiver.Positions, h receiver.Handler) error {
 	switch {
 	case r.udp != nil:
-		return r.runUDP(ctx, h)
+		return r.runDatagrams(ctx, r.udp, h)
 	case r.tcp != nil:
 		return r.runTCP(ctx, h)
 	default:
-		return r.unix.run(ctx, h)
+		return r.unix.run(ctx, r, h)
 	}
 }

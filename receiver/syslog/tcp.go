@@ -1,13 +1,13 @@
 package syslog
 
 import (
-	"container/list"
 	"context"
 	"net"
 	"net/netip"
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"tattled/receiver"
 )
@@ -19,11 +19,10 @@ type server struct {
 	failed  atomic.Bool // the handler did
 	readers chan *reader
 
-	// conns has every open connection, newcomers those that sent no whole record yet, oldest first.
-	mu        sync.Mutex
-	conns     map[*conn]struct{}
-	perPeer   map[netip.Addr]int
-	newcomers list.List
+	mu    sync.Mutex
+	crowd crowd // the open connections
+
+	own ownAddresses
 }
 
 // runTCP accepts connections and serves each in a goroutine of its own. What they read with is shared and few, because
@@ -34,8 +33,7 @@ func (r *Receiver) runTCP(parent context.Context, h receiver.Handler) error {
 	s := &server{
 		Receiver: r, handler: h,
 		readers: make(chan *reader, max(4, 2*runtime.GOMAXPROCS(0))),
-		conns:   map[*conn]struct{}{},
-		perPeer: map[netip.Addr]int{},
+		crowd:   newCrowd(),
 	}
 	for range cap(s.readers) {
 		s.readers <- nil // made when it is first needed
@@ -103,20 +101,21 @@ func (s *server) admit(tcp *net.TCPConn, k *keptConn) *conn {
 	return nil
 }
 
-// enter puts c on the books if there is room.
+// enter puts c on the books. Where there are too many, of all or of its address, another one has to go for it.
 func (s *server) enter(c *conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.perPeer[c.key] >= s.cfg.MaxPerPeer || len(s.conns) >= s.cfg.MaxConnections && !s.evict() {
-		return false
-	}
-	s.conns[c] = struct{}{}
-	s.perPeer[c.key]++
-	if !c.proven {
-		c.newcomer = s.newcomers.PushBack(c)
-	}
+	now := time.Now()
+	s.crowd.add(c, now)
 	s.meter.Open.Add(1)
-	return true
+	switch {
+	case s.crowd.of(c.key) > s.cfg.MaxPerPeer:
+		return s.evict(s.crowd.first(c.key, now), c)
+	case s.crowd.n > s.cfg.MaxConnections:
+		return s.evict(s.crowd.first(netip.Addr{}, now), c)
+	default:
+		return true
+	}
 }
 
 // refused counts a connection that may not be, as a record that was dropped.
@@ -125,28 +124,23 @@ func (s *server) refused(reason receiver.Reason) {
 	s.meter.Drop(reason, 1)
 }
 
-// evict makes room: it takes the place of the connection that has waited longest without sending a whole record. It
-// reports whether there was one.
-func (s *server) evict() bool {
-	oldest := s.newcomers.Front()
-	if oldest == nil {
+// evict lets a connection go to make room for c. It returns false if that is c itself.
+func (s *server) evict(gone, c *conn) bool {
+	s.forget(gone)
+	if gone == c {
 		return false
 	}
-	c := oldest.Value.(*conn)
-	s.forget(c)
 	s.refused(receiver.TooMany)
-	c.tcp.Close() // its goroutine does the rest
+	_ = gone.tcp.CloseWrite() // tells the peer, even where a copy is kept; not CloseRead: half a line would seem to be the last
+	gone.tcp.Close()          // its goroutine does the rest
 	return true
 }
 
-// proven says that c sent a whole record: it is no longer the first to go.
-func (s *server) proven(c *conn) {
+// heard says that c sent a whole record.
+func (s *server) heard(c *conn, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c.newcomer != nil {
-		s.newcomers.Remove(c.newcomer)
-		c.newcomer = nil
-	}
+	s.crowd.heard(c, now)
 }
 
 // leave closes c, for good if it is over.
@@ -159,26 +153,19 @@ func (s *server) leave(c *conn) {
 
 // forget takes c off the books, once.
 func (s *server) forget(c *conn) {
-	if _, open := s.conns[c]; !open {
-		return
+	if s.crowd.remove(c) {
+		s.meter.Open.Add(-1)
 	}
-	delete(s.conns, c)
-	if s.perPeer[c.key]--; s.perPeer[c.key] == 0 {
-		delete(s.perPeer, c.key)
-	}
-	if c.newcomer != nil {
-		s.newcomers.Remove(c.newcomer)
-		c.newcomer = nil
-	}
-	s.meter.Open.Add(-1)
 }
 
 // wakeAll ends every wait for a peer.
 func (s *server) wakeAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for c := range s.conns {
-		c.tcp.SetReadDeadline(longAgo())
+	for _, p := range s.crowd.peers {
+		for e := p.conns.Front(); e != nil; e = e.Next() {
+			e.Value.(*conn).tcp.SetReadDeadline(longAgo())
+		}
 	}
 }
 

@@ -5,22 +5,31 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"tattled/event"
 	"tattled/receiver"
 )
 
 // longAgo is a deadline that wakes whoever waits for a socket.
 func longAgo() time.Time { return time.Unix(1, 0) }
 
-// runUDP reads datagrams: as many as there are, at most maxDatagrams, are one batch. One goroutine does it all, so that a
-// sender's datagrams stay in order.
-func (r *Receiver) runUDP(ctx context.Context, h receiver.Handler) error {
-	defer r.udp.Close()
-	defer context.AfterFunc(ctx, func() { r.udp.SetReadDeadline(longAgo()) })()
-	raw, err := r.udp.SyscallConn()
+// datagramConn is a socket that datagrams come by.
+type datagramConn interface {
+	syscall.Conn
+	SetReadDeadline(time.Time) error
+	Close() error
+}
+
+// runDatagrams reads datagrams: as many as there are, at most maxDatagrams, are one batch. One goroutine does it all, so
+// that a sender's datagrams stay in order.
+func (r *Receiver) runDatagrams(ctx context.Context, conn datagramConn, h receiver.Handler) error {
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.SetReadDeadline(longAgo()) })()
+	raw, err := conn.SyscallConn()
 	if err != nil {
 		return err
 	}
@@ -60,21 +69,31 @@ func (r *Receiver) runUDP(ctx context.Context, h receiver.Handler) error {
 func (r *Receiver) handleDatagrams(ctx context.Context, h receiver.Handler, d *datagrams, b *batcher, lost *losses) error {
 	b.begin(time.Now())
 	for i := range d.n {
-		data, peer := d.data(i), d.peer(i)
+		data := d.data(i)
 		b.bytes += uint64(len(data))
 		if total, ok := d.overflow(i); ok {
 			b.gaps += lost.add(total)
 		}
-		if !r.cfg.allows(peer) {
+		trust, allowed := r.sender(d, i)
+		if !allowed {
 			b.records++
 			b.notAllowed++
 			continue
 		}
-		if err := b.datagram(ctx, h, data, r.cfg.trust("udp", peer)); err != nil {
+		if err := b.datagram(ctx, h, data, d.cut(i), trust); err != nil {
 			return err
 		}
 	}
 	return b.flush(ctx, h)
+}
+
+// sender says whether the sender of the i-th datagram may send, and what may follow from it.
+func (r *Receiver) sender(d *datagrams, i int) (trust event.Trust, allowed bool) {
+	if r.unix != nil {
+		uid, known := d.uid(i)
+		return r.cfg.trustUnix(uid, known, r.unix.uids), true
+	}
+	return r.cfg.trustUDP(), r.cfg.allows(d.peer(i))
 }
 
 // losses follows the kernel's count of lost datagrams, which wraps. Of a socket that systemd passed, what was lost before

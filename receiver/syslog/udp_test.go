@@ -14,9 +14,9 @@ import (
 
 const header = "<38>Nov 22 05:40:00 web1 sshd[7]: "
 
-// A datagram is one record, or several lines; hostile ones are counted and harm nobody.
+// Where a datagram may be several lines, each is a record; hostile ones are counted and harm nobody.
 func TestUDP(t *testing.T) {
-	r := listen(t, Config{Listen: "udp://127.0.0.1:0", MaxLine: 512})
+	r := listen(t, Config{Listen: "udp://127.0.0.1:0", MaxLine: 512, Datagrams: "lines"})
 	w := newWatch()
 	stop := run(t, r, w)
 	c := dial(t, r)
@@ -52,7 +52,7 @@ func TestUDP(t *testing.T) {
 	if records[11].program != "" {
 		t.Errorf("%+v", records[11])
 	}
-	if records[0].program != "sshd" || records[0].host != "web1" || records[0].pid != "7" || records[0].trust != "report" {
+	if records[0].program != "sshd" || records[0].host != "web1" || records[0].pid != "7" || records[0].trust != "count" {
 		t.Errorf("%+v", records[0])
 	}
 	if asked, known, panicked := r.SecondOpinions(); asked != 3 || known != 1 || panicked != 1 {

@@ -6,62 +6,64 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"net/netip"
 	"os"
-	"sync"
-	"time"
+	"syscall"
 
-	gosyslog "gopkg.in/mcuadros/go-syslog.v2"
-	"gopkg.in/mcuadros/go-syslog.v2/format"
+	"golang.org/x/sys/unix"
 
 	"tattled/receiver"
 )
 
-// host is a unix datagram socket, read by go-syslog's Server with our Format. The Server is good at this: the kernel makes
-// local senders wait, so that nothing is lost, and no remote peer comes near it.
-//
-// It is never killed: its Kill closes a channel that its own goroutines may be sending on, which panics. When run ends,
-// its two goroutines and its socket stay, waiting, until the process ends; the socket's file is removed, so that senders
-// notice.
-type host struct {
-	r      *Receiver
-	server *gosyslog.Server
-	file   os.FileInfo // of the socket that we made
-
-	mu      sync.Mutex // held while a datagram is handled
-	ctx     context.Context
-	handler receiver.Handler
-	batcher *batcher
-	failed  chan error // capacity 1
-	over    bool
+// unixSocket is a unix datagram socket that we made. Its senders wait while its queue is full, so that nothing is lost.
+type unixSocket struct {
+	conn *net.UnixConn
+	path string
+	file os.FileInfo     // of the socket, to know it again
+	uids map[uint32]bool // whose records may lead to a report
 }
 
-// newHost binds the socket.
-func newHost(r *Receiver) (*host, error) {
-	path := r.at.path
-	if err := removeStale(path); err != nil {
-		return nil, err
-	}
-	h := &host{r: r, server: gosyslog.NewServer(), batcher: newBatcher(r), failed: make(chan error, 1)}
-	h.server.SetFormat(newDatagramFormat(r.loc))
-	h.server.SetHandler(h)
-	if err := h.server.ListenUnixgram(path); err != nil {
-		return nil, err
-	}
-	mode, _ := r.cfg.mode() // New checked it
-	if err := os.Chmod(path, mode); err != nil {
-		return nil, err
-	}
-	info, err := os.Lstat(path)
+// listenUnix binds the socket. Each datagram brings its sender's user, by the kernel's word (SCM_CREDENTIALS).
+func listenUnix(cfg *Config, path string) (*unixSocket, error) {
+	uids, err := cfg.uids()
 	if err != nil {
 		return nil, err
 	}
-	h.file = info
-	return h, nil
+	if err := removeStale(path); err != nil {
+		return nil, err
+	}
+	lc := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
+		var failed error
+		err := raw.Control(func(fd uintptr) { failed = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_PASSCRED, 1) })
+		return errors.Join(err, failed)
+	}}
+	conn, err := lc.ListenPacket(context.Background(), "unixgram", path)
+	if err != nil {
+		return nil, err
+	}
+	s := &unixSocket{conn: conn.(*net.UnixConn), path: path, uids: uids}
+	mode, _ := cfg.mode() // New checked it
+	if err = os.Chmod(path, mode); err == nil {
+		s.file, err = os.Lstat(path)
+	}
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// run serves until ctx ends or the handler fails. The socket's file is removed then, so that senders notice.
+func (s *unixSocket) run(ctx context.Context, r *Receiver, h receiver.Handler) error {
+	defer func() {
+		if info, err := os.Lstat(s.path); err == nil && os.SameFile(info, s.file) {
+			os.Remove(s.path)
+		}
+	}()
+	return r.runDatagrams(ctx, s.conn, h)
 }
 
 // removeStale removes the socket that an earlier process left at path. It refuses where another one still listens, and
-// where something lies that is no socket.
+// where something else is.
 func removeStale(path string) error {
 	info, err := os.Lstat(path)
 	switch {
@@ -70,7 +72,7 @@ func removeStale(path string) error {
 	case err != nil:
 		return err
 	case info.Mode().Type() != fs.ModeSocket:
-		return fmt.Errorf("%s is there already and is no socket", path)
+		return fmt.Errorf("%s exists and is not a socket", path)
 	}
 	c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: path, Net: "unixgram"})
 	if err == nil {
@@ -78,52 +80,4 @@ func removeStale(path string) error {
 		return fmt.Errorf("another process listens on %s", path)
 	}
 	return os.Remove(path)
-}
-
-// run serves until ctx ends or the handler fails.
-func (h *host) run(ctx context.Context, handler receiver.Handler) error {
-	h.ctx, h.handler = ctx, handler
-	h.r.meter.Open.Add(1)
-	defer h.r.meter.Open.Add(-1)
-	if err := h.server.Boot(); err != nil {
-		return err
-	}
-	var err error
-	select {
-	case <-ctx.Done():
-	case err = <-h.failed:
-	}
-	h.mu.Lock() // waits for the datagram in hand
-	h.over = true
-	h.mu.Unlock()
-	if info, statErr := os.Lstat(h.r.at.path); statErr == nil && os.SameFile(info, h.file) {
-		os.Remove(h.r.at.path)
-	}
-	if ctx.Err() != nil {
-		return nil
-	}
-	return err
-}
-
-// Handle implements go-syslog's Handler. The Server calls it from one goroutine for all datagrams.
-func (h *host) Handle(parts format.LogParts, _ int64, _ error) {
-	h.mu.Lock()
-	if h.over {
-		h.mu.Unlock()
-		select {} // see host
-	}
-	defer h.mu.Unlock()
-	p := ParsedOf(parts)
-	defer p.Free()
-	b := h.batcher
-	b.begin(time.Now())
-	b.bytes += uint64(len(p.Frame))
-	err := b.datagram(h.ctx, h.handler, p.Frame, h.r.cfg.trust("unix", netip.Addr{}))
-	if err == nil {
-		err = b.flush(h.ctx, h.handler)
-	}
-	if err != nil {
-		h.over = true
-		h.failed <- err
-	}
 }

@@ -1,0 +1,150 @@
+package syslog
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"os/user"
+	"strconv"
+	"sync"
+	"time"
+
+	"tattled/event"
+)
+
+// MayReport reports whether anything that comes in by the listener may lead to a report: from the peers that it trusts
+// most, where it decides by the peer.
+func (c *Config) MayReport() bool {
+	at, err := parseListen(c.Listen)
+	if err != nil {
+		return false
+	}
+	if trust, fixed := c.fixedTrust(); fixed {
+		return trust == event.TrustReport
+	}
+	switch at.network {
+	case "unix":
+		return true
+	case "tcp":
+		return c.beyond(at)
+	default:
+		return false
+	}
+}
+
+// beyond reports whether peers beyond this machine may send to a TCP listener at at, and are named in allow.
+func (c *Config) beyond(at place) bool {
+	if at.addr.Addr().Unmap().IsLoopback() {
+		return false
+	}
+	for _, n := range c.Allow {
+		if !n.Prefix().Addr().IsLoopback() {
+			return true
+		}
+	}
+	return false
+}
+
+// fixedTrust is the trust that all records have, whoever sent them. fixed is false if it depends on who did.
+func (c *Config) fixedTrust() (trust event.Trust, fixed bool) {
+	switch {
+	case c.Trust == "count", c.Datagrams == datagramsLines:
+		return event.TrustCount, true
+	case c.Trust == "report":
+		return event.TrustReport, true
+	default:
+		return event.TrustCount, false
+	}
+}
+
+// trustUDP is the trust of every datagram: its sender may be forged.
+func (c *Config) trustUDP() event.Trust {
+	trust, _ := c.fixedTrust()
+	return trust
+}
+
+// trustTCP is the trust of a connection from peer, which may send, to the address local. This machine's own users can
+// connect to any address of it, from any address of it.
+func (c *Config) trustTCP(peer, local netip.Addr, own *ownAddresses) event.Trust {
+	trust, fixed := c.fixedTrust()
+	if fixed || len(c.Allow) == 0 || peer.IsLoopback() || peer.WithZone("") == local.WithZone("") || own.has(peer, time.Now()) {
+		return trust
+	}
+	return event.TrustReport
+}
+
+// trustUnix is the trust of a datagram that came by a unix socket from a process of uid. known is false where the kernel
+// did not say. uids are the users who may have an address reported.
+func (c *Config) trustUnix(uid uint32, known bool, uids map[uint32]bool) event.Trust {
+	trust, fixed := c.fixedTrust()
+	if fixed || !known || !uids[uid] {
+		return trust
+	}
+	return event.TrustReport
+}
+
+// firstPerson is the least number that Debian gives to a person; those below are of the system.
+const firstPerson = 1000
+
+// uids returns the numbers of the users in peers.
+func (c *Config) uids() (map[uint32]bool, error) {
+	all := map[uint32]bool{}
+	if len(c.Peers) == 0 {
+		all[0] = true
+		if u, err := user.Lookup("syslog"); err == nil { // rsyslog runs as this user on Ubuntu
+			if uid, err := strconv.ParseUint(u.Uid, 10, 32); err == nil && uid < firstPerson {
+				all[uint32(uid)] = true
+			}
+		}
+		return all, nil
+	}
+	for _, name := range c.Peers {
+		number := name
+		if _, err := strconv.ParseUint(name, 10, 32); err != nil {
+			u, err := user.Lookup(name)
+			if err != nil {
+				return nil, fmt.Errorf("%q is not a user of this machine: write a name or a number of a user, or leave peers out", name)
+			}
+			number = u.Uid
+		}
+		uid, err := strconv.ParseUint(number, 10, 32)
+		if err != nil {
+			return nil, fmt.Errorf("%q has no user number: %w", name, err)
+		}
+		all[uint32(uid)] = true
+	}
+	return all, nil
+}
+
+// ownAddresses knows the addresses of this machine. It looks them up again when they are a second old. Safe for
+// concurrent use.
+type ownAddresses struct {
+	mu    sync.Mutex
+	when  time.Time
+	addrs map[netip.Addr]bool
+	err   error
+}
+
+// has reports whether a is one of them, and true if they cannot be known.
+func (o *ownAddresses) has(a netip.Addr, now time.Time) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if age := now.Sub(o.when); o.addrs == nil || age < 0 || age >= time.Second {
+		o.look()
+		o.when = now
+	}
+	return o.err != nil || o.addrs[a.WithZone("")]
+}
+
+func (o *ownAddresses) look() {
+	var all []net.Addr
+	all, o.err = net.InterfaceAddrs()
+	o.addrs = map[netip.Addr]bool{}
+	for _, one := range all {
+		if n, ok := one.(*net.IPNet); ok {
+			if a, ok := netip.AddrFromSlice(n.IP); ok {
+				o.addrs[a.Unmap()] = true
+			}
+		}
+	}
+}
