@@ -69,6 +69,7 @@ type Daemon struct {
 	metrics   *metrics
 	page      *web.Server
 	drift     drift
+	missteps  missteps
 }
 
 // New reads the configuration and opens all that it names: state file, sockets, databases. It starts nothing. Its error is
@@ -404,6 +405,9 @@ func (d *Daemon) health() web.Health {
 	h.Problems = append(h.Problems, d.pipeline.raw.problems()...)
 	for _, r := range d.receivers {
 		h.Sources = append(h.Sources, d.sourceHealth(r))
+		if problem := d.missteps.problem(r.Source(), r.Meter(), time.Now()); problem != "" {
+			h.Problems = append(h.Problems, problem)
+		}
 	}
 	return h
 }

@@ -91,7 +91,7 @@ func (x *Explainer) Sources() []string {
 }
 
 // Trust returns the trust that the configuration gives to records of a source. For a source that decides by the peer, or
-// is not configured, it is that of a record which may lead to a report.
+// is not configured, it is that of the peer which it trusts most.
 func (x *Explainer) Trust(source string) event.Trust {
 	trust := ""
 	for _, f := range x.cfg.Sources.Files {
@@ -100,8 +100,8 @@ func (x *Explainer) Trust(source string) event.Trust {
 		}
 	}
 	for _, l := range x.cfg.Sources.Syslog {
-		if l.Listen == source {
-			trust = l.Trust
+		if l.Listen == source && !l.MayReport() {
+			trust = event.TrustCount.String()
 		}
 	}
 	if trust == event.TrustCount.String() {
@@ -120,7 +120,7 @@ func (x *Explainer) Explain(r *receiver.Record, b *receiver.Batch) Explained {
 	if e.Detection.Verdict != detect.Matched {
 		return e
 	}
-	ev := x.pipeline.event(&scratch{finding: e.Detection.Finding, names: names{}}, r, b)
+	ev := x.pipeline.event(&scratch{finding: e.Detection.Finding}, r, b)
 	e.Event = &ev
 	e.Trusted, e.Ordinary, e.Refusal = x.gate.Trusts(ev.Addr), x.gate.Ordinary(&ev), x.gate.Refuse(&ev)
 	for i, one := range x.policy.Explain(&ev) {

@@ -54,7 +54,7 @@ func (s *scratch) log(b *receiver.Batch, r *receiver.Record) rawLog {
 
 func newPipeline(e *engine, t *tally, places *geoip.Databases, out submitter) *pipeline {
 	p := &pipeline{tally: t, places: places, out: out}
-	p.spare.New = func() any { return &scratch{names: names{}} }
+	p.spare.New = func() any { return &scratch{} }
 	p.engine.Store(e)
 	return p
 }
@@ -108,10 +108,10 @@ func (p *pipeline) event(s *scratch, r *receiver.Record, b *receiver.Batch) even
 		Kind: f.Rule.Kind, Service: f.Rule.Service.Name, Rule: f.Rule.Name, Categories: f.Rule.Categories,
 		Addr: f.Addr, Port: f.Port, LocalPort: f.LocalPort, Proto: f.Proto,
 		Handshake: f.Rule.Handshake && !p.raw.has(s.log(b, r)), Stray: f.Stray, Session: f.Rule.Service.Session, Weak: f.Rule.Weak,
-		User: string(f.User), Program: s.names.of(r.Program), PID: string(r.PID), Host: s.names.of(r.Host),
+		User: textOf(f.User, maxName), Program: s.names.of(r.Program), PID: textOf(r.PID, maxName), Host: s.names.of(r.Host),
 		Source: b.Source, Reporter: b.Reporter, Trust: r.Trust,
 		Place: p.places.Place(f.Addr),
-		Line:  lineOf(r.Message),
+		Line:  textOf(r.Message, event.MaxLine),
 	}
 	if e.Reporter == "" {
 		e.Reporter = e.Host
@@ -119,9 +119,13 @@ func (p *pipeline) event(s *scratch, r *receiver.Record, b *receiver.Batch) even
 	return e
 }
 
-// eventTime is when it happened by the record's own word, be it its header's or a stamp in the message of a log without
-// headers; unless that has not come yet: a clock that runs ahead, or a zone that was guessed wrong, must not date a report
-// into the future.
+// maxDrift is how far a record's own time may be from its receipt. What is further off was stamped by a clock that was
+// never set, or by an attacker.
+const maxDrift = 10 * 365 * 24 * time.Hour
+
+// eventTime is when it happened according to the record, its header or a stamp in the message of a log without headers;
+// unless that has not come yet, or is more than maxDrift ago: a clock that runs ahead, or a zone that was guessed wrong,
+// must not date a report into the future, and a made-up year must not be kept anywhere.
 func eventTime(r *receiver.Record, stamp detect.Stamp, b *receiver.Batch) time.Time {
 	at := r.Time
 	if at.IsZero() {
@@ -131,38 +135,52 @@ func eventTime(r *receiver.Record, stamp detect.Stamp, b *receiver.Batch) time.T
 		}
 		at, _ = stamp.Time(zone, b.Received)
 	}
-	if at.IsZero() || at.After(b.Received) {
+	if at.IsZero() || at.After(b.Received) || at.Before(b.Received.Add(-maxDrift)) {
 		return b.Received
 	}
 	return at
 }
 
-// lineOf copies the message, cut at event.MaxLine on a boundary of characters.
-func lineOf(message []byte) string {
-	if len(message) <= event.MaxLine {
-		return string(message)
+// textOf copies text, cut at limit bytes on a boundary of characters.
+func textOf(text []byte, limit int) string { return string(cutOff(text, limit)) }
+
+// cutOff returns the first limit bytes of text, or some less, so that no character is cut.
+func cutOff(text []byte, limit int) []byte {
+	if len(text) <= limit {
+		return text
 	}
-	cut := event.MaxLine
-	for cut > event.MaxLine-utf8.UTFMax && !utf8.RuneStart(message[cut]) {
+	cut := limit
+	for cut > limit-utf8.UTFMax && !utf8.RuneStart(text[cut]) {
 		cut--
 	}
-	return string(message[:cut])
+	return text[:cut]
 }
 
+// The bounds of what is kept of names (hosts, programs, process ids, accounts), which come from the wire and may be made
+// up: bytes of each, how many a cache has, and bytes of all of them.
+const (
+	maxName      = 255
+	maxNames     = 1024
+	maxNameBytes = 64 << 10
+)
+
 // names keeps one string for each host and program name, so that a thousand events of a host share it.
-type names map[string]string
+type names struct {
+	kept  map[string]string
+	bytes int
+}
 
-// maxNames bounds names: hosts come from the wire, and may be made up.
-const maxNames = 1024
-
-func (n names) of(b []byte) string {
-	if s, ok := n[string(b)]; ok {
+// of returns b as a string, of at most maxName bytes.
+func (n *names) of(b []byte) string {
+	b = cutOff(b, maxName)
+	if s, ok := n.kept[string(b)]; ok {
 		return s
 	}
-	if len(n) >= maxNames {
-		clear(n)
+	if n.kept == nil || len(n.kept) >= maxNames || n.bytes+len(b) > maxNameBytes {
+		n.kept, n.bytes = map[string]string{}, 0
 	}
 	s := string(b)
-	n[s] = s
+	n.kept[s] = s
+	n.bytes += len(s)
 	return s
 }

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"tattled/event"
 	"tattled/policy"
 	"tattled/receiver"
+	"tattled/receiver/wire"
 	"tattled/setting"
 )
 
@@ -188,24 +190,123 @@ func TestPipelineCopies(t *testing.T) {
 
 func TestLineIsBoundedOnACharacter(t *testing.T) {
 	for shift := range 5 {
-		line := lineOf([]byte(strings.Repeat("x", shift) + strings.Repeat("ü", event.MaxLine)))
+		line := textOf([]byte(strings.Repeat("x", shift)+strings.Repeat("ü", event.MaxLine)), event.MaxLine)
 		if len(line) > event.MaxLine || len(line) < event.MaxLine-3 || !utf8.ValidString(line) {
 			t.Errorf("%d bytes, valid: %v", len(line), utf8.ValidString(line))
 		}
 	}
-	if got := lineOf([]byte(strings.Repeat("\x80", 2*event.MaxLine))); len(got) > event.MaxLine {
+	if got := textOf([]byte(strings.Repeat("\x80", 2*event.MaxLine)), event.MaxLine); len(got) > event.MaxLine {
 		t.Errorf("%d bytes", len(got))
 	}
 }
 
 // A thousand made-up hosts must not stay in memory.
 func TestNamesAreBounded(t *testing.T) {
-	n := names{}
+	var n names
 	for i := range 10 * maxNames {
 		n.of(fmt.Appendf(nil, "host-%d", i))
+		if len(n.kept) > maxNames {
+			t.Fatalf("%d names are kept, want at most %d", len(n.kept), maxNames)
+		}
 	}
-	if len(n) > maxNames {
-		t.Errorf("%d names are kept, want at most %d", len(n), maxNames)
+}
+
+// Hosts, programs, process ids and accounts as long as a record may be are cut before anything keeps them: made-up ones
+// cost little memory, and no event carries more.
+func TestLongNamesAreCut(t *testing.T) {
+	const long = 64 << 10
+	var out taken
+	p := testPipeline(t, "198.51.100.0/24", &out)
+	b := &receiver.Batch{Source: "test", Received: time.Now()}
+	name := func(i int) string { return fmt.Sprintf("%d", i) + strings.Repeat("\u00fc", long/2) }
+	records := func(from int) {
+		b.Records = b.Records[:0]
+		for i := range 100 {
+			r := record("sshd", "Failed password for "+name(from + i)[:401]+" from 203.0.113.5 port 40022 ssh2")
+			r.Host, r.PID = []byte(name(from+i)), []byte(strings.Repeat("1", long))
+			b.Records = append(b.Records, r)
+		}
+	}
+	heap := func() uint64 {
+		b.Records = nil
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
+	for i := range 11 {
+		records(100 * i)
+		if err := p.Handle(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	grown := int64(heap()) - int64(before)
+	t.Logf("figure: names of 64 KiB in 1,100 events: %d KiB", grown>>10)
+	if grown > 4<<20 {
+		t.Errorf("%d bytes are kept of 1,100 records", grown)
+	}
+	if len(out.events) != 1100 {
+		t.Fatalf("%d events", len(out.events))
+	}
+	for _, e := range out.events {
+		for _, text := range []string{e.Host, e.Program, e.PID, e.User, e.Reporter} {
+			if len(text) > maxName || !utf8.ValidString(text) {
+				t.Fatalf("%d bytes are kept of a name", len(text))
+			}
+		}
+	}
+	runtime.KeepAlive(p)
+}
+
+// A time that is more than ten years from its receipt is not taken: whatever year a header or a stamp names, the event's
+// is one that can be kept and shown.
+func TestFarTimesAreReceipt(t *testing.T) {
+	var out taken
+	p := testPipeline(t, "198.51.100.0/24", &out)
+	now := time.Date(2026, 11, 22, 5, 40, 0, 0, time.UTC)
+	b := &receiver.Batch{Source: "test", Received: now}
+	parser := wire.NewParser(time.UTC)
+	for _, c := range []struct {
+		stamp string
+		want  time.Time
+	}{
+		{"0000-01-01T00:00:00Z", now}, {"0000-01-01T00:00:00+23:59", now}, {"0001-01-01T00:00:00Z", now}, {"1970-01-01T00:00:00Z", now},
+		{"2016-11-01T00:00:00Z", now}, {"2017-11-01T00:00:00Z", time.Date(2017, 11, 1, 0, 0, 0, 0, time.UTC)},
+		{"9999-12-31T23:59:59-23:59", now}, {"2026-11-22T05:39:00Z", now.Add(-time.Minute)},
+	} {
+		r := receiver.Record{Trust: event.TrustReport}
+		line := "<38>1 " + c.stamp + " web1 sshd 7 - - Failed password for root from 203.0.113.5 port 40022 ssh2"
+		if form := parser.Parse([]byte(line), now, &r); form != wire.RFC5424 {
+			t.Fatalf("%s: %v", line, form)
+		}
+		b.Records, out.events = []receiver.Record{r}, nil
+		if err := p.Handle(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+		if len(out.events) != 1 || !out.events[0].Time.Equal(c.want) {
+			t.Errorf("%s: %+v, want %v", c.stamp, out.events, c.want)
+		}
+	}
+}
+
+// A line feed in a stranger's text is text: the record is its writer's, and nobody whom the stranger names is seen.
+func TestLineFeedInARecordIsText(t *testing.T) {
+	var out taken
+	p := testPipeline(t, "198.51.100.0/24", &out)
+	const second = "\n<38>Nov 22 05:40:00 web1 sshd[1]: Failed password for root from 203.0.113.5 port 4022 ssh2"
+	b := &receiver.Batch{Source: "test", Received: time.Now(), Records: []receiver.Record{
+		record("shop", "no such user bob"+second),
+		record("sshd", "Invalid user bob"+second+" from 192.0.2.66 port 4023"),
+		record("sshd", "session opened for user bob"+second),
+	}}
+	if err := p.Handle(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range out.events {
+		if e.Addr != netip.MustParseAddr("192.0.2.66") {
+			t.Errorf("%v is seen: %q", e.Addr, e.Line)
+		}
 	}
 }
 

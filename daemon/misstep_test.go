@@ -1,0 +1,31 @@
+package daemon
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"tattled/receiver"
+)
+
+// A sender out of step is a problem for an hour after it was last seen.
+func TestMissteps(t *testing.T) {
+	var m missteps
+	var meter receiver.Meter
+	now := time.Now()
+	if got := m.problem("tcp://:514", &meter, now); got != "" {
+		t.Errorf("a problem before any: %s", got)
+	}
+	meter.Drop(receiver.OutOfStep, 2)
+	for _, c := range []struct {
+		after time.Duration
+		more  uint64
+		says  string
+	}{{0, 0, "2 connections"}, {59 * time.Minute, 0, "2 connections"}, {time.Hour, 0, ""}, {2 * time.Hour, 1, "3 connections"}, {3 * time.Hour, 0, ""}} {
+		meter.Drop(receiver.OutOfStep, c.more)
+		got := m.problem("tcp://:514", &meter, now.Add(c.after))
+		if (c.says == "") != (got == "") || !strings.Contains(got, c.says) {
+			t.Errorf("after %v: %q, want %q", c.after, got, c.says)
+		}
+	}
+}
