@@ -152,7 +152,7 @@ func (s *Server) address(addr netip.Addr) (*AddressAnswer, error) {
 		return nil, errUnknown
 	}
 	answer := &AddressAnswer{
-		Network: networkText(known.Network), First: known.First.UTC(), Last: known.Last.UTC(), Events: known.Total(),
+		Network: networkText(known.Network), First: plain(known.First), Last: plain(known.Last), Events: known.Total(),
 		Kinds: make(map[string]uint64, len(known.Counts)), Reported: []ReportedAnswer{}, Recent: []Event{},
 		Country: visible(known.Place.Country), CountryName: visible(known.Place.CountryName),
 		ASN: known.Place.ASN, Org: visible(known.Place.Org),
@@ -161,7 +161,7 @@ func (s *Server) address(addr netip.Addr) (*AddressAnswer, error) {
 		answer.Kinds[kind.String()] = n
 	}
 	for _, window := range known.Windows {
-		answer.Reported = append(answer.Reported, ReportedAnswer{visible(window.Destination), visible(window.Policy), window.At.UTC()})
+		answer.Reported = append(answer.Reported, ReportedAnswer{visible(window.Destination), visible(window.Policy), plain(window.At)})
 	}
 	slices.SortFunc(answer.Reported, func(a, b ReportedAnswer) int {
 		return cmp.Or(cmp.Compare(a.Destination, b.Destination), cmp.Compare(a.Policy, b.Policy))

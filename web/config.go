@@ -82,6 +82,14 @@ func (c *Config) Address() (netip.AddrPort, error) {
 	return netip.ParseAddrPort(net.JoinHostPort(host, port))
 }
 
+// networkOf returns the network of an address to listen on: an IPv4 address, 0.0.0.0 too, is IPv4 alone.
+func networkOf(address string) string {
+	if at, err := netip.ParseAddrPort(address); err == nil && at.Addr().Is4() {
+		return "tcp4"
+	}
+	return "tcp"
+}
+
 // localListen reports whether listen, in the form address:port, is on loopback.
 func localListen(listen string) (bool, error) {
 	host, port, err := net.SplitHostPort(listen)

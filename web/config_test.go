@@ -157,3 +157,26 @@ func TestAddress(t *testing.T) {
 		}
 	}
 }
+
+// An IPv4 literal opens IPv4 alone; no address opens both.
+func TestListenFamily(t *testing.T) {
+	deps := Deps{Store: peopled(0), Gatherer: prometheus.NewRegistry(), Health: fairHealth}
+	for listen, want := range map[string]bool{"0.0.0.0:0": false, ":0": true} {
+		s, err := New(Config{Listen: listen, AllowUnauthenticated: true}, deps)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, port, err := net.SplitHostPort(s.listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := net.Dial("tcp", net.JoinHostPort("::1", port))
+		if (err == nil) != want {
+			t.Errorf("%s by IPv6: %v", listen, err)
+		}
+		if c != nil {
+			c.Close()
+		}
+		s.listener.Close()
+	}
+}

@@ -36,7 +36,7 @@ func (s *Server) listen() (net.Listener, error) {
 }
 
 func listenOn(address string) (net.Listener, error) {
-	return new(net.ListenConfig).Listen(context.Background(), "tcp", address)
+	return new(net.ListenConfig).Listen(context.Background(), networkOf(address), address)
 }
 
 // Problem says why the page is not served, "" if it is.

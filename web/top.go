@@ -95,7 +95,7 @@ func (f *Feed) countTop() Top {
 		}
 	}
 	if n := len(f.ring); n > 0 {
-		first, last := f.at(0).Received.UTC(), f.at(n-1).Received.UTC()
+		first, last := plain(f.at(0).Received), plain(f.at(n-1).Received)
 		top.Window.First, top.Window.Last = &first, &last
 	}
 	top.Addresses, top.Countries, top.Kinds = topAddresses(byAddress), topCountries(byCountry), topKinds(byKind)
@@ -119,7 +119,7 @@ func topAddresses(tallies map[netip.Addr]*tally) []TopAddress {
 		t := tallies[key]
 		p := &t.newest.Place
 		list = append(list, TopAddress{
-			Address: key.String(), Events: t.events, Last: t.newest.Time.UTC(),
+			Address: key.String(), Events: t.events, Last: plain(t.newest.Time),
 			Country: visible(p.Country), CountryName: visible(p.CountryName), ASN: p.ASN, Org: visible(p.Org),
 		})
 	}

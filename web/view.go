@@ -42,7 +42,7 @@ type Event struct {
 // viewEvent is the one gate through which events leave: nothing of e reaches a client in another way.
 func viewEvent(e *event.Event) Event {
 	return Event{
-		Seq: e.Seq, Time: e.Time.UTC(), Received: e.Received.UTC(),
+		Seq: e.Seq, Time: plain(e.Time), Received: plain(e.Received),
 		Kind: e.Kind.String(), Service: visible(e.Service), Rule: visible(e.Rule), Categories: e.Categories,
 		Address: e.Addr.String(), Port: e.Port, LocalPort: e.LocalPort, Proto: e.Proto.String(), Handshake: e.Handshake, Stray: e.Stray,
 		User: visible(e.User), Program: visible(e.Program), PID: visible(e.PID), Host: visible(e.Host),
@@ -89,8 +89,8 @@ func viewItem(i *store.Item) Item {
 		ID: visible(i.ID), Destination: visible(r.Destination), Policy: visible(r.Policy), State: i.State.String(),
 		Address: r.Addr.String(), Country: visible(r.Place.Country), CountryName: visible(r.Place.CountryName),
 		Kind: r.Kind.String(), Service: visible(r.Service), Rule: visible(r.Rule), Categories: r.Categories,
-		Events: r.Count, First: r.First.UTC(), Last: r.Last.UTC(),
-		Created: i.Created.UTC(), Attempts: i.Attempts, Settled: unlessZero(i.Settled), Detail: visible(i.Detail),
+		Events: r.Count, First: plain(r.First), Last: plain(r.Last),
+		Created: plain(i.Created), Attempts: i.Attempts, Settled: unlessZero(i.Settled), Detail: visible(i.Detail),
 	}
 	if i.State == store.Pending {
 		view.NextAttempt = unlessZero(i.NextAttempt)
@@ -106,11 +106,24 @@ func viewItems(items []store.Item) []Item {
 	return views
 }
 
+// plain is t in UTC, within the years that JSON can write: one event with another must not spoil the answer that it is in.
+func plain(t time.Time) time.Time {
+	t = t.UTC()
+	switch year := t.Year(); {
+	case year < 1:
+		return time.Time{}
+	case year > 9999:
+		return time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
+	default:
+		return t
+	}
+}
+
 func unlessZero(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
 	}
-	t = t.UTC()
+	t = plain(t)
 	return &t
 }
 
