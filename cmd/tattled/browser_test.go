@@ -15,7 +15,7 @@ var screenshot = flag.String("screenshot", "", "write what the browser shows to 
 // of nothing and asks nobody else for anything.
 func TestLivePage(t *testing.T) {
 	p := start(t, "run", "--config", write(t, t.TempDir(), "tattled.yaml", fmt.Sprintf(`
-sources: {syslog: [{listen: "udp://127.0.0.1:0", reporter: web1}]}
+sources: {syslog: [{listen: "udp://127.0.0.1:0", trust: report, reporter: web1}]}
 geoip: {city: %s}
 store: {path: %s/state.db}
 web: {listen: "127.0.0.1:0"}

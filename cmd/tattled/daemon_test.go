@@ -18,7 +18,7 @@ func quick(t *testing.T, more string) string {
 	t.Helper()
 	dir := t.TempDir()
 	return write(t, dir, "tattled.yaml", fmt.Sprintf(`
-sources: {syslog: [{listen: "tcp://127.0.0.1:0"}]}
+sources: {syslog: [{listen: "tcp://127.0.0.1:0", trust: report}]}
 store: {path: %s/state.db}
 web: {listen: "127.0.0.1:0"}
 %s`, dir, more))
@@ -142,7 +142,7 @@ func TestReload(t *testing.T) {
 
 	reload(func(s string) string {
 		s = strings.ReplaceAll(s, "polcy: []\n", "trusted: [45.148.10.0/24]\n")
-		return strings.ReplaceAll(strings.ReplaceAll(s, "name: first", "name: second"), "127.0.0.1:0\"}]", "127.0.0.1:1\"}]")
+		return strings.ReplaceAll(strings.ReplaceAll(s, "name: first", "name: second"), "127.0.0.1:0\"", "127.0.0.1:1\"")
 	}, "msg=reloaded")
 	if text := p.text(); !strings.Contains(text, "needs a restart") || !strings.Contains(text, "setting=sources") {
 		t.Errorf("the log does not name what needs a restart:\n%s", text)

@@ -14,7 +14,7 @@ import (
 func TestHeadersOverTheWire(t *testing.T) {
 	dir := t.TempDir()
 	p := start(t, "run", "--config", write(t, dir, "tattled.yaml", fmt.Sprintf(`
-sources: {syslog: [{listen: "tcp://127.0.0.1:0"}, {listen: "udp://127.0.0.1:0"}]}
+sources: {syslog: [{listen: "tcp://127.0.0.1:0", trust: report}, {listen: "udp://127.0.0.1:0", trust: report}]}
 store: {path: %s/state.db}
 web: {listen: "127.0.0.1:0"}
 `, dir))).ready()

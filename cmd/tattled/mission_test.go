@@ -26,7 +26,7 @@ func TestEveryAttackerIsReportedOnce(t *testing.T) {
 		}{source, feed}
 	}
 
-	add("tcp", `syslog: [{listen: "tcp://127.0.0.1:0"}]`, func(t *testing.T, p *process) {
+	add("tcp", `syslog: [{listen: "tcp://127.0.0.1:0", trust: report}]`, func(t *testing.T, p *process) {
 		conn, err := net.Dial("tcp", p.addr["tcp"])
 		if err != nil {
 			t.Fatal(err)
