@@ -32,8 +32,8 @@ TICKS = os.sysconf('SC_CLK_TCK')
 TATTLED = f'''
 sources:
   syslog:
-    - {{listen: "udp://127.0.0.1:{PORT}", allow: [127.0.0.0/8]}}
-    - {{listen: "tcp://127.0.0.1:{PORT}", allow: [127.0.0.0/8]}}
+    - {{listen: "udp://127.0.0.1:{PORT}", allow: [127.0.0.0/8], trust: report}}
+    - {{listen: "tcp://127.0.0.1:{PORT}", allow: [127.0.0.0/8], trust: report}}
 store: {{path: {DIR}/state/state.db}}
 web: {{listen: "127.0.0.1:{WEB}"}}
 '''

@@ -11,13 +11,12 @@ import (
 	"tattled/receiver/wire"
 )
 
-// Format is tattled's framing and parsing as go-syslog's format.Format, so that its Server can host them: one parser, two
-// hosts. None of go-syslog's own framing and parsing, which panics on hostile input, takes part then.
+// Format is tattled's framing and parsing as go-syslog's format.Format, so that its Server, an independent peer, can host
+// them in tests. None of go-syslog's own framing and parsing, which panics on hostile input, takes part then.
 type Format struct {
-	maxLine  int
-	loc      *time.Location
-	datagram bool
-	pool     sync.Pool // of *Parsed
+	maxLine int
+	loc     *time.Location
+	pool    sync.Pool // of *Parsed
 }
 
 // NewFormat returns a format for streams, whose frames are at most maxLine bytes (at most 32 KiB: the Server's scanner
@@ -26,14 +25,8 @@ func NewFormat(maxLine int, loc *time.Location) *Format {
 	return &Format{maxLine: min(maxLine, 32<<10), loc: loc}
 }
 
-// newDatagramFormat is a Format that leaves datagrams whole: the Server would let all but the first line of one fall.
-func newDatagramFormat(loc *time.Location) *Format { return &Format{loc: loc, datagram: true} }
-
 // GetSplitFunc implements format.Format. The Server asks once a connection.
 func (f *Format) GetSplitFunc() bufio.SplitFunc {
-	if f.datagram {
-		return nil
-	}
 	framer := wire.Framer{Max: f.maxLine}
 	return func(data []byte, atEOF bool) (advance int, token []byte, err error) {
 		frame, n, state := framer.Next(data, atEOF)
@@ -68,11 +61,9 @@ type Parsed struct {
 	parts  format.LogParts
 }
 
-// Parse implements format.LogParser. It never fails. A datagram is left for the handler to take apart.
+// Parse implements format.LogParser. It never fails.
 func (p *Parsed) Parse() error {
-	if !p.format.datagram {
-		p.parser.Parse(p.Frame, time.Now(), &p.Record)
-	}
+	p.parser.Parse(p.Frame, time.Now(), &p.Record)
 	return nil
 }
 

@@ -94,7 +94,9 @@ func slowClients(at, number string) error {
 		}
 		_, _ = held[i].Write([]byte(header + "half a li")) // which fails where it had to go already
 	}
-	fmt.Println("all")
+	if _, err = os.Stdout.WriteString("all\n"); err != nil {
+		return err
+	}
 	_, err = io.Copy(io.Discard, os.Stdin)
 	runtime.KeepAlive(held)
 	return err

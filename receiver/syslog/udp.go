@@ -28,7 +28,7 @@ type datagramConn interface {
 // that a sender's datagrams stay in order.
 func (r *Receiver) runDatagrams(ctx context.Context, conn datagramConn, h receiver.Handler) error {
 	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { conn.SetReadDeadline(longAgo()) })()
+	defer context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(longAgo()) })()
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return err
