@@ -53,8 +53,8 @@ func (e *entries) next(out []byte) (_ []byte, found bool, has content, err error
 }
 
 // current appends the entry on which the journal stands. What may lead to a report has something in it that could be an
-// address; of what has not, no rule can say anything but that it knows the program, so only message, identifier and time
-// are written. A field that cannot be read counts as one that the entry does not have, and what has not all that it takes
+// address; of what has not, no rule can say anything but that it knows the program, so only message, identifier, time and
+// stream are written. A field that cannot be read counts as one that the entry does not have, and what has not all that it takes
 // to be trusted is not.
 func (e *entries) current(out []byte) (_ []byte, has content, err error) {
 	usec, err := e.journal.GetRealtimeUsec()
@@ -74,10 +74,14 @@ func (e *entries) current(out []byte) (_ []byte, has content, err error) {
 	} else {
 		name, out = e.copy(out, journal.Comm)
 	}
-	known := true
+	known, broken := true, false
+	matters := mayMatter(text)
+	if !matters {
+		broken, out = e.stream(out)
+	}
 	switch {
-	case mayMatter(text):
-		out, known = e.origin(out)
+	case matters || broken: // whether the next entry of the stream may be believed depends on where a broken one is from
+		out, known = e.origin(out, matters)
 	case bytes.HasPrefix(name, []byte(journal.OwnName)): // perhaps our own
 		_, out = e.copy(out, journal.SystemdUnit)
 		_, out = e.copy(out, journal.PID)
@@ -94,13 +98,27 @@ func (e *entries) current(out []byte) (_ []byte, has content, err error) {
 	return out, whole, nil
 }
 
-// origin appends where an entry is from: as much as it takes to judge it, and to know our own. It reports whether all that
-// it takes to trust an entry is there.
-func (e *entries) origin(out []byte) (_ []byte, known bool) {
+// stream appends which standard output or error an entry was written to, and why it ends there if that is not the end of a
+// line. It reports whether it is not. Entries that came another way have neither.
+func (e *entries) stream(out []byte) (broken bool, _ []byte) {
+	id, out := e.copy(out, journal.StreamID)
+	if id == nil {
+		return false, out
+	}
+	why, out := e.copy(out, journal.LineBreak)
+	return why != nil, out
+}
+
+// origin appends where an entry is from: as much as it takes to judge it, and to know our own; its stream too, if asked
+// for. It reports whether all that it takes to trust an entry is there.
+func (e *entries) origin(out []byte, stream bool) (_ []byte, known bool) {
 	transport, out := e.copy(out, journal.Transport)
 	_, out = e.copy(out, journal.Hostname)
-	if string(transport) == "kernel" {
+	switch {
+	case string(transport) == "kernel":
 		return out, true
+	case stream && string(transport) == "stdout":
+		_, out = e.stream(out)
 	}
 	unit, out := e.copy(out, journal.SystemdUnit)
 	comm, out := e.copy(out, journal.Comm)

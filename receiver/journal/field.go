@@ -18,6 +18,8 @@ const (
 	Hostname
 	SourceTime // when it was sent, in microseconds since 1970
 	EntryTime  // when journald took it, in microseconds since 1970
+	StreamID   // of an entry of a standard output or error: which stream it was written to
+	LineBreak  // why such an entry ends where it does, if that is not the end of a line: nul, line-max, eof, pid-change
 	fieldCount
 
 	cursorField // a position: of the entry that it comes with, and of all before it
@@ -69,6 +71,10 @@ func (f Field) String() string {
 		return "_SOURCE_REALTIME_TIMESTAMP"
 	case EntryTime:
 		return "__REALTIME_TIMESTAMP"
+	case StreamID:
+		return "_STREAM_ID"
+	case LineBreak:
+		return "_LINE_BREAK"
 	case cursorField:
 		return CursorField
 	case gapField:
@@ -114,6 +120,10 @@ func fieldNamed(name []byte) Field {
 		return SourceTime
 	case "__REALTIME_TIMESTAMP":
 		return EntryTime
+	case "_STREAM_ID":
+		return StreamID
+	case "_LINE_BREAK":
+		return LineBreak
 	case CursorField:
 		return cursorField
 	case GapField:

@@ -42,7 +42,8 @@ type Receiver struct {
 
 	// What follows belongs to Run.
 	handler  receiver.Handler
-	position []byte // behind which the next child begins
+	position []byte // libsystemd's cursor of the entry after which the next child begins
+	breaks   breaks // as of position
 	fault    string // what was last logged, "" while all is well
 	handed   bool   // this child brought something
 	refused  error  // the handler's error
@@ -91,9 +92,10 @@ func (r *Receiver) Meter() *receiver.Meter { return &r.meter }
 // half a minute.
 func (r *Receiver) Run(ctx context.Context, from receiver.Positions, h receiver.Handler) error {
 	r.handler = h
-	r.position = bytes.Clone(from.Position(r.stream))
-	if len(r.position) > 0 && !isCursor(r.position) {
-		r.position = nil
+	cursor, marks, err := parsePosition(from.Position(r.stream))
+	r.position, r.breaks = []byte(cursor), marks
+	if err != nil || len(r.position) > 0 && !isCursor(r.position) {
+		r.position, r.breaks = nil, nil
 		r.meter.Gaps.Add(1)
 		r.log.Warn("the journal's position is damaged: reading starts as if it had never been read", "stream", r.stream)
 	}
@@ -185,7 +187,8 @@ func (r *Receiver) take(ctx context.Context, p *parser) error {
 	for i := range p.entries[:p.placed] {
 		e := &p.entries[i]
 		bytes += uint64(e.size)
-		if e.cut {
+		trust := r.trust(p, e)
+		if e.cut = r.breaks.broken(p, e, trust == event.TrustReport) || e.cut; e.cut {
 			cut++
 		}
 		message := p.value(e, Message)
@@ -200,7 +203,9 @@ func (r *Receiver) take(ctx context.Context, p *parser) error {
 			gaps++
 		}
 		r.records = append(r.records, receiver.Record{})
-		r.fill(&r.records[len(r.records)-1], p, e)
+		record := &r.records[len(r.records)-1]
+		r.fill(record, p, e)
+		record.Trust = trust
 	}
 	m := &r.meter
 	m.Records.Add(uint64(p.placed))
@@ -214,7 +219,7 @@ func (r *Receiver) take(ctx context.Context, p *parser) error {
 	// for that. Other positions wait for a record.
 	begins := p.placed == 0 && len(r.position) == 0
 	if len(r.records) > 0 || begins {
-		r.cursor = append(r.cursor[:0], p.cursor...)
+		r.cursor = appendPosition(r.cursor[:0], p.cursor, r.breaks)
 		r.batch = receiver.Batch{
 			Source: source, Reporter: r.config.Reporter, Received: time.Now(),
 			Records: r.records, Stream: r.stream, Cursor: r.cursor,
@@ -242,14 +247,17 @@ func (r *Receiver) isOwn(p *parser, e *entry) bool {
 // lost reports whether journald says in an entry that it lost others: "Suppressed 12 messages from ssh.service", by its
 // rate limit (RateLimitBurst= in journald.conf), and "Missed 3 kernel messages".
 func lost(p *parser, e *entry) bool {
-	if string(p.value(e, Transport)) != "driver" {
-		return false
-	}
-	message := p.value(e, Message)
-	return bytes.HasPrefix(message, []byte("Suppressed ")) || bytes.HasPrefix(message, []byte("Missed "))
+	return suppressed(p, e) || journaldSays(p, e, "Missed ")
 }
 
-// fill makes a record of an entry.
+func suppressed(p *parser, e *entry) bool { return journaldSays(p, e, "Suppressed ") }
+
+// journaldSays reports whether an entry is journald's own and begins with text.
+func journaldSays(p *parser, e *entry, text string) bool {
+	return string(p.value(e, Transport)) == "driver" && bytes.HasPrefix(p.value(e, Message), []byte(text))
+}
+
+// fill makes a record of an entry, all but its trust.
 func (r *Receiver) fill(record *receiver.Record, p *parser, e *entry) {
 	get := func(f Field) []byte { return p.value(e, f) }
 	record.Message, record.Cut = get(Message), e.cut
@@ -269,8 +277,12 @@ func (r *Receiver) fill(record *receiver.Record, p *parser, e *entry) {
 	if record.Time = microseconds(get(SourceTime)); record.Time.IsZero() {
 		record.Time = microseconds(get(EntryTime))
 	}
-	record.Trust = event.TrustCount
+}
+
+// trust says what may follow from an entry.
+func (r *Receiver) trust(p *parser, e *entry) event.Trust {
 	if trusted(p, e) || r.config.Directory != "" && believed(p, e) {
-		record.Trust = event.TrustReport
+		return event.TrustReport
 	}
+	return event.TrustCount
 }

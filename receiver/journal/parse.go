@@ -22,6 +22,8 @@ const (
 	fullArena   = 256 << 10
 	// maxBinary is more than journald takes for a field (768 MiB). Whoever claims more has lost the thread.
 	maxBinary = 1 << 30
+	// maxPosition is what the marks of broken lines leave of a cursor's room.
+	maxPosition = receiver.MaxCursor - 1 - maxBreaks*breakSize
 )
 
 // errFormat is wrapped by every error about what a reader of the journal wrote.
@@ -35,7 +37,7 @@ type entry struct {
 	values [fieldCount]span
 	have   [fieldCount]bool // the first of several fields of one name counts: libsystemd hands out that one as well
 	size   int              // bytes of the stream
-	cut    bool             // the message was longer than MaxMessage
+	cut    bool             // the message is only a part: it was longer than MaxMessage, or journald broke its line
 	real   bool             // there is a field of an entry in it: it is no mere position
 }
 
@@ -196,7 +198,7 @@ func (p *parser) open(field Field) kept {
 		return kept{room: maxValue}
 	case field == cursorField:
 		p.next = p.next[:0]
-		return kept{room: receiver.MaxCursor}
+		return kept{room: maxPosition}
 	default:
 		return kept{}
 	}
@@ -220,7 +222,7 @@ func (p *parser) close(field Field, k kept) error {
 	e := &p.current
 	switch {
 	case field == cursorField && (k.over || k.n == 0):
-		return fmt.Errorf("a position of more than %d bytes, or of none, %w", receiver.MaxCursor, errFormat)
+		return fmt.Errorf("a position of more than %d bytes, or of none, %w", maxPosition, errFormat)
 	case field == cursorField:
 		p.currentCursor = true
 		return nil
