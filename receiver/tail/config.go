@@ -49,6 +49,9 @@ type Config struct {
 	// comes later is always read from its beginning. Default: end.
 	Start string `yaml:"start"`
 
+	// Shared is what this receiver and those of the other entries know together. Default: it knows of no other.
+	Shared *Shared `yaml:"-"`
+
 	// Logger is told of files that cannot be read. Default: none.
 	Logger *slog.Logger `yaml:"-"`
 }

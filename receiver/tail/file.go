@@ -109,7 +109,7 @@ func (r *Receiver) read(ctx context.Context, fl *follower, f *file) (end bool, e
 			return true, nil
 		}
 		if !whole {
-			r.truncated(f)
+			r.truncated(fl, f)
 			continue
 		}
 		taken, err := r.lines(ctx, fl, f, r.block[:n])
@@ -130,8 +130,9 @@ func (r *Receiver) read(ctx context.Context, fl *follower, f *file) (end bool, e
 	return false, nil
 }
 
-// truncated begins f anew.
-func (r *Receiver) truncated(f *file) {
+// truncated begins f anew. What it was is remembered, for a copy of it that a pattern matches.
+func (r *Receiver) truncated(fl *follower, f *file) {
+	fl.remember(f.at)
 	if f.size > f.at.offset {
 		r.meter.Gaps.Add(1)
 	}
@@ -171,7 +172,7 @@ func (r *Receiver) longLine(ctx context.Context, fl *follower, f *file) (end boo
 			return true, nil
 		}
 		if !whole {
-			r.truncated(f)
+			r.truncated(fl, f)
 			return false, nil
 		}
 		lf := bytes.IndexByte(r.block[:n], '\n')
@@ -233,12 +234,18 @@ func (r *Receiver) hand(ctx context.Context, fl *follower, f *file, records []re
 	if len(records) == 0 {
 		return nil // the cursor goes with the next records
 	}
-	return r.handle(ctx, fl.stream, records, fl.seen, fl.marks(r.marks[:0]))
+	return r.handle(ctx, fl.stream, records, fl)
 }
 
-// handle makes the batch and hands it over.
-func (r *Receiver) handle(ctx context.Context, stream string, records []receiver.Record, seen int64, marks []mark) error {
-	r.cursor = appendCursor(r.cursor[:0], seen, marks)
+// handle makes the batch and hands it over, with the position of fl, or with one that only says that there is one.
+func (r *Receiver) handle(ctx context.Context, stream string, records []receiver.Record, fl *follower) error {
+	var seen int64
+	var past []mark
+	r.marks = r.marks[:0]
+	if fl != nil {
+		seen, past, r.marks = fl.seen, fl.past, fl.marks(r.marks)
+	}
+	r.cursor = appendCursor(r.cursor[:0], seen, r.marks, past)
 	r.batch = receiver.Batch{
 		Source: r.source, Reporter: r.config.Reporter, Received: r.now,
 		Records: records, Stream: stream, Cursor: r.cursor, Location: r.zone,

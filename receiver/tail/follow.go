@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -14,6 +15,9 @@ const (
 	nonBlocking = unix.O_NONBLOCK
 	// tick is how far a file's time may lie behind the clock: the kernel takes it from its last timer interrupt.
 	tick = 10 * time.Millisecond
+	// looksUntilDenied is how many looks must find a file read by another entry's receiver before that is told: rotation may
+	// be passing it on.
+	looksUntilDenied = 5
 )
 
 var errIrregular = errors.New("is no regular file")
@@ -26,10 +30,17 @@ type follower struct {
 	start  start
 	fault  string // what was last logged about it, "" while all is well
 
+	// absent are marks of files that were not to be found or opened when reading was to go on in them: each may be there again
+	// later, at the path. past are those of the last files that were closed, the oldest first.
+	absent, past []mark
+
+	denied int // how many looks in a row found at the path what another entry's receiver reads
+
 	// seen is when the path's file was written to, in ns, as of the last look that found it there. When another file is
 	// there, others may have come and gone in between: while catching, these are looked for, and read first.
 	seen     int64
 	catching bool
+	wentBack bool      // while catching: the clock was put back since
 	folder   time.Time // when the folder was last changed, as of the last look that found nothing at the path
 }
 
@@ -41,12 +52,40 @@ const (
 	fromEnd
 )
 
-// marks appends the positions of all files that are read.
+// marks appends the positions of all files that are to be read, at most maxMarks.
 func (fl *follower) marks(marks []mark) []mark {
+	marks = append(marks, fl.absent...)
 	for _, f := range fl.files {
 		marks = append(marks, f.at)
 	}
 	return marks
+}
+
+// knows reports whether s is a file that was read before, and closed.
+func (r *Receiver) knows(fl *follower, s sibling) bool {
+	same := func(m mark) bool { return m.inode == inode(s.info) }
+	if !slices.ContainsFunc(fl.past, same) && !r.shared.has(same) {
+		return false
+	}
+	f, info, err := open(s.path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	_, known := r.finishedMark(fl, f, info)
+	return known
+}
+
+// remember notes up to where a file was read that is read no more.
+func (fl *follower) remember(m mark) {
+	if m.offset == 0 {
+		return
+	}
+	fl.past = slices.DeleteFunc(fl.past, func(p mark) bool { return p.inode == m.inode })
+	if len(fl.past) == maxPast {
+		fl.past = slices.Delete(fl.past, 0, 1)
+	}
+	fl.past = append(fl.past, m)
 }
 
 // holds returns the file that info is of, or nil.
@@ -65,6 +104,7 @@ func (r *Receiver) look(fl *follower) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		fl.leave(nil, r.now)
+		r.permit(fl)
 		fl.start = fromBeginning
 		fl.fault = ""
 		fl.gone(r.now)
@@ -84,7 +124,7 @@ func (r *Receiver) look(fl *follower) {
 		}
 		return
 	}
-	if r.heldByOther(fl, info) {
+	if r.deny(fl, info) {
 		fl.leave(nil, r.now)
 		return
 	}
@@ -93,20 +133,33 @@ func (r *Receiver) look(fl *follower) {
 		r.fault(fl, err)
 		return
 	}
-	if fl.holds(info) != nil || r.heldByOther(fl, info) { // swapped meanwhile
+	if fl.holds(info) != nil { // swapped meanwhile
+		f.Close()
+		return
+	}
+	if len(fl.absent) > 0 { // perhaps it is one of them
+		f.Close()
+		absent := fl.absent
+		fl.absent = nil
+		r.resume(fl, absent)
+		return // the next look sees what came of it
+	}
+	m, wait := r.firstMark(fl, f, info)
+	if wait {
 		f.Close()
 		return
 	}
 	fl.leave(nil, r.now)
 	fl.fault = ""
-	current := opened(f, info, r.firstMark(fl, f, info), r.now)
-	if fl.seen > 0 {
-		fl.catching = true
-	} else {
+	catching := fl.catching || fl.seen > 0
+	current := opened(f, info, m, r.now)
+	current.atPath, current.later = true, catching
+	if !r.follow(fl, current, len(fl.files)) {
+		return
+	}
+	if fl.catching = catching; !catching {
 		fl.seen = modified(info)
 	}
-	current.atPath, current.later = true, fl.catching
-	r.follow(fl, current, len(fl.files))
 	fl.start = fromBeginning
 }
 
@@ -116,7 +169,7 @@ func (fl *follower) gone(now time.Time) {
 	if fl.seen == 0 {
 		fl.seen = now.Add(-tick).UnixNano()
 	}
-	if changed := folderTime(fl.path); !changed.Equal(fl.folder) {
+	if changed := folderTime(filepath.Dir(fl.path)); !changed.Equal(fl.folder) {
 		fl.folder, fl.catching = changed, true
 	}
 }
@@ -134,75 +187,105 @@ func (fl *follower) leave(current *file, now time.Time) {
 	}
 }
 
-// follow puts f among fl's files, before the one at index i. If there are too many then, one goes: the oldest that was
-// read to its end, or the newest that catchUp will find again.
-func (r *Receiver) follow(fl *follower, f *file, i int) {
+// follow puts f among fl's files, before the one at index i, and reports whether it did: another may have taken the file
+// meanwhile. If there are too many then, one goes: the oldest that was read to its end, or the newest that catchUp will
+// find again.
+func (r *Receiver) follow(fl *follower, f *file, i int) bool {
+	if fl.holds(f.info) != nil || !r.shared.claim(idOf(f.info), holder{r, fl}) {
+		f.f.Close()
+		return false
+	}
 	r.meter.Open.Add(1)
 	fl.files = slices.Insert(fl.files, i, f)
-	if len(fl.files) <= maxMarks {
-		return
+	if len(fl.files)+len(fl.absent) <= maxMarks {
+		return true
+	}
+	if len(fl.absent) > 0 {
+		fl.absent = slices.Delete(fl.absent, 0, 1)
+		r.meter.Gaps.Add(1)
+		return true
 	}
 	for i, f := range fl.files {
 		if !f.atPath && f.seen != (changed{}) {
 			r.drop(fl, i)
-			return
+			return true
 		}
 	}
 	for i, f := range slices.Backward(fl.files) {
 		if f.later && !f.atPath && f.at.offset == 0 {
 			r.close(fl, i)
-			return
+			return true
 		}
 	}
 	r.drop(fl, 0)
+	return true
 }
 
-// drop closes fl's file i. What it holds behind its offset is lost.
+// drop closes fl's file i. What it holds after its offset is lost.
 func (r *Receiver) drop(fl *follower, i int) {
 	f := fl.files[i]
 	if info, err := f.f.Stat(); err != nil || info.Size() > f.at.offset {
 		r.meter.Gaps.Add(1)
 	}
-	if len(r.finished) == MaxFiles {
-		r.finished = slices.Delete(r.finished, 0, MaxFiles/10)
-	}
-	r.finished = append(r.finished, f.at)
+	fl.remember(f.at)
 	r.close(fl, i)
 }
 
 func (r *Receiver) close(fl *follower, i int) {
-	fl.files[i].f.Close()
+	f := fl.files[i]
+	f.f.Close()
+	r.shared.release(idOf(f.info), f.at)
 	fl.files = slices.Delete(fl.files, i, i+1)
 	r.meter.Open.Add(-1)
 }
 
-// heldByOther reports whether another path's follower reads the file: rotation has given it a name that the pattern
-// matches too, or two names are links to it.
-func (r *Receiver) heldByOther(fl *follower, info os.FileInfo) bool {
-	for _, other := range r.followers {
-		if other != fl && other.holds(info) != nil {
-			return true
-		}
+// deny reports whether another path's follower reads the file: rotation has given it a name that the pattern matches too,
+// or it has two names. If it is another entry's, and stays so, the operator is told: one of the entries is too much.
+func (r *Receiver) deny(fl *follower, info os.FileInfo) bool {
+	h, held := r.shared.holder(idOf(info))
+	if !held || h.follower == fl {
+		r.permit(fl)
+		return false
 	}
-	return false
+	if h.receiver == r {
+		return true
+	}
+	if fl.denied++; fl.denied == looksUntilDenied {
+		r.meter.Errors.Add(1)
+		r.doubles.Add(1)
+		r.log.Warn("a log file is in two entries of sources.files: it is read once; remove one of them", "path", fl.path, "entry", r.config.Path, "read_by", h.receiver.config.Path)
+	}
+	return true
 }
 
-// firstMark says where to begin in a file that was not read under this path.
-func (r *Receiver) firstMark(fl *follower, f *os.File, info os.FileInfo) mark {
-	if m, found := r.finishedMark(f, info); found || fl.start == fromBeginning {
-		return m
+// permit takes back what deny has noted.
+func (r *Receiver) permit(fl *follower) {
+	if fl.denied >= looksUntilDenied {
+		r.doubles.Add(-1)
 	}
-	return endOf(f, info.Size())
+	fl.denied = 0
+}
+
+// firstMark says where to begin in a file that was not read under this path; wait says that it is too early to tell.
+func (r *Receiver) firstMark(fl *follower, f *os.File, info os.FileInfo) (m mark, wait bool) {
+	if m, found := r.finishedMark(fl, f, info); found {
+		return m, false
+	}
+	if m, is, wait := r.copied(fl, f, info); is {
+		return m, wait
+	}
+	if fl.start == fromBeginning {
+		return mark{}, false
+	}
+	return endOf(f, info.Size()), false
 }
 
 // finishedMark finds out where reading stopped in a file that was closed, perhaps under another name.
-func (r *Receiver) finishedMark(f *os.File, info os.FileInfo) (mark, bool) {
-	for _, m := range slices.Backward(r.finished) {
-		if m.inode == inode(info) && m.offset > 0 && m.offset <= info.Size() && m.print.fits(f) {
-			return m, true
-		}
+func (r *Receiver) finishedMark(fl *follower, f *os.File, info os.FileInfo) (mark, bool) {
+	if m, found := r.shared.mark(f, info); found {
+		return m, true
 	}
-	return mark{}, false
+	return lastFitting(fl.past, f, info)
 }
 
 // endOf returns the mark behind the last complete line of f.

@@ -1,67 +1,73 @@
 package tail
 
 import (
-	"cmp"
 	"errors"
-	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
 
-const (
-	maxSiblings = 20000 // entries of a folder that are looked at in search of a rotated file
-	patience    = 10    // how often a folder is looked at again because something was renamed in it meanwhile
-)
-
-// rotated is what rotation appends to a file's name: .1, -20261122, .2026-11-22, -20261122-1795305600.
-var rotated = regexp.MustCompile(`^[.-][0-9][0-9.-]*$`)
-
-// sibling is a file that a mark may be of.
-type sibling struct {
-	path    string
-	info    os.FileInfo
-	rotated bool // its name says that it was at the path before
-	number  int  // the one in its name if rotation counts: log.1 is newer than log.2
-}
-
 // resume opens what marks, a cursor, are of, wherever rotation has moved it. What came to the path after them and left it
-// again, while nobody read, is for catchUp.
+// again, while nobody read, is for catchUp. What may be there and cannot be opened now is kept for a later look.
 func (r *Receiver) resume(fl *follower, marks []mark) {
 	fl.catching = true
 	for i, m := range marks {
 		var f *os.File
 		var s sibling
+		sure := false
 		for try := 0; f == nil && try < patience; try++ { // it may be renamed just now
-			f, s = fl.locate(r.siblings(fl), m)
+			found := r.siblings(fl)
+			sure = found.sure
+			f, s = fl.locate(found, m)
+			if try > 0 && sure && f == nil {
+				break
+			}
 		}
-		if f == nil {
+		switch {
+		case f == nil && r.shared.has(func(f mark) bool { return f.inode == m.inode && f.offset >= m.offset }): // it was read, and closed, before the path was given up
+			continue
+		case f == nil && (!sure || !readable(fl.path)):
+			fl.absent = append(fl.absent, m)
+			continue
+		case f == nil:
 			r.meter.Gaps.Add(1)
 			continue
 		}
-		if fl.holds(s.info) != nil || r.heldByOther(fl, s.info) {
-			f.Close()
-			continue
+		if done, read := r.shared.mark(f, s.info); read && done.offset > m.offset {
+			m = done
 		}
 		resumed := opened(f, s.info, m, r.now)
 		resumed.later = m.offset == 0 && i > 0 // what came before it may not have been found yet
-		if s.path == fl.path && !resumed.later {
+		if r.follow(fl, resumed, len(fl.files)) && s.path == fl.path && !resumed.later {
 			fl.catching = false // nothing came after it
 		}
-		r.follow(fl, resumed, len(fl.files))
 	}
 }
 
+// readable reports whether there is a regular file at path that can be opened.
+func readable(path string) bool {
+	f, _, err := open(path)
+	if err == nil {
+		f.Close()
+	}
+	return err == nil
+}
+
 // catchUp has the next file read that came to the path and left it while nobody looked: by its name it was rotated, and
-// it was written to since fl.seen. When there is none left, the path's own file may be read.
+// it is newer than those that were read. When there is none left, the path's own file may be read.
 func (r *Receiver) catchUp(fl *follower) {
-	for _, s := range r.siblings(fl) {
-		if !s.rotated || modified(s.info) < fl.seen || r.heldByOther(fl, s.info) {
+	found := r.siblings(fl)
+	if !found.sure {
+		return // look again
+	}
+	newest := r.newestKnown(fl, found.all)
+	if fl.wentBack = fl.wentBack || clockWentBack(found.all, fl.seen, r.now); fl.wentBack {
+		sortByNumber(found.all)
+	}
+	for _, s := range found.all {
+		if !s.rotated {
 			continue
 		}
 		if f := fl.holds(s.info); f != nil {
@@ -71,21 +77,28 @@ func (r *Receiver) catchUp(fl *follower) {
 			}
 			continue
 		}
+		known := r.knows(fl, s)
+		isNew := fl.isNew(s, newest)
+		if _, held := r.shared.holder(idOf(s.info)); held || !known && !isNew {
+			continue
+		}
 		f, info, err := open(s.path)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			return // renamed just now: look again
 		case err != nil:
 			r.fault(fl, err)
-			r.meter.Gaps.Add(1)
-			fl.seen = modified(s.info) + 1
+			if isNew {
+				r.meter.Gaps.Add(1)
+				fl.seen = modified(s.info) + 1
+			}
 			continue
 		case !os.SameFile(info, s.info):
 			f.Close()
 			return
 		}
-		m, read := r.finishedMark(f, info)
-		if read && m.offset == info.Size() {
+		m, read := r.finishedMark(fl, f, info)
+		if read && m.offset == info.Size() || !read && !isNew {
 			f.Close()
 			continue
 		}
@@ -97,25 +110,88 @@ func (r *Receiver) catchUp(fl *follower) {
 		r.follow(fl, opened(f, info, m, r.now), later)
 		return
 	}
+	r.caughtUp(fl, found.all, newest)
+}
+
+// caughtUp ends the search for what came to the path while nobody looked.
+func (r *Receiver) caughtUp(fl *follower, all []sibling, newest *sibling) {
 	fl.catching = false
 	for _, f := range fl.files {
 		f.later = false
 	}
+	unsure := slices.ContainsFunc(all, func(s sibling) bool {
+		switch {
+		case !s.rotated || fl.holds(s.info) != nil || r.knows(fl, s):
+			return false
+		case s.number == notCounted || newest == nil: // nothing but the time tells that it is old
+			return earlier(r.now, fl.seen)
+		default:
+			return !fl.wentBack && s.number < newest.number && renamedTogether(&s, newest)
+		}
+	})
+	if unsure {
+		r.meter.Gaps.Add(1)
+		r.log.Warn("the clock was put back, it seems: rotated log files may have been missed", "path", fl.path)
+		fl.seen = min(fl.seen, r.now.UnixNano())
+	}
+	fl.wentBack = false
+}
+
+// newestKnown returns that with the lowest number of the rotated files that were read or are being read, nil if there is none.
+func (r *Receiver) newestKnown(fl *follower, all []sibling) *sibling {
+	var newest *sibling
+	for _, s := range all {
+		if s.number == notCounted || newest != nil && s.number > newest.number {
+			continue
+		}
+		if f := fl.holds(s.info); f != nil && !f.later || f == nil && r.knows(fl, s) {
+			newest = &s
+		}
+	}
+	return newest
+}
+
+// isNew reports whether a rotated file came to the path after all that was read. Its time says so; but not if the clock
+// was put back in between. Then its number does: rotation that counts up to newest has made newest's number larger since.
+func (fl *follower) isNew(s sibling, newest *sibling) bool {
+	if fl.wentBack && newest != nil && s.number != notCounted {
+		return s.number < newest.number && renamedTogether(&s, newest)
+	}
+	return modified(s.info) >= fl.seen
+}
+
+// clockWentBack reports whether it shows that the clock was put back: a file was renamed earlier than it was written to, or
+// what was at the path was written to later than now.
+func clockWentBack(all []sibling, seen int64, now time.Time) bool {
+	return earlier(now, seen) || slices.ContainsFunc(all, func(s sibling) bool {
+		return s.rotated && statusChanged(s.info).Before(s.info.ModTime())
+	})
+}
+
+// earlier reports whether now is earlier than a file's time, by more than a turn may take.
+func earlier(now time.Time, seen int64) bool { return now.Add(pollEvery).UnixNano() < seen }
+
+// renamedTogether reports whether two files got the names that they have in one rotation: where log.1 is the newest, all are
+// renamed each time. There are programs whose newest is the one with the highest number; they rename one.
+func renamedTogether(a, b *sibling) bool {
+	return statusChanged(a.info).Sub(statusChanged(b.info)).Abs() < time.Minute
 }
 
 // locate finds the file that m is of: the same inode with the same beginning; or else the copy that copytruncate left.
 // The caller closes it; nil if there is none.
-func (fl *follower) locate(siblings []sibling, m mark) (*os.File, sibling) {
-	for _, s := range siblings {
+func (fl *follower) locate(found siblings, m mark) (*os.File, sibling) {
+	emptied := false // the path still names the inode, and it is not what it was: it was truncated
+	for _, s := range found.inodes(m.inode) {
 		// While nothing was read of it, a file has no beginning to know it by, and another may have its inode by now.
-		if inode(s.info) == m.inode && (m.print.length > 0 || s.rotated || s.path == fl.path) {
+		if m.print.length > 0 || s.rotated || s.path == fl.path {
 			if f := fitting(s, m); f != nil {
 				return f, s
 			}
 		}
+		emptied = emptied || s.path == fl.path
 	}
-	for _, s := range slices.Backward(siblings) {
-		if s.rotated && m.print.length == printLength {
+	for _, s := range slices.Backward(found.all) {
+		if s.rotated && (m.print.length == printLength || emptied && m.print.length > 0 && modified(s.info) >= fl.seen) {
 			if f := fitting(s, m); f != nil {
 				return f, s
 			}
@@ -140,76 +216,31 @@ func fitting(s sibling, m mark) *os.File {
 	return f
 }
 
-// siblings lists the path's file and the regular files beside it and beside what it is a link to, the oldest first.
-func (r *Receiver) siblings(fl *follower) []sibling {
-	var all []sibling
-	for _, path := range names(fl.path) {
-		for try := 1; ; try++ {
-			before := folderTime(path)
-			some, err := beside(path)
-			if err != nil && !errors.Is(err, fs.ErrNotExist) {
-				r.fault(fl, err)
-			}
-			if try < patience && !folderTime(path).Equal(before) {
-				continue // a list that is made during a renaming may lack the file
-			}
-			all = append(all, some...)
-			break
-		}
+// copied finds out whether f, at a path that a pattern matches, is the copy that copytruncate made of another path's file,
+// and up to where that was read. wait says that the copy is not complete.
+func (r *Receiver) copied(fl *follower, f *os.File, info os.FileInfo) (m mark, is, wait bool) {
+	if !r.config.isPattern() {
+		return mark{}, false, false
 	}
-	if info, err := os.Stat(fl.path); err == nil && info.Mode().IsRegular() { // its own name goes before that which a link leads to
-		all = slices.DeleteFunc(all, func(s sibling) bool { return os.SameFile(s.info, info) })
-		all = append(all, sibling{path: fl.path, info: info})
-	}
-	slices.SortFunc(all, func(a, b sibling) int { // of two written to in the same tick of the clock, log.2 is older than log.1
-		return cmp.Or(a.info.ModTime().Compare(b.info.ModTime()), b.number-a.number)
-	})
-	return all
-}
-
-// beside lists the regular files in path's folder.
-func beside(path string) ([]sibling, error) {
-	dir, base := filepath.Split(path)
-	entries, err := readSome(dir)
-	all := make([]sibling, 0, len(entries))
-	for _, e := range entries {
-		info, err := e.Info()
-		if err != nil || !info.Mode().IsRegular() {
+	for _, other := range r.followers {
+		end, found := strings.CutPrefix(fl.path, other.path)
+		if other == fl || !found || !rotated.MatchString(end) {
 			continue
 		}
-		end, found := strings.CutPrefix(e.Name(), base)
-		number, _ := strconv.Atoi(strings.TrimPrefix(end, "."))
-		all = append(all, sibling{filepath.Join(dir, e.Name()), info, found && rotated.MatchString(end), number})
+		marks := other.past
+		for _, o := range other.files {
+			marks = append(slices.Clip(marks), o.at)
+		}
+		recent := r.now.Sub(info.ModTime()) < time.Minute
+		for _, m := range slices.Backward(marks) {
+			if m.print.length > 0 && m.print.fits(f) {
+				m.inode = inode(info)
+				return m, true, recent && info.Size() < m.offset
+			}
+			if recent && info.Size() < int64(m.print.length) { // as little of it as there is tells nothing
+				return mark{}, true, true
+			}
+		}
 	}
-	return all, err
-}
-
-// folderTime tells when something was last made, renamed or removed in path's folder.
-func folderTime(path string) time.Time {
-	info, err := os.Stat(filepath.Dir(path))
-	if err != nil {
-		return time.Time{}
-	}
-	return info.ModTime()
-}
-
-// names returns path and, if it is a symbolic link, what it leads to.
-func names(path string) []string {
-	if target, err := filepath.EvalSymlinks(path); err == nil && target != path {
-		return []string{path, target}
-	}
-	return []string{path}
-}
-
-func readSome(dir string) ([]os.DirEntry, error) {
-	d, err := os.Open(dir)
-	if err != nil {
-		return nil, err
-	}
-	defer d.Close()
-	entries, err := d.ReadDir(maxSiblings)
-	if errors.Is(err, io.EOF) || len(entries) > 0 { // the folder is empty, or something vanished from it
-		err = nil
-	}
-	return entries, err
+	return mark{}, false, false
 }

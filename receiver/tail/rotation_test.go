@@ -52,7 +52,7 @@ func rotate(t testing.TB, path string) {
 		return err == nil && now.ModTime().After(info.ModTime())
 	})
 	last := 1
-	for exists(fmt.Sprintf("%s.%d", path, last)) {
+	for !vanished(fmt.Sprintf("%s.%d", path, last)) {
 		last++
 	}
 	for i := last; i > 1; i-- {

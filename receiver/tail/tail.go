@@ -22,6 +22,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"tattled/receiver"
@@ -48,14 +49,17 @@ type Receiver struct {
 	meter    receiver.Meter
 	poll     time.Duration
 	settle   time.Duration
+	shared   *Shared
+	doubles  atomic.Int64 // paths whose file another entry's receiver reads
 
 	// What follows belongs to Run.
 	handler   receiver.Handler
+	from      receiver.Positions
 	now       time.Time
 	followers []*follower // sorted by path
-	finished  []mark      // the last files that were closed, to know them again under another name
-	crowded   bool        // there are more files than MaxFiles
-	start     start       // for files that are there when Run begins
+	folders   folders
+	crowded   bool  // there are more files than MaxFiles
+	start     start // for files that are there when Run begins
 
 	block   []byte
 	records []receiver.Record
@@ -75,7 +79,11 @@ func New(c Config) (*Receiver, error) {
 	if err != nil {
 		return nil, fmt.Errorf("follow %s: %w", c.Path, err)
 	}
-	r := &Receiver{config: c, source: "file:" + c.Path, log: c.Logger, zone: zone, poll: pollEvery, settle: settleAfter}
+	r := &Receiver{config: c, source: "file:" + c.Path, log: c.Logger, zone: zone, poll: pollEvery, settle: settleAfter, shared: c.Shared}
+	if r.shared == nil {
+		r.shared = NewShared()
+	}
+	r.shared.join()
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
@@ -109,16 +117,26 @@ func (r *Receiver) Source() string { return r.source }
 // its end; Open counts files.
 func (r *Receiver) Meter() *receiver.Meter { return &r.meter }
 
+// Problems returns what the operator should mend, in words.
+func (r *Receiver) Problems() []string {
+	n := r.doubles.Load()
+	if n == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("sources.files: %d log files of entry %q are in another entry too: each is read once; remove one of the entries", n, r.config.Path)}
+}
+
 // Run follows the files until ctx ends or the handler fails. Each path is a stream of its own.
 func (r *Receiver) Run(ctx context.Context, from receiver.Positions, h receiver.Handler) error {
-	r.handler = h
+	r.handler, r.from = h, from
+	r.folders.byPath = map[string]*folder{}
 	r.block = make([]byte, max(blockSize, r.splitter.MaxLine+2))
 	r.records = make([]receiver.Record, 0, recordsABatch)
 	defer r.closeAll()
 	w := newWatch()
 	defer w.close()
 
-	err := r.begin(ctx, from)
+	err := r.begin(ctx)
 	for err == nil && ctx.Err() == nil {
 		if err = r.turn(ctx, w); err != nil {
 			break
@@ -136,62 +154,68 @@ func (r *Receiver) Run(ctx context.Context, from receiver.Positions, h receiver.
 
 func (r *Receiver) closeAll() {
 	for _, fl := range r.followers {
+		r.permit(fl)
 		for len(fl.files) > 0 {
 			r.close(fl, 0)
 		}
 	}
-	r.followers, r.finished, r.block, r.records = nil, nil, nil, nil
+	r.followers, r.folders.byPath, r.block, r.records = nil, nil, nil, nil
 }
 
 // begin finds the place in each file that was read before, and then in those that were not: a file that rotation has
 // given a name which the pattern matches belongs to the path that it was read under.
-func (r *Receiver) begin(ctx context.Context, from receiver.Positions) error {
+func (r *Receiver) begin(ctx context.Context) error {
 	r.now = time.Now()
-	first := from.Position(r.source) == nil // a stream that is never read: its position says that the pattern was seen before
+	first := r.from.Position(r.source) == nil // a stream that is never read: its position says that the pattern was seen before
 	if r.start = fromBeginning; first && r.config.Start != "beginning" {
 		r.start = fromEnd
 	}
-	r.expand()
-	known := make([]bool, len(r.followers))
-	for i, fl := range r.followers {
-		c := from.Position(fl.stream)
-		if c == nil {
-			continue
-		}
-		seen, marks, err := parseCursor(c)
-		if err != nil {
-			r.fault(fl, fmt.Errorf("position of %s: %w: reading starts as if it had never been read", fl.path, err))
-			r.meter.Gaps.Add(1)
-			continue
-		}
-		known[i], fl.start = true, fromBeginning
-		fl.seen = seen
-		r.resume(fl, marks)
+	known := map[*follower]bool{}
+	for _, fl := range r.expand() {
+		known[fl] = r.takeUp(fl)
 	}
-	for i, fl := range r.followers {
+	r.shared.await(ctx)
+	for _, fl := range r.followers {
 		r.look(fl)
-		if err := r.settleStart(ctx, fl, known[i]); err != nil {
+		if err := r.settleStart(ctx, fl, known[fl]); err != nil {
 			return err
 		}
 	}
 	if r.start == fromEnd && r.config.isPattern() {
 		r.start = fromBeginning
-		return r.handle(ctx, r.source, nil, 0, nil)
+		return r.handle(ctx, r.source, nil, nil)
 	}
 	return nil
+}
+
+// takeUp goes on in the files of a path that was read before, and reports whether it was.
+func (r *Receiver) takeUp(fl *follower) bool {
+	c := r.from.Position(fl.stream)
+	if c == nil {
+		return false
+	}
+	seen, marks, past, err := parseCursor(c)
+	if err != nil {
+		r.fault(fl, fmt.Errorf("position of %s: %w: reading starts as if it had never been read", fl.path, err))
+		r.meter.Gaps.Add(1)
+		return false
+	}
+	fl.start, fl.seen, fl.past = fromBeginning, seen, past
+	r.resume(fl, marks)
+	return true
 }
 
 // settleStart has a start at the end of a file committed, though there is no record to go with it: else what is written
 // before the next start would be taken for old.
 func (r *Receiver) settleStart(ctx context.Context, fl *follower, known bool) error {
-	if known || r.config.Start == "beginning" {
+	if known || r.config.Start == "beginning" || fl.denied > 0 {
 		return nil
 	}
-	return r.handle(ctx, fl.stream, nil, fl.seen, fl.marks(r.marks[:0]))
+	return r.handle(ctx, fl.stream, nil, fl)
 }
 
-// expand makes a follower for each path that is to be read and has none.
-func (r *Receiver) expand() {
+// expand makes a follower for each path that is to be read and has none, and returns those.
+func (r *Receiver) expand() (added []*follower) {
 	paths := []string{filepath.Clean(r.config.Path)}
 	if r.config.isPattern() {
 		paths, _ = filepath.Glob(r.config.Path) // its one error is a bad pattern, which Check refuses
@@ -211,8 +235,11 @@ func (r *Receiver) expand() {
 		if found || len(r.followers) >= MaxFiles {
 			continue
 		}
-		r.followers = slices.Insert(r.followers, i, &follower{path: path, stream: "file:" + path, start: r.start})
+		fl := &follower{path: path, stream: "file:" + path, start: r.start}
+		r.followers = slices.Insert(r.followers, i, fl)
+		added = append(added, fl)
 	}
+	return added
 }
 
 // compressed reports whether a file's name says that it is no text.
@@ -228,8 +255,11 @@ func compressed(path string) bool {
 // in w.touched those of which there is more to read.
 func (r *Receiver) turn(ctx context.Context, w *watch) error {
 	r.now = time.Now()
+	r.folders.forget(r.now)
 	if w.all {
-		r.expand()
+		for _, fl := range r.expand() { // one of them may have been away for a while
+			r.takeUp(fl)
+		}
 	}
 	for i := 0; i < len(r.followers); i++ {
 		fl := r.followers[i]
@@ -245,7 +275,8 @@ func (r *Receiver) turn(ctx context.Context, w *watch) error {
 			continue
 		}
 		delete(w.touched, fl)
-		if len(fl.files) == 0 && r.config.isPattern() && !exists(fl.path) {
+		if len(fl.files) == 0 && r.config.isPattern() && vanished(fl.path) {
+			r.permit(fl)
 			r.followers = slices.Delete(r.followers, i, i+1)
 			i--
 		}

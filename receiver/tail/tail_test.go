@@ -105,7 +105,11 @@ type cut struct {
 	at      map[string]receiver.Cursor
 }
 
-func (s *sink) Position(stream string) receiver.Cursor { return s.at[stream] }
+func (s *sink) Position(stream string) receiver.Cursor {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.at[stream]
+}
 
 func (s *sink) Handle(_ context.Context, b *receiver.Batch) error {
 	s.mu.Lock()
@@ -161,10 +165,9 @@ func run(t testing.TB, c Config, at map[string]receiver.Cursor) *life {
 
 func runOn(t testing.TB, r *Receiver, at map[string]receiver.Cursor) *life {
 	l := &life{t: t, r: r, sink: &sink{at: maps.Clone(at)}}
-	from := &sink{at: at}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- r.Run(ctx, from, l.sink) }()
+	go func() { ended <- r.Run(ctx, l.sink, l.sink) }()
 	l.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
@@ -504,7 +507,7 @@ func TestPattern(t *testing.T) {
 		appendTo(t, name("b.log.1"), "")
 		l.sink.mu.Lock()
 		defer l.sink.mu.Unlock()
-		_, c, _ := parseCursor(l.sink.at["file:"+name("b.log")])
+		_, c, _, _ := parseCursor(l.sink.at["file:"+name("b.log")])
 		return len(c) >= 1
 	})
 	l.stop()
@@ -547,29 +550,29 @@ func TestCursor(t *testing.T) {
 	for len(marks) < maxMarks {
 		marks = append(marks, marks[0])
 	}
-	c := appendCursor(nil, -1<<63, marks)
+	c := appendCursor(nil, -1<<63, marks, marks)
 	if len(c) > receiver.MaxCursor {
 		t.Errorf("a cursor has %d bytes", len(c))
 	}
-	seen, back, err := parseCursor(c)
-	if err != nil || seen != -1<<63 || !slices.Equal(back, marks) {
+	seen, back, past, err := parseCursor(c)
+	if err != nil || seen != -1<<63 || !slices.Equal(back, marks) || !slices.Equal(past, marks) {
 		t.Errorf("got %v, %v, want %v", back, err, marks)
 	}
 	for i := range c {
-		if _, _, err := parseCursor(c[:i]); err == nil {
+		if _, _, _, err := parseCursor(c[:i]); err == nil {
 			t.Errorf("%d of %d bytes are taken for a cursor", i, len(c))
 		}
 	}
-	if _, _, err := parseCursor(append(c, 0)); err == nil {
+	if _, _, _, err := parseCursor(append(c, 0)); err == nil {
 		t.Error("a cursor with a byte too much is taken")
 	}
 }
 
 func FuzzCursor(f *testing.F) {
-	f.Add([]byte(appendCursor(nil, 5, []mark{{inode: 7, offset: 300, print: fingerprint{256, 9}}})))
+	f.Add([]byte(appendCursor(nil, 5, []mark{{inode: 7, offset: 300, print: fingerprint{256, 9}}}, nil)))
 	f.Fuzz(func(t *testing.T, c []byte) {
-		_, marks, err := parseCursor(c)
-		for _, m := range marks {
+		_, marks, past, err := parseCursor(c)
+		for _, m := range append(marks, past...) {
 			if err == nil && (m.offset < 0 || m.print.length > printLength) {
 				t.Errorf("%q gives %+v", c, m)
 			}

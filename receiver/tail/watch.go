@@ -2,6 +2,8 @@ package tail
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -135,7 +137,8 @@ func (w *watch) wait(ctx context.Context, every time.Duration) {
 	w.mu.Unlock()
 }
 
-func exists(path string) bool {
+// vanished reports whether there is nothing at path. While its folder cannot be read, nobody knows.
+func vanished(path string) bool {
 	_, err := os.Lstat(path)
-	return err == nil
+	return errors.Is(err, fs.ErrNotExist)
 }
