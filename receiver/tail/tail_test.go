@@ -97,6 +97,7 @@ type sink struct {
 	records []receiver.Record // of copies
 	at      map[string]receiver.Cursor
 	cuts    []cut
+	plain   bool // cuts are not kept
 }
 
 // cut is what was committed, and how many records with it.
@@ -123,8 +124,16 @@ func (s *sink) Handle(_ context.Context, b *receiver.Batch) error {
 		s.at = map[string]receiver.Cursor{}
 	}
 	s.at[b.Stream] = slices.Clone(b.Cursor)
-	s.cuts = append(s.cuts, cut{len(s.lines), maps.Clone(s.at)})
+	if !s.plain {
+		s.cuts = append(s.cuts, cut{len(s.lines), maps.Clone(s.at)})
+	}
 	return nil
+}
+
+func (s *sink) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.lines)
 }
 
 func (s *sink) got() []string {
@@ -164,7 +173,12 @@ func run(t testing.TB, c Config, at map[string]receiver.Cursor) *life {
 }
 
 func runOn(t testing.TB, r *Receiver, at map[string]receiver.Cursor) *life {
-	l := &life{t: t, r: r, sink: &sink{at: maps.Clone(at)}}
+	return runTo(t, r, &sink{at: maps.Clone(at)})
+}
+
+// runTo runs r, with positions from s, into it.
+func runTo(t testing.TB, r *Receiver, s *sink) *life {
+	l := &life{t: t, r: r, sink: s}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- r.Run(ctx, l.sink, l.sink) }()
