@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"tattled/detect"
+	"tattled/receiver/tail"
 	"tattled/report/abuseipdb"
 	"tattled/setting"
 )
@@ -82,6 +83,8 @@ func warnings(cfg *Config) []string {
 	} else if odd := abuseipdb.OddKey(key); odd != "" {
 		all = append(all, odd)
 	}
+	all = append(all, doubleSources(&cfg.Sources)...)
+	all = append(all, tail.Doubles(cfg.Sources.Files)...)
 	for _, db := range []string{cfg.GeoIP.City, cfg.GeoIP.Country, cfg.GeoIP.ASN} {
 		if db == "" {
 			continue

@@ -284,13 +284,7 @@ func (c *Config) check(report setting.Report) {
 		}
 		listeners[l.Listen] = i
 	}
-	files := map[string]int{}
-	for i, f := range s.Files {
-		if first, twice := files[f.Path]; twice {
-			report(fmt.Sprintf("sources.files[%d].path", i), fmt.Sprintf("%s is sources.files[%d] already", f.Path, first))
-		}
-		files[f.Path] = i
-	}
+	tail.CheckTogether(s.Files, func(path, problem string) { report("sources.files"+path, problem) })
 	names := map[string]int{}
 	for i, p := range c.Policy {
 		if first, twice := names[p.Name]; twice && p.Name != "" {

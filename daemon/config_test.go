@@ -70,6 +70,8 @@ func TestConfigFaults(t *testing.T) {
 		"sources: {journal: {}}\nregular_ports: [-1]\n":    `t.yaml:2: regular_ports[0]`,
 		"{}\n": "nothing to read",
 		"sources: {journal: {}}\ntrusted: [10.0.0.0/33]\n":                          "t.yaml:2: trusted[0]",
+		"sources: {files: [{path: /var/log/a.log}, {path: /var/log/../log/a.log}]}": "sources.files[1].path: /var/log/../log/a.log is already read by entry 0, /var/log/a.log: remove one",
+		"sources: {files: [{path: /var/log/a.log}, {path: '/var/log/*.log'}]}":      "sources.files[0].path: /var/log/a.log is already read by entry 1, /var/log/*.log: remove one",
 		"sources: {syslog: [{listen: 'udp://[::1]:1'}, {listen: 'udp://[::1]:1'}]}": "sources.syslog[1].listen: udp://[::1]:1 is sources.syslog[0] already",
 		"x: &x\n  <<: *x\n": "t.yaml:",
 	} {

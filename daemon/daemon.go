@@ -64,6 +64,7 @@ type Daemon struct {
 	receivers []receiver.Receiver
 	keeper    *keeper
 	webSocket net.Listener // from systemd; nil: none
+	doubles   []string     // log files that count twice
 	outlets   []*outlet
 	registry  *prometheus.Registry
 	metrics   *metrics
@@ -190,6 +191,10 @@ func (d *Daemon) openReceivers() {
 		}
 	}
 	arrived()
+	d.doubles = doubleSources(&d.config.Sources)
+	for _, problem := range d.doubles {
+		d.log.Warn("sources are read twice", "problem", problem)
+	}
 	for _, f := range sockets.Left() { // it would fill up unread
 		d.log.Warn("systemd passed a socket that the configuration does not name; it is closed here, and systemd still has it", "name", f.Name(),
 			"remedy", remedyForSocket(f.Name()))
@@ -403,6 +408,7 @@ func (d *Daemon) health() web.Health {
 	}
 	h.Problems = append(h.Problems, d.drift.problems()...)
 	h.Problems = append(h.Problems, d.pipeline.raw.problems()...)
+	h.Problems = append(h.Problems, d.sourceProblems()...)
 	for _, r := range d.receivers {
 		h.Sources = append(h.Sources, d.sourceHealth(r))
 		if problem := d.missteps.problem(r.Source(), r.Meter(), time.Now()); problem != "" {

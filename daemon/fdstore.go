@@ -45,9 +45,9 @@ type storeMessage struct {
 const (
 	// defaultStored is FileDescriptorStoreMax= of the unit, which systemd tells only from version 254 on ($FDSTORE).
 	defaultStored = 4096
-	// maxNameBytes bounds the names of all descriptors in bytes. The next process gets them in one variable, LISTEN_FDNAMES, and
+	// maxStoreNames bounds the names of all descriptors in bytes. The next process gets them in one variable, LISTEN_FDNAMES, and
 	// Linux starts no process with one beyond 128 KiB. The rest is for the names of the sockets.
-	maxNameBytes = 120 << 10
+	maxStoreNames = 120 << 10
 	// sendTimeout is how long one send(2) to systemd may wait.
 	sendTimeout = 100 * time.Millisecond
 	// settleTimeout is how long Settle waits.
@@ -96,7 +96,7 @@ func (k *keeper) Keep(name string, fd uintptr) bool {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.broken || k.count >= k.limit || k.size+len(name)+1 > maxNameBytes {
+	if k.broken || k.count >= k.limit || k.size+len(name)+1 > maxStoreNames {
 		return false
 	}
 	copied, err := unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0)

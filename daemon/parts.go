@@ -58,8 +58,9 @@ func listJournal(s *Sources, env *sourceEnvironment) []opener {
 
 func listFiles(s *Sources, env *sourceEnvironment) []opener {
 	var all []opener
+	shared := tail.NewShared()
 	for _, cfg := range s.Files {
-		cfg.Logger = env.log
+		cfg.Logger, cfg.Shared = env.log, shared
 		all = append(all, opener{"file:" + cfg.Path, func() (receiver.Receiver, error) { return open(tail.New(cfg)) }})
 	}
 	return all

@@ -27,7 +27,6 @@ import (
 
 	"tattled/receiver"
 	"tattled/receiver/wire"
-	"tattled/setting"
 )
 
 const (
@@ -95,19 +94,6 @@ func New(c Config) (*Receiver, error) {
 		r.splitter.Program = []byte(c.Program)
 	}
 	return r, nil
-}
-
-// Check reports every fault of the configuration of a list of files, with what no entry can see alone: two entries that
-// name the same path would share its position.
-func Check(files []Config, report setting.Report) {
-	for i := range files {
-		under := fmt.Sprintf("[%d]", i)
-		files[i].Check(func(path, problem string) { report(under+"."+path, problem) })
-		same := slices.IndexFunc(files[:i], func(c Config) bool { return filepath.Clean(c.Path) == filepath.Clean(files[i].Path) })
-		if same >= 0 && files[i].Path != "" {
-			report(under+".path", fmt.Sprintf("%s is already read by entry %d: remove one of them", files[i].Path, same))
-		}
-	}
 }
 
 // Source returns "file:" and the configured path.

@@ -610,9 +610,14 @@ func TestCheck(t *testing.T) {
 		{Path: "/var/log/[a"},
 		{Path: "/var/log/auth.log", Trust: "count", Timezone: "Europe/Brussels", MaxLine: 512, Start: "end"},
 		{Path: "/var/log//auth.log"},
+		{Path: "/var/log/../log/auth.log"},
+		{Path: "/srv/*/access.log"},
+		{Path: "/srv/shop/access.log"},
+		{Path: "/srv/shop/./access.log"},
+		{Path: "/srv/x/*/access.log"},
 	}, func(path, _ string) { got = append(got, path) })
 	want := []string{
-		"[0].path", "[1].path", "[1].program", "[1].trust", "[1].timezone", "[1].max_line", "[1].start", "[2].path", "[4].path",
+		"[0].path", "[1].path", "[1].program", "[1].trust", "[1].timezone", "[1].max_line", "[1].start", "[2].path", "[4].path", "[5].path", "[7].path", "[8].path",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("faults at %q, want %q", got, want)
