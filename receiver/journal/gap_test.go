@@ -47,9 +47,11 @@ func TestVacuumedWhileFollowed(t *testing.T) {
 	await(t, func() bool { return s.count() >= 20 }, "the third file")
 	demandNumbered(t, s.messages()[:10], 0, 10)
 	demandNumbered(t, s.messages()[10:], 20, 30)
-	if gaps, errs := r.Meter().Gaps.Load(), r.Meter().Errors.Load(); gaps != 1 || errs != 0 {
+	gaps, errs := r.Meter().Gaps.Load(), r.Meter().Errors.Load()
+	if gaps != 1 || errs != 0 {
 		t.Errorf("%d gaps and %d errors counted, want 1 and 0", gaps, errs)
 	}
+	t.Logf("figure: row 8: a file vacuumed before it was read: %d gap counted, the next file read", gaps)
 }
 
 // After a power cut the files may be older than the position: that is a gap, nothing comes twice, and what comes is read.
@@ -92,9 +94,11 @@ func TestPositionAheadOfJournal(t *testing.T) {
 			await(t, func() bool { return s.count() >= 20 }, "what comes")
 			stop()
 			demandNumbered(t, s.messages(), 0, 20)
-			if gaps := r.Meter().Gaps.Load(); gaps != 1 {
+			gaps := r.Meter().Gaps.Load()
+			if gaps != 1 {
 				t.Errorf("%d gaps counted, want 1", gaps)
 			}
+			t.Logf("figure: row 8: the position ahead of the journal's file: of 20 entries 0 lost, 0 twice; %d gap counted", gaps)
 		})
 	}
 }

@@ -199,10 +199,16 @@ func folderTime(path string) time.Time {
 	return info.ModTime()
 }
 
-// names returns path and, if it is a symbolic link, what it leads to.
+// names returns path and, if it is a symbolic link, what it leads to, even if there is nothing at the moment.
 func names(path string) []string {
-	if target, err := filepath.EvalSymlinks(path); err == nil && target != path {
-		return []string{path, target}
+	target, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		if target, err = os.Readlink(path); err == nil && !filepath.IsAbs(target) {
+			target = filepath.Join(filepath.Dir(path), target)
+		}
 	}
-	return []string{path}
+	if err != nil || target == path {
+		return []string{path}
+	}
+	return []string{path, target}
 }
