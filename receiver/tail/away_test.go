@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"tattled/receiver"
 )
 
 // away is a way in which a file cannot be read for a while. Its functions return where the file is meanwhile.
@@ -111,6 +113,27 @@ func TestAwayForAWhile(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A file that cannot be read when tattled first sees it begins at its end when it can, like any other, after a restart too.
+func TestUnreadableAtFirstSight(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	appendTo(t, path+".real", "old\n")
+	must(t, os.Symlink(path, path))
+	var l *life
+	at := map[string]receiver.Cursor(nil)
+	for range 3 {
+		l = run(t, Config{Path: path}, at)
+		until(t, "an error", func() bool { return l.r.Meter().Errors.Load() > 0 })
+		l.stop()
+		at = l.sink.at
+	}
+	l = run(t, Config{Path: path}, at)
+	until(t, "an error", func() bool { return l.r.Meter().Errors.Load() > 0 })
+	must(t, os.Rename(path+".real", path))
+	until(t, "the file to be open", func() bool { return l.r.Meter().Open.Load() == 1 })
+	appendTo(t, path, "new\n")
+	l.wants("new")
 }
 
 // A link that leads elsewhere for a while leads to a file then that was read before: it is read on, after a restart too.

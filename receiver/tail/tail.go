@@ -8,8 +8,12 @@
 // What is true of the files is found out with stat, each second; inotify only says that it is worth to look earlier.
 // A file is known by its inode and a hash of its first bytes. It is held open, so renaming and removal change nothing
 // for it: it is read until nothing has come for half a minute, beside the file that took its place. So rotation by
-// renaming loses nothing and gives nothing twice. Rotation by copying and truncating does lose what was written between
+// renaming loses nothing and gives nothing twice. Where reading ended in the last files that were closed is part of the
+// position, for one that comes back; and what cannot be found or opened at a restart stays part of it until something
+// else is at the path. A file that several paths name, of whatever entry, is read under one of them (Shared). Rotation by copying and truncating does lose what was written between
 // the copy and the truncation, and what was not read before it; the latter is counted as a gap.
+//
+// Gaps are counted where lines may be lost: see Receiver.Meter.
 //
 //	stat, inotify -> follower (a path) -> file (an inode) -> 64 KiB block -> Splitter -> Batch -> Handle
 package tail
@@ -192,9 +196,10 @@ func (r *Receiver) takeUp(fl *follower) bool {
 }
 
 // settleStart has a start at the end of a file committed, though there is no record to go with it: else what is written
-// before the next start would be taken for old.
+// before the next start would be taken for old. A file that another entry's receiver reads, or that cannot be read yet, has
+// no start.
 func (r *Receiver) settleStart(ctx context.Context, fl *follower, known bool) error {
-	if known || r.config.Start == "beginning" || fl.denied > 0 {
+	if known || r.config.Start == "beginning" || fl.denied > 0 || fl.fault != "" {
 		return nil
 	}
 	return r.handle(ctx, fl.stream, nil, fl)
