@@ -76,7 +76,7 @@ func (e *entries) current(out []byte) (_ []byte, has content, err error) {
 	}
 	known, broken := true, false
 	matters := mayMatter(text)
-	if !matters {
+	if !matters && string(e.get(journal.Transport)) == "stdout" { // a field that is there is found sooner than one that is not
 		broken, out = e.stream(out)
 	}
 	switch {
