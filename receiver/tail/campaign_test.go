@@ -24,11 +24,10 @@ func judge(got []string, written int) (v verdict) {
 		counts[line]++
 	}
 	for _, line := range number(0, written) {
-		switch n := counts[line]; {
-		case n == 0:
-			v.lost++
-		default:
+		if n := counts[line]; n > 0 {
 			v.twice += n - 1
+		} else {
+			v.lost++
 		}
 	}
 	return v
@@ -123,6 +122,8 @@ func TestRotationCampaign(t *testing.T) {
 						until(t, "the rest of the line", func() bool { return l.sink.count() >= written })
 					}
 				}
+				appendTo(t, path, text(number(written, written+1))) // so that the path is there again
+				written++
 				until(t, "all", func() bool { return l.sink.count() >= written })
 				sizeSeen(l.r, path)
 				l.stop()
