@@ -53,6 +53,7 @@ deb: build ## dist/tattled_VERSION_ARCH.deb
 
 e2e: ## install the .deb on a booted Debian, attack it, upgrade it, purge it (root; 0.6 GB below TMPDIR)
 	e2e/run
+	SET_UP=1 e2e/systemd
 
 clean: ## remove what was built, and the state of `make run`
 	rm -rf bin dist var

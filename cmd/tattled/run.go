@@ -18,7 +18,8 @@ func runCommand() *cobra.Command {
 		Long: `Run the daemon in the foreground until SIGTERM or SIGINT. SIGHUP reads the configuration again: rules, policy, trusted
 networks, GeoIP databases and secrets take effect at once, and a bad file changes nothing; what needs a restart is named in the log.
 
-Sockets that systemd passes (tattled.socket) are used for the listeners with the same address; the others are opened here.`,
+Sockets that systemd passes (tattled.socket, tattled-web.socket) are used for the listeners, and the page, with the same address;
+the others are opened here. One that cannot be opened is tried again while the others run.`,
 		Example: `  tattled run --config /etc/tattled/tattled.yaml`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -28,11 +28,13 @@
 //     was handled and not yet discarded when the process was killed is handled twice. No record is lost between the two.
 //     What Handle has taken and not yet committed is lost by a kill: a stream cannot rewind.
 //   - A record may be half there. Its beginning waits in the kernel, or, where that had to give it up, in a memory file
-//     that is kept with the connection.
+//     that is kept with the connection and says which bytes of the stream it has. See memo: killed between any two steps,
+//     no record is torn, glued or doubled by it.
 //   - How the stream is framed is in the connection's name in the store, so that no text can pass for a record
 //     because somebody begins to read in the middle of it.
 //   - A connection that stands in the middle of a record longer than max_line is not kept, because the next reader could not
-//     tell where it ends. When the process stops just then, the connection is closed.
+//     tell where it ends. When the process stops just then, the connection is closed; and so it is when systemd does not
+//     take its removal in time.
 //   - A connection that sent nothing, or only the beginning of its first record, is not kept while the process runs, so
 //     that a flood of them costs systemd nothing. When the process stops, those that sent something are.
 package syslog
