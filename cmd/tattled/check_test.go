@@ -78,7 +78,7 @@ func TestCheckOnHostileFiles(t *testing.T) {
 func TestShippedConfigurationsAreGood(t *testing.T) {
 	for _, path := range []string{"../../packaging/tattled.yaml", "../../packaging/quickstart.yaml"} {
 		code, out, errOut := invoke(t, "", "check", "--rules", "--config", path)
-		if code != exitOK || !strings.Contains(out, "sshd") || !strings.Contains(out, "netfilter") {
+		if code != exitOK || strings.Contains(errOut, "twice") || !strings.Contains(out, "sshd") || !strings.Contains(out, "netfilter") {
 			t.Errorf("%s: exit %d\n%s%s", path, code, out, errOut)
 		}
 	}

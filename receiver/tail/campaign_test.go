@@ -141,18 +141,26 @@ func TestRotationCampaign(t *testing.T) {
 // copytruncate loses what was not read before it; that is counted, and nothing comes twice.
 func TestCopyTruncateCampaign(t *testing.T) {
 	rounds := many(24, 500)
-	path := filepath.Join(t.TempDir(), "log")
+	dir := t.TempDir()
+	path, other := filepath.Join(dir, "a.log"), filepath.Join(dir, "b.log")
 	appendTo(t, path, "")
-	l := runTo(t, make1(t, Config{Path: path, Program: "test", Start: "beginning"}), &sink{plain: true})
-	written, cut := 0, 0
+	l := runTo(t, make1(t, Config{Path: filepath.Join(dir, "*.log"), Program: "test", Start: "beginning"}), &sink{plain: true})
+	written, others, cut := 0, 0, 0
+	looked := func() { // a.log is looked at before b.log, so at the second line of this it has been
+		for range 2 {
+			appendTo(t, other, "other\n")
+			others++
+			until(t, "the other file's line", func() bool { return l.sink.count() >= written+others })
+		}
+	}
 	for i := range rounds {
 		appendTo(t, path, text(number(written, written+50)))
 		written += 50
-		until(t, "the lines", func() bool { return l.sink.count() >= written })
+		until(t, "the lines", func() bool { return l.sink.count() >= written+others })
 		if i%3 == 0 { // half a line that nobody will ever read
 			before := l.r.Meter().Gaps.Load()
 			appendTo(t, path, "half of a line")
-			sizeSeen(l.r, path)
+			looked()
 			must(t, os.Truncate(path, 0))
 			until(t, "the gap to be counted", func() bool { return l.r.Meter().Gaps.Load() > before })
 			cut++

@@ -115,10 +115,6 @@ func (r *Receiver) catchUp(fl *follower) {
 
 // caughtUp ends the search for what came to the path while nobody looked.
 func (r *Receiver) caughtUp(fl *follower, all []sibling, newest *sibling) {
-	fl.catching = false
-	for _, f := range fl.files {
-		f.later = false
-	}
 	unsure := slices.ContainsFunc(all, func(s sibling) bool {
 		switch {
 		case !s.rotated || fl.holds(s.info) != nil || r.knows(fl, s):
@@ -129,6 +125,13 @@ func (r *Receiver) caughtUp(fl *follower, all []sibling, newest *sibling) {
 			return !fl.wentBack && s.number < newest.number && renamedTogether(&s, newest)
 		}
 	})
+	if lists := r.folders.lists; unsure && (!r.siblings(fl).sure || r.folders.lists != lists) {
+		return // they are being renamed: look again
+	}
+	fl.catching = false
+	for _, f := range fl.files {
+		f.later = false
+	}
 	if unsure {
 		r.meter.Gaps.Add(1)
 		r.log.Warn("the clock was put back, it seems: rotated log files may have been missed", "path", fl.path)
