@@ -18,11 +18,11 @@ func (r *Receiver) resume(fl *follower, marks []mark) {
 		var s sibling
 		sure := false
 		for try := 0; f == nil && try < patience; try++ { // it may be renamed just now
+			lists := r.folders.lists
 			found := r.siblings(fl)
 			sure = found.sure
-			f, s = fl.locate(found, m)
-			if try > 0 && sure && f == nil {
-				break
+			if f, s = fl.locate(found, m); try > 0 && r.folders.lists == lists {
+				break // nothing was renamed since the last try
 			}
 		}
 		switch {
