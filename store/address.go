@@ -38,9 +38,12 @@ type address struct {
 // key16 is the key of an address: of its /64, in 16 bytes, IPv4 as IPv4-mapped.
 func key16(addr netip.Addr) [16]byte { return policy.Key(addr).As16() }
 
+// milli is t in milliseconds since 1970, within the bounds of plainTime.
+func milli(t time.Time) int64 { return plainTime(t.Unix(), int64(t.Nanosecond())).UnixMilli() }
+
 // note takes e into the summary. Of the place only what is small is kept.
 func (a *address) note(e *event.Event) {
-	at := min(e.Time.UnixMilli(), e.Received.UnixMilli())
+	at := min(milli(e.Time), milli(e.Received))
 	if a.total == 0 || at < a.first {
 		a.first = at
 	}
@@ -136,12 +139,15 @@ func (a *address) worth() int64 {
 func (a *address) summary(addr netip.Addr) Address {
 	key := policy.Key(addr)
 	s := Address{
-		Network: netip.PrefixFrom(key, key.BitLen()), First: time.UnixMilli(a.first).UTC(), Last: time.UnixMilli(a.last).UTC(),
+		Network: netip.PrefixFrom(key, key.BitLen()), First: plainMilli(a.first), Last: plainMilli(a.last),
 		Counts: map[event.Kind]uint64{}, Place: event.Place{Country: a.country, ASN: a.asn},
 		Windows: a.state.Windows(), Events: a.seqs,
 	}
 	if key.Is6() {
 		s.Network = netip.PrefixFrom(key, 64)
+	}
+	for i := range s.Windows {
+		s.Windows[i].At = plainMilli(s.Windows[i].At.UnixMilli())
 	}
 	for k, n := range a.counts {
 		if n > 0 {

@@ -165,8 +165,30 @@ func (d *decoder) time() time.Time {
 	if d.bad {
 		return time.Time{}
 	}
-	return time.Unix(sec, int64(nsec)).UTC()
+	return plainTime(sec, int64(nsec))
 }
+
+// The seconds of the first and the last time that leaves the store: the zero time and the beginning of 9999-12-31. What
+// lies outside, JSON can not write, in one zone or another.
+const (
+	firstSecond = -62135596800
+	lastSecond  = 253402214400
+)
+
+// plainTime is a moment that everybody can write down, in UTC. An earlier or later one, which a damaged clock or an older
+// version may have left, becomes the first or the last.
+func plainTime(sec, nsec int64) time.Time {
+	switch {
+	case sec < firstSecond:
+		return time.Time{}
+	case sec >= lastSecond:
+		return time.Unix(lastSecond, 0).UTC()
+	}
+	return time.Unix(sec, nsec).UTC()
+}
+
+// plainMilli is plainTime of milliseconds since 1970.
+func plainMilli(ms int64) time.Time { return plainTime(ms/1000, ms%1000*1e6) }
 
 // Keys of records that are in the order of a number.
 func key64(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
