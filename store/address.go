@@ -11,8 +11,11 @@ import (
 	"tattled/policy"
 )
 
-// addressForm is the first byte of an encoded address.
-const addressForm = 1
+// The first byte of an encoded address.
+const (
+	addressForm = 1
+	addressKept = 2 // the same form: its state is the one that it had before the store was restored, and no older one
+)
 
 // maxSeqs is how many of its newest events an address remembers.
 const maxSeqs = 16
@@ -33,6 +36,7 @@ type address struct {
 	asn     uint32
 	seqs    []uint64 // ascending
 	state   policy.State
+	kept    bool // the state came through the last restoration
 }
 
 // key16 is the key of an address: of its /64, in 16 bytes, IPv4 as IPv4-mapped.
@@ -63,7 +67,11 @@ func (a *address) note(e *event.Event) {
 }
 
 func (a *address) append(b []byte) []byte {
-	b = append(b, addressForm)
+	form := byte(addressForm)
+	if a.kept {
+		form = addressKept
+	}
+	b = append(b, form)
 	b = binary.AppendVarint(b, a.last)
 	b = binary.AppendUvarint(b, a.total)
 	b = binary.AppendUvarint(b, uint64(a.told))
@@ -94,7 +102,8 @@ func (a *address) append(b []byte) []byte {
 
 // head reads the beginning of an encoded address: what retention goes by.
 func (a *address) head(d *decoder) {
-	if d.byte() != addressForm {
+	form := d.byte()
+	if a.kept = form == addressKept; form != addressForm && !a.kept {
 		d.bad = true
 	}
 	a.last, a.total, a.told = d.varint(), d.uvarint(), int64(d.number(math.MaxInt64))

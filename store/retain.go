@@ -305,23 +305,37 @@ func (w *work) retainScores(o *Options) error {
 	return w.delete(Scores, keys...)
 }
 
-// retainStreams forgets the streams that were not read for longest, a tenth at a time, where there are too many.
+// retainStreams forgets streams where there are too many, a tenth at a time: those that were not read for longest, and of
+// those that this run reads on none as long as there are others. A log may be quiet for longer than all others live; without
+// its position it would be read again, or not at all.
 func (w *work) retainStreams(o *Options) error {
-	if o.Streams <= 0 || w.counts.records[Streams] <= uint64(o.Streams) {
+	n := w.counts.records[Streams]
+	if o.Streams <= 0 || n <= uint64(o.Streams) || time.Since(w.s.opened) < startsWithin && n <= 2*uint64(o.Streams) {
 		return nil
 	}
 	type stream struct {
-		key []byte
-		at  time.Time
+		key  []byte
+		at   time.Time
+		used bool
 	}
 	var all []stream
+	w.s.mu.Lock()
 	w.tx.Scan(Streams, nil, nil, false, func(k, v []byte) bool {
 		payload, _ := unseal(Streams, k, v)
 		d := decoder{b: payload}
-		all = append(all, stream{bytes.Clone(k), d.time()})
+		all = append(all, stream{bytes.Clone(k), d.time(), w.s.inUse[string(k[1:])]})
 		return true
 	})
-	slices.SortFunc(all, func(a, b stream) int { return a.at.Compare(b.at) })
+	w.s.mu.Unlock()
+	slices.SortFunc(all, func(a, b stream) int {
+		if a.used != b.used {
+			if b.used {
+				return -1
+			}
+			return 1
+		}
+		return a.at.Compare(b.at)
+	})
 	all = all[:max(0, len(all)-o.Streams+o.Streams/10)]
 	for _, s := range all {
 		if err := w.delete(Streams, s.key); err != nil {

@@ -21,19 +21,26 @@ type Store struct {
 	recent  recent
 	ticked  time.Time // when retention's clock last moved; for the committer alone
 
-	mu      sync.Mutex
-	counts  counts // the committer alone writes; it reads without the lock
-	commits uint64
-	evicted map[string]uint64
-	expired map[string]Expiry
-	damaged uint64
-	seenBad map[string]bool // damaged records that a reader has met, counted once each
+	mu       sync.Mutex
+	restored Restored
+	counts   counts // the committer alone writes; it reads without the lock
+	commits  uint64
+	evicted  map[string]uint64
+	expired  map[string]Expiry
+	damaged  uint64
+	seenBad  map[string]bool // damaged records that a reader has met, counted once each
+	opened   time.Time
+	held     uint64          // reports that were held back because the store was restored
+	inUse    map[string]bool // streams that this run reads on, as far as it asked for them; at most as many as there are files
 }
 
 // New opens what lies in b, or begins it. A store of a newer schema is refused with an error that is ErrNewer, and
 // nothing is written to it. The Store owns b from now on, also if New fails.
 func New(b Backend, o Options) (*Store, error) {
-	s := &Store{backend: b, options: o, evicted: map[string]uint64{}, expired: map[string]Expiry{}, seenBad: map[string]bool{}}
+	s := &Store{
+		backend: b, options: o, evicted: map[string]uint64{}, expired: map[string]Expiry{}, seenBad: map[string]bool{},
+		opened: time.Now(), inUse: map[string]bool{},
+	}
 	if err := s.open(); err != nil {
 		_ = b.Close() // the first error says what is wrong
 		return nil, fmt.Errorf("open store: %w", err)
@@ -70,6 +77,7 @@ func (s *Store) load(tx ReadTx) error {
 	if !ok {
 		s.counts = recount(tx)
 	}
+	s.loadRestored(tx)
 	s.damaged = s.counts.records[Aside] + uint64(s.recent.load(tx))
 	if ok {
 		return nil
@@ -122,6 +130,7 @@ func (s *Store) bad(t Table, key []byte) {
 // implements receiver.Positions.
 func (s *Store) Position(stream string) receiver.Cursor {
 	d := decoder{b: s.get(Streams, streamKey(stream))}
+	s.use(stream, d.b != nil)
 	if d.b == nil {
 		return nil
 	}
@@ -129,6 +138,19 @@ func (s *Store) Position(stream string) receiver.Cursor {
 		return nil
 	}
 	return receiver.Cursor(d.b)
+}
+
+// startsWithin is how long after New receivers ask for all that they read.
+const startsWithin = time.Minute
+
+// use remembers that somebody reads a stream on: retention spares it, however long nothing comes. Streams that began later
+// in this run are not remembered, or in a year of logs with a date in their names all would be.
+func (s *Store) use(stream string, known bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if known || time.Since(s.opened) < startsWithin {
+		s.inUse[stream] = true
+	}
 }
 
 // Events returns up to limit events with a Seq above after, in ascending order.
@@ -270,6 +292,7 @@ type Stats struct {
 	Commits   uint64            // groups made durable
 	Evicted   map[string]uint64 // by what: "events", "addresses", "items", "scores", "streams", "marks", "waiting"
 	Expired   map[string]Expiry // by destination, of "waiting" above
+	Held      uint64            // reports that were held back because the store was restored
 	Damaged   uint64            // records that failed their checksum, those that lie aside from earlier included
 }
 
@@ -281,7 +304,7 @@ func (s *Store) Stats() Stats {
 	c := &s.counts
 	all := Stats{
 		Events: c.records[Events], LastSeq: c.lastSeq, Addresses: c.addresses, Items: map[string]map[State]uint64{}, Usage: usage,
-		Commits: s.commits, Evicted: maps.Clone(s.evicted), Expired: maps.Clone(s.expired), Damaged: s.damaged,
+		Commits: s.commits, Held: s.held, Evicted: maps.Clone(s.evicted), Expired: maps.Clone(s.expired), Damaged: s.damaged,
 	}
 	for _, what := range []string{whatEvents, whatAddresses, whatItems, whatScores, whatStreams, whatMarks, whatWaiting} {
 		all.Evicted[what] += 0

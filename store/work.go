@@ -40,6 +40,8 @@ type work struct {
 	counts counts
 	evict  map[string]uint64
 	aside  uint64
+	hold   map[string]time.Duration // while reports are held back: for how long after the restoration, by destination
+	held   uint64
 	shrink bool // nothing but to make room
 
 	touched map[[16]byte]*touched
@@ -71,7 +73,7 @@ func (w *work) begin(s *Store, now time.Time) {
 	w.s, w.now, w.usage = s, now, s.backend.Usage()
 	w.counts = s.counts.clone()
 	w.counts.commit++
-	w.evict, w.changed, w.expired, w.aside = map[string]uint64{}, map[string]bool{}, map[string]uint64{}, 0
+	w.evict, w.changed, w.expired, w.aside, w.held = map[string]uint64{}, map[string]bool{}, map[string]uint64{}, 0, 0
 	for _, t := range w.touched {
 		w.spare = append(w.spare, t)
 	}
@@ -123,10 +125,13 @@ func (w *work) judge(e *event.Event, p *policy.Policy) error {
 		return err
 	}
 	a.note(e)
-	if p == nil {
-		return nil
+	switch {
+	case p == nil:
+	case w.hold != nil:
+		w.judgeHeld(a, e, p)
+	default:
+		p.Judge(&a.state, e, &w.judgement)
 	}
-	p.Judge(&a.state, e, &w.judgement)
 	return nil
 }
 
@@ -329,6 +334,7 @@ func (w *work) publish() {
 	for destination, n := range w.expired {
 		s.expired[destination] = Expiry{Reports: s.expired[destination].Reports + n, Last: w.now}
 	}
+	s.held += w.held
 }
 
 // reset empties a for its next use and keeps its memory.

@@ -28,6 +28,7 @@ type Backend struct {
 	max     int64
 	lock    *os.File
 	values  arena // of the one transaction that writes
+	free    func(dir string) (int64, error)
 }
 
 var _ store.Backend = (*Backend)(nil)

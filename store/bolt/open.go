@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -20,11 +19,9 @@ import (
 )
 
 const (
-	badSuffix    = ".bad-"
-	backupSuffix = ".backup-"
-	newSuffix    = ".new"
-	lockSuffix   = ".lock"
-	stampLayout  = "20060102T150405.000Z"
+	newSuffix   = ".new"
+	lockSuffix  = ".lock"
+	stampLayout = "20060102T150405.000Z"
 
 	// allocSize is by how much the file grows at once, in bytes.
 	allocSize = 4 << 20
@@ -45,16 +42,21 @@ type Options struct {
 
 // Opened says what Open found and did. Its zero value is a sound file.
 type Opened struct {
-	Created bool   // there was no file
-	Damage  string // what was wrong with the file that was there; "" if nothing was
-	Aside   string // where the damaged file is now
+	Created bool   // there was neither a file nor a backup
+	Damage  string // what was wrong with the file that was there, or that it was missing; "" if nothing was
+	Aside   string // where the damaged file is now; "" where it was missing
 	Backup  string // the backup that took its place; "" if an empty file did
 	Records int    // records that failed their checksum and were put aside
 	Meta    bool   // one of the file's two meta pages is damaged: the last transaction may be missing
+
+	Salvaged store.Salvaged // what came over from the damaged file
+	Unread   error          // why nothing more did; nil if all that is sound did
+	Removed  []string       // older files that were aside and made way
 }
 
 // Open opens the file at path, checked whole, or makes an empty one. A damaged file is renamed to path.bad-<time>, and the
-// newest backup that is sound takes its place, or an empty file. Errors say what to do: no folder, no permission, another
+// newest backup that is sound takes its place, or an empty file; into it goes what is sound of the damaged one. A file that
+// is missing while backups of it are there counts as damaged. Errors say what to do: no folder, no permission, another
 // process that has the file (its lock is path.lock), a newer schema (the file is left alone).
 func Open(path string, o Options) (*Backend, Opened, error) {
 	var done Opened
@@ -80,9 +82,14 @@ func open(path string, o Options, done *Opened) (*Backend, error) {
 	switch {
 	case err == nil:
 		audit, done.Meta = &c.audit, c.metas < 2
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist) && len(backups(path)) == 0:
 		done.Created = true
 		if err := createAt(path); err != nil {
+			return nil, err
+		}
+	case errors.Is(err, fs.ErrNotExist):
+		done.Damage = "it is missing"
+		if err := replace(path, o.Now, done); err != nil {
 			return nil, err
 		}
 	case errors.Is(err, store.ErrDamaged):
@@ -93,6 +100,7 @@ func open(path string, o Options, done *Opened) (*Backend, error) {
 	default:
 		return nil, explain("open", path, err)
 	}
+	_ = os.Remove(path + backupTemp) // what a backup that was cut off left only takes space
 	b, err := openDB(path, o.MaxSize)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
@@ -137,7 +145,7 @@ func openDB(path string, maxSize int64) (b *Backend, err error) {
 		return nil, err
 	}
 	db.AllocSize = allocSize
-	b = &Backend{db: db, max: maxSize}
+	b = &Backend{db: db, max: maxSize, free: freeSpace}
 	for _, t := range store.Tables() {
 		for len(b.buckets) <= int(t) {
 			b.buckets = append(b.buckets, nil)
@@ -151,6 +159,14 @@ func openDB(path string, maxSize int64) (b *Backend, err error) {
 // does not promise that.
 func createAt(path string) error {
 	temp := path + newSuffix
+	if err := createTemp(temp, path); err != nil {
+		return err
+	}
+	return moveIn(temp, path)
+}
+
+// createTemp makes an empty file at temp, which is to become the one at path.
+func createTemp(temp, path string) error {
 	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return explain("create", path, err)
 	}
@@ -178,7 +194,7 @@ func createAt(path string) error {
 	if err != nil {
 		return explain("create", path, err)
 	}
-	return moveIn(temp, path)
+	return nil
 }
 
 // moveIn makes temp the file at path, durably.
@@ -208,62 +224,6 @@ func syncDir(dir string) error {
 	}
 	defer d.Close()
 	return d.Sync()
-}
-
-// replace moves a damaged file aside and puts the newest sound backup in its place, or an empty file. The damaged file
-// gets its second name before it loses its first, so that there is a file at path at every moment.
-func replace(path string, now time.Time, done *Opened) error {
-	aside := path + badSuffix + now.UTC().Format(stampLayout)
-	if err := os.Link(path, aside); err != nil {
-		if err := os.Rename(path, aside); err != nil { // a file system without links
-			return explain("move aside", path, err)
-		}
-	}
-	done.Aside = aside
-	for _, backup := range backups(path) {
-		if _, err := checkPath(backup); err != nil {
-			continue
-		}
-		temp := path + newSuffix
-		if err := copyFile(temp, backup); err != nil {
-			return explain("restore "+backup+" to", path, err)
-		}
-		done.Backup = backup
-		return moveIn(temp, path)
-	}
-	return createAt(path)
-}
-
-// backups lists the backups of a file, newest first.
-func backups(path string) []string {
-	all, err := filepath.Glob(globEscape(path) + backupSuffix + "*Z")
-	if err != nil {
-		return nil
-	}
-	slices.Sort(all)
-	slices.Reverse(all)
-	return all
-}
-
-func globEscape(path string) string {
-	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
-}
-
-func copyFile(to, from string) error {
-	source, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer source.Close()
-	target, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(target, source)
-	if closed := target.Close(); err == nil {
-		err = closed
-	}
-	return err
 }
 
 // takeLock makes this process the only one that uses path. The lock is a file of its own, because the file itself may be
@@ -313,37 +273,4 @@ func explain(what, path string, err error) error {
 		return fmt.Errorf("%s %s: %w: make room on the file system: %w", what, path, store.ErrFull, err)
 	}
 	return fmt.Errorf("%s %s: %w", what, path, err)
-}
-
-// LastBackup returns when the newest backup was made, the zero time if there is none.
-func (b *Backend) LastBackup() time.Time {
-	for _, name := range backups(b.db.Path()) {
-		if info, err := os.Stat(name); err == nil {
-			return info.ModTime()
-		}
-	}
-	return time.Time{}
-}
-
-// Backup writes a copy of the file beside it, path.backup-<time>, durably, and keeps the newest keep of them. Writers go
-// on meanwhile. It returns the copy's name.
-func (b *Backend) Backup(now time.Time, keep int) (name string, err error) {
-	path := b.db.Path()
-	temp := path + backupSuffix + "new"
-	name = path + backupSuffix + now.UTC().Format(stampLayout)
-	defer guard(&err)()
-	err = b.db.View(func(tx *bbolt.Tx) error { return tx.CopyFile(temp, 0o600) })
-	if err == nil {
-		err = moveIn(temp, name)
-	}
-	if err != nil {
-		_ = os.Remove(temp) // half a copy is none
-		return "", fmt.Errorf("back up %s: %w", path, err)
-	}
-	for _, old := range backups(path)[min(keep, len(backups(path))):] {
-		if err := os.Remove(old); err != nil {
-			return name, fmt.Errorf("remove old backup: %w", err)
-		}
-	}
-	return name, nil
 }

@@ -318,8 +318,8 @@ func TestBackupTakesThePlaceOfADamagedFile(t *testing.T) {
 		note("later")
 		s.Close()
 	}
-	if left := backups(path); len(left) != 3 || left[0] != names[3] {
-		t.Fatalf("backups %q", left)
+	if left := backups(path); len(left) != 3 || left[0].path != names[3] {
+		t.Fatalf("backups %v", left)
 	}
 	for _, broken := range []string{path, names[3]} {
 		if err := os.Truncate(broken, 2*4096); err != nil {
