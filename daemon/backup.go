@@ -2,7 +2,13 @@ package daemon
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"sync"
 	"time"
+
+	"tattled/policy"
+	"tattled/store"
 )
 
 const (
@@ -16,17 +22,92 @@ type backuper interface {
 	Backup(now time.Time, keep int) (name string, err error)
 }
 
-// keepBackups makes a backup of the state file each day: what takes its place if it is ever found damaged. A backup that
-// fails is tried again in an hour.
+// backups counts what came of them, and says what is wrong.
+type backups struct {
+	mu      sync.Mutex
+	results map[string]float64 // by result: made, skipped (there was no space), failed
+	wrong   string
+}
+
+// backupResults lists what may become of a backup.
+func backupResults() []string { return []string{"made", "skipped", "failed"} }
+
+// done takes in what became of a backup and reports whether it is another trouble than before.
+func (b *backups) done(err error) (news bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.results == nil {
+		b.results = map[string]float64{}
+	}
+	before := b.wrong
+	switch {
+	case err == nil:
+		b.results["made"]++
+		b.wrong = ""
+		return false
+	case errors.Is(err, store.ErrFull):
+		b.results["skipped"]++
+		b.wrong = "there is no space for today's backup of the state file: make room on its file system"
+	default:
+		b.results["failed"]++
+		b.wrong = "the state file can not be backed up: the log says why"
+	}
+	return b.wrong != before
+}
+
+// problem says in words what is wrong, "" if nothing is.
+func (b *backups) problem() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.wrong
+}
+
+func (b *backups) each(emit func(float64, ...string)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, result := range backupResults() {
+		emit(b.results[result], result)
+	}
+}
+
+// keepBackups makes a backup of the state file each day: what takes its place if it is ever found damaged. One that fails,
+// or that there is no space for, is tried again in an hour.
 func (d *Daemon) keepBackups(ctx context.Context) error {
-	every(ctx, time.Hour, func() {
-		now := time.Now()
-		if last := d.backup.LastBackup(); now.Sub(last) < backupEvery && !last.After(now) {
-			return
-		}
-		if _, err := d.backup.Backup(now, keptBackups); err != nil {
-			d.log.Warn("the state file could not be backed up; tried again in an hour", "error", err)
-		}
-	})
+	every(ctx, time.Hour, func() { d.backUp(time.Now()) })
 	return nil
+}
+
+func (d *Daemon) backUp(now time.Time) {
+	if last := d.backup.LastBackup(); now.Sub(last) < backupEvery && !last.After(now) {
+		return
+	}
+	_, err := d.backup.Backup(now, keptBackups)
+	if d.backups.done(err) {
+		d.log.Warn("the state file was not backed up; it is tried again every hour, and this is not said again", "error", err)
+	}
+}
+
+// holdFor is for how long after a restored state file reports are held back whose addresses may have been reported before:
+// of each destination that is told of addresses, its window.
+func holdFor(cfg *Config) map[string]time.Duration {
+	all := map[string]time.Duration{}
+	for _, d := range destinations(cfg) {
+		if d.Action == policy.Report {
+			all[d.Name] = max(d.Window, policy.MinWindow)
+		}
+	}
+	return all
+}
+
+// restoredProblem says that the state file was restored as long as reports are held back for it, "" after that.
+func restoredProblem(r store.Restored, held uint64, windows map[string]time.Duration, now time.Time) string {
+	var longest time.Duration
+	for _, w := range windows {
+		longest = max(longest, w)
+	}
+	if !r.Within(longest, now) {
+		return ""
+	}
+	return fmt.Sprintf("the state file was damaged or missing and was restored at %s: until %s nothing follows from older events, and addresses whose state was lost are not reported (%d reports since the start)",
+		r.At.UTC().Format(time.RFC3339), r.At.Add(longest).UTC().Format(time.RFC3339), held)
 }

@@ -58,6 +58,7 @@ type Daemon struct {
 	places    *geoip.Databases
 	scores    *report.Reputation
 	backup    backuper
+	backups   backups
 	repairs   []string // what was done to the state file at start
 	store     *store.Store
 	committer *store.Committer
@@ -108,6 +109,7 @@ func (d *Daemon) wire(rules *detect.Rules) error {
 	}
 	d.metrics = newMetrics()
 	d.committer = store.NewCommitter(d.store, newPolicy(d.config, gate, d.counters), store.CommitterOptions{
+		Hold:          holdFor(d.config),
 		OnCommit:      d.committed,
 		ObserveCommit: func(took time.Duration) { d.metrics.commits.Observe(took.Seconds()) },
 	})
@@ -394,6 +396,12 @@ func (d *Daemon) health() web.Health {
 		h.Problems = append(h.Problems, problem)
 	}
 	h.Problems = append(h.Problems, d.closed()...)
+	if problem := restoredProblem(d.store.Restored(), d.store.Stats().Held, holdFor(d.config), time.Now()); problem != "" {
+		h.Problems = append(h.Problems, problem)
+	}
+	if problem := d.backups.problem(); problem != "" {
+		h.Problems = append(h.Problems, problem)
+	}
 	for _, o := range d.outlets {
 		if problem := o.problem(); problem != "" {
 			h.Problems = append(h.Problems, problem)

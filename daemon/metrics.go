@@ -102,6 +102,8 @@ func (d *Daemon) registerMetrics() error {
 	m.add(prometheus.GaugeValue, "store_events", "Events kept.", d.fromStore(func(s *store.Stats) float64 { return float64(s.Events) }))
 	m.add(prometheus.GaugeValue, "store_addresses", "Addresses (of IPv6: /64 networks) kept.", d.fromStore(func(s *store.Stats) float64 { return float64(s.Addresses) }))
 	m.add(prometheus.CounterValue, "store_damaged_total", "Records of the state file that failed their checksum and were put aside.", d.fromStore(func(s *store.Stats) float64 { return float64(s.Damaged) }))
+	m.add(prometheus.CounterValue, "store_reports_held_total", "Reports that were held back because the state file was restored and their addresses may have been reported before.", d.fromStore(func(s *store.Stats) float64 { return float64(s.Held) }))
+	m.add(prometheus.CounterValue, "store_backups_total", "Backups of the state file: made, skipped for want of space, or failed.", d.backups.each, "result")
 	m.add(prometheus.CounterValue, "store_evicted_total", "What retention and limits removed.", d.evicted, "what")
 	m.add(prometheus.GaugeValue, "store_full", "1 while there is no space left and nothing is taken.", func(emit func(float64, ...string)) {
 		emit(oneIf(d.committer.Full()))

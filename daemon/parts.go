@@ -147,13 +147,7 @@ func openBackend(cfg store.Config) (*bolt.Backend, []string, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	var notes []string
-	switch {
-	case found.Damage != "" && found.Backup != "":
-		notes = append(notes, fmt.Sprintf("the state file was damaged (%s): it is now %s, and the backup %s took its place", found.Damage, found.Aside, found.Backup))
-	case found.Damage != "":
-		notes = append(notes, fmt.Sprintf("the state file was damaged (%s): it is now %s, and an empty one took its place; addresses that were reported before may be reported again", found.Damage, found.Aside))
-	}
+	notes := restoredNotes(&found)
 	if found.Records > 0 {
 		notes = append(notes, fmt.Sprintf("%d records of the state file failed their checksum and were put aside", found.Records))
 	}
@@ -161,4 +155,32 @@ func openBackend(cfg store.Config) (*bolt.Backend, []string, error) {
 		notes = append(notes, "one of the state file's two meta pages was damaged: its last transaction may be missing")
 	}
 	return b, notes, nil
+}
+
+// restoredNotes says what took the place of a file that was damaged or missing.
+func restoredNotes(found *bolt.Opened) []string {
+	if found.Damage == "" {
+		return nil
+	}
+	what, place := fmt.Sprintf("the state file was damaged (%s): it is now %s", found.Damage, found.Aside), "an empty one"
+	if found.Aside == "" {
+		what = "the state file was missing and backups of it were there (to start afresh, remove these as well)"
+	}
+	if found.Backup != "" {
+		place = "the backup " + found.Backup
+	}
+	notes := []string{what + ", and " + place + " took its place"}
+	if s := found.Salvaged; found.Aside != "" {
+		notes = append(notes, fmt.Sprintf("out of the damaged file came %d addresses, %d reports, %d events and the positions of %d logs that were newer", s.Addresses, s.Reports, s.Events, s.Positions))
+	}
+	if n := found.Salvaged.Dropped; n > 0 {
+		notes = append(notes, fmt.Sprintf("of %d reports nobody knows whether they were sent: they were dropped", n))
+	}
+	if found.Unread != nil {
+		notes = append(notes, fmt.Sprintf("nothing was taken from the damaged file: %v", found.Unread))
+	}
+	for _, name := range found.Removed {
+		notes = append(notes, "an older damaged file made way: "+name)
+	}
+	return notes
 }

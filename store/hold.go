@@ -20,9 +20,9 @@ type Restored struct {
 	UpTo time.Time // events up to here may have been judged, and the judgement was lost
 }
 
-// within reports whether now is within a time after the restoration. Where it is much earlier, the restoration was dated
+// Within reports whether now is within a time after the restoration. Where it is much earlier, the restoration was dated
 // by a clock that was ahead: nothing may depend on it.
-func (r Restored) within(after time.Duration, now time.Time) bool {
+func (r Restored) Within(after time.Duration, now time.Time) bool {
 	return !r.At.IsZero() && after > 0 && now.Before(r.At.Add(after)) && now.After(r.At.Add(-clockSlack))
 }
 
@@ -50,7 +50,7 @@ func (s *Store) loadRestored(tx ReadTx) {
 // nobody knows of.
 func (c *Committer) holds(now time.Time) bool {
 	for _, window := range c.options.Hold {
-		if c.store.restored.within(window, now) {
+		if c.store.restored.Within(window, now) {
 			return true
 		}
 	}
@@ -72,7 +72,7 @@ func (w *work) judgeHeld(a *address, e *event.Event, p *policy.Policy) {
 	}
 	left := w.judgement.Reports[:n]
 	for _, r := range w.judgement.Reports[n:] {
-		if w.s.restored.within(w.hold[r.Destination], w.now) {
+		if w.s.restored.Within(w.hold[r.Destination], w.now) {
 			w.held++
 			continue
 		}
