@@ -23,7 +23,23 @@ import (
 // childFile tells a test binary that it is the child which is to be killed, and what file to write to.
 const childFile = "TATTLED_TEST_CRASH_FILE"
 
+// noSync lets the child write without a sync.
+const noSync = "TATTLED_TEST_NO_SYNC"
+
 func TestMain(m *testing.M) {
+	if os.Getenv(faultyDisk) != "" {
+		say("error", handOver(3))
+		os.Exit(1)
+	}
+	for variable, child := range map[string]func(string) error{fullDisk: liveOnAFullDisk, floodFile: drown} {
+		if path := os.Getenv(variable); path != "" {
+			if err := child(path); err != nil {
+				say("error", err)
+				os.Exit(1)
+			}
+			os.Exit(0)
+		}
+	}
 	if path := os.Getenv(childFile); path != "" {
 		if err := writeForEver(path); err != nil {
 			say("error", err)
@@ -44,7 +60,11 @@ func writeForEver(path string) error {
 	if err != nil {
 		return err
 	}
-	c := store.NewCommitter(s, storetest.Policy(), store.CommitterOptions{Linger: 2 * time.Millisecond, MaxGroup: 50})
+	b.db.NoSync = os.Getenv(noSync) != ""
+	c := store.NewCommitter(s, storetest.Policy(), store.CommitterOptions{
+		Linger: 2 * time.Millisecond, MaxGroup: 50,
+		OnCommit: func(events []event.Event, _ []event.Report) { say("durable", events[len(events)-1].Seq) },
+	})
 	failed := make(chan error, 3)
 	go func() { failed <- c.Run(context.Background()) }()
 	go func() { failed <- deliver(c.Outbox("abuseipdb")) }()
