@@ -15,6 +15,7 @@ import (
 const (
 	addressForm = 1
 	addressKept = 2 // the same form: its state is the one that it had before the store was restored, and no older one
+	addressLost = 3 // when its state was lost in milliseconds, then the same form
 )
 
 // maxSeqs is how many of its newest events an address remembers.
@@ -36,7 +37,8 @@ type address struct {
 	asn     uint32
 	seqs    []uint64 // ascending
 	state   policy.State
-	kept    bool // the state came through the last restoration
+	kept    bool  // the state came through the last restoration
+	lost    int64 // when its record was found damaged, milliseconds; 0 if it never was
 }
 
 // key16 is the key of an address: of its /64, in 16 bytes, IPv4 as IPv4-mapped.
@@ -67,11 +69,14 @@ func (a *address) note(e *event.Event) {
 }
 
 func (a *address) append(b []byte) []byte {
-	form := byte(addressForm)
-	if a.kept {
-		form = addressKept
+	switch {
+	case a.lost > 0:
+		b = binary.AppendUvarint(append(b, addressLost), uint64(a.lost))
+	case a.kept:
+		b = append(b, addressKept)
+	default:
+		b = append(b, addressForm)
 	}
-	b = append(b, form)
 	b = binary.AppendVarint(b, a.last)
 	b = binary.AppendUvarint(b, a.total)
 	b = binary.AppendUvarint(b, uint64(a.told))
@@ -102,8 +107,14 @@ func (a *address) append(b []byte) []byte {
 
 // head reads the beginning of an encoded address: what retention goes by.
 func (a *address) head(d *decoder) {
-	form := d.byte()
-	if a.kept = form == addressKept; form != addressForm && !a.kept {
+	a.kept, a.lost = false, 0
+	switch d.byte() {
+	case addressForm:
+	case addressKept:
+		a.kept = true
+	case addressLost:
+		a.lost = int64(d.number(math.MaxInt64))
+	default:
 		d.bad = true
 	}
 	a.last, a.total, a.told = d.varint(), d.uvarint(), int64(d.number(math.MaxInt64))

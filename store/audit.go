@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"fmt"
+	"time"
 )
 
 // Audit looks at every record of a file before the file is trusted, for a Backend that reads it with care. Records that
@@ -67,15 +68,21 @@ func (a *Audit) Verdict() error {
 	return nil
 }
 
-// PutAside takes the bad records out of their tables.
-func (a *Audit) PutAside(tx Tx) error {
+// PutAside takes the bad records out of their tables. Addresses among them are known from now on as such whose state was
+// lost.
+func (a *Audit) PutAside(tx Tx, now time.Time) error {
 	for _, b := range a.bad {
 		raw := bytes.Clone(tx.Get(b.table, b.key))
 		if raw == nil {
 			continue
 		}
-		if err := tx.Delete(b.table, b.key); err != nil {
+		if err := loseStates(tx, b.table, b.key, raw, now); err != nil {
 			return fmt.Errorf("put aside: %w", err)
+		}
+		if b.table != Addresses || len(b.key) != 16 {
+			if err := tx.Delete(b.table, b.key); err != nil {
+				return fmt.Errorf("put aside: %w", err)
+			}
 		}
 		if err := tx.Put(Aside, asideKey(b.table, b.key), raw); err != nil {
 			return fmt.Errorf("put aside: %w", err)
@@ -85,4 +92,28 @@ func (a *Audit) PutAside(tx Tx) error {
 		return fmt.Errorf("put aside: %w", err)
 	}
 	return nil
+}
+
+// loseStates puts down whose state a bad record had: its own address, or those that a record of Recent names, as far as
+// that is to be read.
+func loseStates(tx Tx, t Table, key, raw []byte, now time.Time) error {
+	var err error
+	lose := func(key [16]byte, _ []byte) {
+		var a address
+		payload, ok := unseal(Addresses, key[:], tx.Get(Addresses, key[:]))
+		if !ok || !a.decode(payload) {
+			a = address{first: milli(now), last: milli(now)}
+		}
+		a.lost = milli(now)
+		if err == nil {
+			err = tx.Put(Addresses, key[:], seal(nil, Addresses, key[:], a.append(nil)))
+		}
+	}
+	switch {
+	case t == Addresses && len(key) == 16:
+		lose([16]byte(key), nil)
+	case t == Recent && len(raw) > sealSize:
+		eachVersion(raw[sealSize:], lose)
+	}
+	return err
 }

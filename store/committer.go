@@ -29,9 +29,9 @@ type CommitterOptions struct {
 	Linger time.Duration
 	// MaxGroup is how many events a group takes before Submit blocks; by default 1024.
 	MaxGroup int
-	// Hold is for how long after a restoration (Store.Restored) reports are held back of addresses that may have been told of
-	// already, by destination: its window. Events from before the restoration are not judged that long. Without an entry
-	// nothing is held back.
+	// Hold is for how long reports are held back of addresses that may have been told of already, after a restoration
+	// (Store.Restored) or after their record was found damaged, by destination: its window. Events from before the restoration
+	// are not judged that long. Without an entry nothing is held back.
 	Hold map[string]time.Duration
 	// OnCommit, if not nil, is told of each group that is durable: its events with their Seq, and the reports that went into
 	// the outbox. It runs in the committer: it must not block, nor keep the slices or write to them.
@@ -419,9 +419,7 @@ func (c *Committer) transact(g *group) error {
 	defer c.begun.Store(nil)
 	for {
 		w.begin(c.store, now)
-		if w.hold = nil; c.holds(now) {
-			w.hold = c.options.Hold
-		}
+		w.hold, w.since = c.options.Hold, c.holds(now)
 		err := c.store.backend.Update(func(tx Tx) error { return w.run(tx, g, p) })
 		if errors.Is(err, errAgain) {
 			continue

@@ -11,12 +11,12 @@ import (
 // Config is where the store is and how much it keeps. Everything in it is bounded: what is oldest or least valuable makes
 // way, and each kind of it is counted.
 type Config struct {
-	// Path is the file; a relative path starts at the working directory. Beside it lie its lock (.lock), its backups (.backup-<time>) and what was damaged
-	// (.bad-<time>). By default /var/lib/tattled/state.db. A change needs a restart.
+	// Path is the file; a relative path starts at the working directory. Beside it lie its lock (.lock), its backups
+	// (.backup-<number>-<time>) and what was damaged (.bad-<time>): docs/state-file.md has them, and the space they take. By default /var/lib/tattled/state.db. A change needs a restart.
 	Path string `yaml:"path"`
 
-	// MaxSize is what the file may grow to, in MiB: 16 to 65536, by default 1024. Above 80 % of it history makes way. A
-	// change needs a restart.
+	// MaxSize is what the file may grow to, in MiB: 16 to 65536, by default 1024. Above 80 % of it history makes way. With its
+	// backups it takes four times as much of the disk, after damage six times. A change needs a restart.
 	MaxSize int `yaml:"max_size"`
 
 	// Events is how many events are kept for the page and the command line: 1000 to 10000000, by default 100000.

@@ -46,33 +46,37 @@ func (s *Store) loadRestored(tx ReadTx) {
 	}
 }
 
-// holds reports whether the store was restored so short a time ago that a window of a destination may still be open that
-// nobody knows of.
-func (c *Committer) holds(now time.Time) bool {
+// holds returns the restoration if it was so short a time ago that a window of a destination may still be open that nobody
+// knows of, the zero value otherwise.
+func (c *Committer) holds(now time.Time) Restored {
 	for _, window := range c.options.Hold {
 		if c.store.restored.Within(window, now) {
-			return true
+			return c.store.restored
 		}
 	}
-	return false
+	return Restored{}
 }
 
-// judgeHeld judges e while the store holds reports back. An event from before the restoration is read for the second time,
-// or its effects are in what was salvaged: it is kept and shown, and nothing follows from it. Where an address was seen
-// before and its state was lost, nobody knows whether it was reported: its reports open their windows and go nowhere.
+// judgeHeld judges e where a state may have been lost. An event from before a restoration is read for the second time, or
+// its effects are in what was salvaged: it is kept and shown, and nothing follows from it. Where an address was seen before
+// and its state was lost, nobody knows whether it was reported: its reports open their windows and go nowhere.
 func (w *work) judgeHeld(a *address, e *event.Event, p *policy.Policy) {
-	upTo := w.s.restored.UpTo.UnixMilli()
-	if min(milli(e.Time), milli(e.Received)) <= upTo {
+	upTo := w.since.UpTo.UnixMilli()
+	if !w.since.At.IsZero() && min(milli(e.Time), milli(e.Received)) <= upTo {
 		return
 	}
 	n := len(w.judgement.Reports)
 	p.Judge(&a.state, e, &w.judgement)
+	lost := Restored{At: w.since.At}
 	if a.kept || a.first > upTo {
-		return
+		lost.At = time.Time{}
+	}
+	if a.lost > 0 {
+		lost.At = plainMilli(a.lost)
 	}
 	left := w.judgement.Reports[:n]
 	for _, r := range w.judgement.Reports[n:] {
-		if w.s.restored.Within(w.hold[r.Destination], w.now) {
+		if lost.Within(w.hold[r.Destination], w.now) {
 			w.held++
 			continue
 		}

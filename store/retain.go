@@ -219,7 +219,10 @@ func (w *work) sweep(o *Options, now tightness) error {
 		if err := w.putAside(Addresses, key, w.tx.Get(Addresses, key)); err != nil {
 			return err
 		}
-		w.counts.addresses -= min(w.counts.addresses, 1)
+		w.buf = (&address{first: milli(w.now), last: milli(w.now), lost: milli(w.now)}).append(w.buf[:0])
+		if err := w.put(Addresses, key, w.buf); err != nil {
+			return err
+		}
 	}
 	slices.SortFunc(found, func(a, b candidate) int {
 		if a.old != b.old {

@@ -40,7 +40,8 @@ type work struct {
 	counts counts
 	evict  map[string]uint64
 	aside  uint64
-	hold   map[string]time.Duration // while reports are held back: for how long after the restoration, by destination
+	hold   map[string]time.Duration // for how long reports are held back where a state was lost, by destination
+	since  Restored                 // the restoration, as long as anything is held back for it
 	held   uint64
 	shrink bool // nothing but to make room
 
@@ -127,7 +128,7 @@ func (w *work) judge(e *event.Event, p *policy.Policy) error {
 	a.note(e)
 	switch {
 	case p == nil:
-	case w.hold != nil:
+	case !w.since.At.IsZero() || a.lost > 0:
 		w.judgeHeld(a, e, p)
 	default:
 		p.Judge(&a.state, e, &w.judgement)
@@ -145,7 +146,7 @@ func (w *work) address(key [16]byte) (*address, error) {
 		if t.now.decode(v.record) {
 			return &t.now, nil
 		}
-		t.now = address{}
+		t.now = address{lost: milli(w.now)}
 		return &t.now, nil
 	}
 	record := w.tx.Get(Addresses, key[:])
@@ -157,7 +158,7 @@ func (w *work) address(key [16]byte) (*address, error) {
 	if ok && t.now.decode(payload) {
 		return &t.now, nil
 	}
-	t.now = address{}
+	t.now = address{lost: milli(w.now)}
 	return &t.now, w.putAside(Addresses, key[:], record)
 }
 

@@ -106,7 +106,7 @@ func open(path string, o Options, done *Opened) (*Backend, error) {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	if done.Records = audit.Bad; audit.Bad > 0 {
-		if err := b.Update(audit.PutAside); err != nil {
+		if err := b.Update(func(tx store.Tx) error { return audit.PutAside(tx, o.Now) }); err != nil {
 			_ = b.db.Close() // the first error says what is wrong
 			return nil, fmt.Errorf("open %s: %w", path, err)
 		}
