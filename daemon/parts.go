@@ -149,7 +149,7 @@ func openBackend(cfg store.Config) (*bolt.Backend, []string, error) {
 	}
 	notes := restoredNotes(&found)
 	if found.Records > 0 {
-		notes = append(notes, fmt.Sprintf("%d records of the state file failed their checksum and were put aside", found.Records))
+		notes = append(notes, fmt.Sprintf("%d records of the state file failed their checksum and were put aside; addresses whose records they were are not reported for a window, because they may have been already", found.Records))
 	}
 	if found.Meta {
 		notes = append(notes, "one of the state file's two meta pages was damaged: its last transaction may be missing")

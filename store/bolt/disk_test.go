@@ -126,8 +126,11 @@ func receiveFile(socket int) (*os.File, error) {
 		return nil, fmt.Errorf("receive the listener: %w", err)
 	}
 	messages, err := unix.ParseSocketControlMessage(control[:n])
-	if err != nil || len(messages) != 1 {
-		return nil, fmt.Errorf("the listener did not come: %v", err)
+	if err != nil {
+		return nil, fmt.Errorf("receive the listener: %w", err)
+	}
+	if len(messages) != 1 {
+		return nil, errors.New("the listener did not come")
 	}
 	fds, err := unix.ParseUnixRights(&messages[0])
 	if err != nil {

@@ -475,12 +475,15 @@ func TestDamagedRecordsReportNobodyTwice(t *testing.T) {
 	again := &attackers{began: a.began, told: map[netip.Addr]int{}}
 	var fresh []event.Event
 	for i := range n / 3 {
-		for range 3 {
+		for range 5 {
 			fresh = append(fresh, again.event(i, time.Now()))
 		}
 	}
 	again.read(t, s, n, fresh...)
-	if len(again.told) > 0 || s.Stats().Held == 0 {
-		t.Errorf("%d are reported a second time, %d were held back", len(again.told), s.Stats().Held)
+	if held := s.Stats().Held; len(again.told) > 0 || held == 0 || held > 200 {
+		t.Errorf("%d are reported a second time, %d were held back", len(again.told), held)
+	}
+	if again.alerts != n/3 {
+		t.Errorf("%d of %d are alerted on", again.alerts, n/3)
 	}
 }
