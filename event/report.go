@@ -14,6 +14,7 @@ type Report struct {
 	Destination string // "abuseipdb", "mail", "webhook"
 	Policy      string // the policy that was reached
 	Judged      time.Time
+	DryRun      bool // judged while nothing was sent to the destination: it never is, whatever changed since
 
 	Addr       netip.Addr
 	Kind       Kind

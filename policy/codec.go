@@ -9,8 +9,9 @@ import (
 )
 
 // stateVersion is the first byte of an encoded State. A reader refuses what it does not know. In version 1 sessions had
-// no port.
-const stateVersion = 2
+// no port. Up to version 2 a track had one tally for all events, whose moments said which of them were clean, the full
+// addresses of a /64 were counted once for all tracks, and windows had no class: see decodeOld.
+const stateVersion = 3
 
 // maxHits is what a track keeps at most.
 const maxHits = 2 * MaxThreshold
@@ -27,58 +28,44 @@ func (s *State) AppendBinary(b []byte) ([]byte, error) {
 	b = append(b, stateVersion)
 	b = binary.AppendUvarint(b, uint64(len(s.windows)))
 	for _, w := range s.windows {
+		b = append(b, byte(w.class))
 		b = appendText(b, w.destination)
 		b = appendText(b, w.policy)
 		b = binary.AppendUvarint(b, uint64(w.at))
 	}
-	b = binary.AppendUvarint(b, uint64(len(s.active)))
-	for _, a := range s.active {
-		full := a.addr.As16()
-		b = append(b, full[:]...)
-		b = binary.AppendUvarint(b, uint64(a.n))
-	}
 	b = binary.AppendUvarint(b, uint64(len(s.tracks)))
 	for i := range s.tracks {
-		b = s.tracks[i].append(b)
+		t := &s.tracks[i]
+		b = binary.BigEndian.AppendUint32(b, t.rule)
+		b = append(b, flag(t.split))
+		b = t.clean.append(b)
+		if t.split {
+			b = t.mixed.append(b)
+		}
 	}
 	return b, nil
 }
 
-// append writes the track: all times as distances to the time before, because they lie close together.
-func (t *track) append(b []byte) []byte {
-	b = binary.BigEndian.AppendUint32(b, t.rule)
+// append writes the tally: all times as distances to the time before, because they are close together.
+func (t *tally) append(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(len(t.hits)))
 	last, distinct := int64(0), len(t.hits) > 0 && t.hits[0].value != 0
 	b = append(b, flag(distinct))
 	for _, h := range t.hits {
-		b = binary.AppendUvarint(b, uint64(h.at-last)<<1|uint64(flag(h.clean)))
+		b = binary.AppendUvarint(b, uint64(h.at-last))
 		if distinct {
 			b = binary.BigEndian.AppendUint32(b, h.value)
 		}
 		last = h.at
 	}
-	for _, r := range []run{t.all, t.clean} {
-		b = binary.AppendUvarint(b, uint64(r.n))
-		if r.n > 0 {
-			b = binary.AppendVarint(b, r.last-last)
-			b = binary.AppendUvarint(b, uint64(r.last-r.first))
-		}
+	b = binary.AppendUvarint(b, uint64(t.run.n))
+	if t.run.n > 0 {
+		b = binary.AppendVarint(b, t.run.last-last)
+		b = binary.AppendUvarint(b, uint64(t.run.last-t.run.first))
 	}
 	b = append(b, byte(len(t.sessions)))
-	for _, s := range t.sessions {
-		b = binary.BigEndian.AppendUint32(b, s.id)
-		b = binary.BigEndian.AppendUint16(b, s.port)
-		b = binary.AppendVarint(b, s.last-last)
-		b = binary.AppendUvarint(b, uint64(s.attempts))
-		n := 0
-		for n < maxSessionRules && s.rules[n].rule != 0 {
-			n++
-		}
-		b = append(b, byte(n))
-		for _, l := range s.rules[:n] {
-			b = binary.BigEndian.AppendUint16(b, l.rule)
-			b = binary.AppendUvarint(b, uint64(l.n))
-		}
+	for i := range t.sessions {
+		b = t.sessions[i].append(b, last)
 	}
 	b = append(b, byte(len(t.ports)))
 	for _, p := range t.ports {
@@ -87,6 +74,33 @@ func (t *track) append(b []byte) []byte {
 	b = append(b, byte(len(t.users)))
 	for _, u := range t.users {
 		b = binary.BigEndian.AppendUint32(b, u)
+	}
+	b = append(b, byte(len(t.peers)))
+	for i, p := range t.peers {
+		full := p.addr.As16()
+		if i > 0 { // all of them are in one /64
+			b = append(b, full[8:]...)
+		} else {
+			b = append(b, full[:]...)
+		}
+		b = binary.AppendUvarint(b, uint64(p.n))
+	}
+	return b
+}
+
+func (s *session) append(b []byte, last int64) []byte {
+	b = binary.BigEndian.AppendUint32(b, s.id)
+	b = binary.BigEndian.AppendUint16(b, s.port)
+	b = binary.AppendVarint(b, s.last-last)
+	b = binary.AppendUvarint(b, uint64(s.attempts))
+	n := 0
+	for n < maxSessionRules && s.rules[n].rule != 0 {
+		n++
+	}
+	b = append(b, byte(n))
+	for _, l := range s.rules[:n] {
+		b = binary.BigEndian.AppendUint16(b, l.rule)
+		b = binary.AppendUvarint(b, uint64(l.n))
 	}
 	return b
 }
@@ -99,14 +113,27 @@ func (s *State) UnmarshalBinary(b []byte) error {
 	if d.version = d.byte(); d.version < 1 || d.version > stateVersion {
 		d.bad = true
 	}
-	for range d.count(maxWindows) {
-		s.windows = append(s.windows, window{d.text(), d.text(), d.moment()})
+	for range d.count(maxWindows * int(classEnd)) {
+		s.windows = append(s.windows, d.window())
 	}
-	for range d.count(maxActive) {
-		s.active = append(s.active, active{netip.AddrFrom16([16]byte(d.bytes(16))), d.uint32()})
+	if d.version < 3 {
+		for range d.count(maxPeers) { // whose events they counted is not known
+			d.bytes(16)
+			d.uint32()
+		}
 	}
 	for range d.count(MaxRules) {
-		s.nextTrack().decode(&d)
+		t := s.nextTrack()
+		t.rule = binary.BigEndian.Uint32(d.bytes(4))
+		if d.version < 3 {
+			t.decodeOld(&d)
+			continue
+		}
+		t.split = d.flag()
+		t.clean.decode(&d)
+		if t.split {
+			t.mixed.decode(&d)
+		}
 	}
 	if d.bad || len(d.b) > 0 {
 		s.Reset()
@@ -115,18 +142,47 @@ func (s *State) UnmarshalBinary(b []byte) error {
 	return nil
 }
 
-func (t *track) decode(d *decoder) {
-	t.rule = binary.BigEndian.Uint32(d.bytes(4))
+func (d *decoder) window() window {
+	w := window{}
+	if d.version >= 3 {
+		if w.class = class(d.byte()); w.class >= classEnd {
+			d.bad = true
+		}
+	}
+	w.destination, w.policy, w.at = d.text(), d.text(), d.moment()
+	return w
+}
+
+func (t *tally) decode(d *decoder) {
+	last := t.decodeHits(d, nil)
+	t.run = d.run(last)
+	t.decodeRest(d, last)
+	for i := range d.count(maxPeers) {
+		var full [16]byte
+		if i > 0 {
+			full = t.peers[0].addr.As16()
+			copy(full[8:], d.bytes(8))
+		} else {
+			full = [16]byte(d.bytes(16))
+		}
+		t.peers = append(t.peers, peer{netip.AddrFrom16(full), d.uint32()})
+	}
+}
+
+// decodeHits reads the moments and returns the time of the last. Where clean is not nil, each says whether it is clean.
+func (t *tally) decodeHits(d *decoder, clean *[]bool) (last int64) {
 	n := d.count(maxHits)
 	distinct := d.flag()
 	if cap(t.hits) < n {
 		t.hits = make([]hit, 0, room(n, maxHits))
 	}
-	last := int64(0)
 	for range n {
-		h := hit{}
 		delta := d.uvarint()
-		h.at, h.clean = d.within(last+int64(min(delta>>1, maxMoment+1))), delta&1 == 1
+		if clean != nil {
+			*clean = append(*clean, delta&1 == 1)
+			delta >>= 1
+		}
+		h := hit{at: d.within(last + int64(min(delta, maxMoment+1)))}
 		if distinct {
 			if h.value = binary.BigEndian.Uint32(d.bytes(4)); h.value == 0 {
 				d.bad = true
@@ -134,7 +190,11 @@ func (t *track) decode(d *decoder) {
 		}
 		t.hits, last = append(t.hits, h), h.at
 	}
-	t.all, t.clean = d.run(last), d.run(last)
+	return last
+}
+
+// decodeRest reads connections, ports and accounts.
+func (t *tally) decodeRest(d *decoder, last int64) {
 	for range d.count(maxSessions) {
 		t.sessions = append(t.sessions, session{})
 		d.session(&t.sessions[len(t.sessions)-1], last)
@@ -148,6 +208,26 @@ func (t *track) decode(d *decoder) {
 	if !slices.IsSorted(t.ports) {
 		d.bad = true
 	}
+}
+
+// decodeOld reads a track of version 1 or 2. Where all its events were clean it is not split. Otherwise its moments are
+// divided; the connections are in both tallies, because a line that was counted must not count again; and the ports and
+// accounts are only in that of all events, because some may be forged.
+func (t *track) decodeOld(d *decoder) {
+	var clean []bool
+	c := &t.clean
+	last := c.decodeHits(d, &clean)
+	all := d.run(last)
+	c.run = d.run(last)
+	c.decodeRest(d, last)
+	if all == c.run && !slices.Contains(clean, false) {
+		return
+	}
+	t.divide()
+	t.mixed.run = all
+	i := -1
+	c.hits = slices.DeleteFunc(c.hits, func(hit) bool { i++; return !clean[i] })
+	c.forget()
 }
 
 // room leaves place for a few moments more, so that an address which is hot does not move its track about.
@@ -229,7 +309,7 @@ func (d *decoder) uint16() uint16 {
 }
 
 func (d *decoder) text() string {
-	n := d.count(maxName)
+	n := d.count(len(d.b)) // names have the bounds of the configuration: no other one makes a state unreadable
 	if n == 0 {
 		return ""
 	}

@@ -169,7 +169,7 @@ func (g *Gate) SetOwn(own []netip.Addr) {
 
 // Trusts reports whether addr lies in a trusted network.
 func (g *Gate) Trusts(addr netip.Addr) bool {
-	addr = addr.Unmap()
+	addr = Peer(addr)
 	return addr.IsValid() && g.trusted.Contains(addr)
 }
 
@@ -197,9 +197,11 @@ func (g *Gate) Refuse(e *event.Event) Refusal {
 
 // refuseAddr is the part of Refuse that looks at the address alone.
 func (g *Gate) refuseAddr(addr netip.Addr) Refusal {
-	switch {
-	case !addr.IsValid() || addr.Zone() != "" || addr.Is4In6():
+	if !addr.IsValid() || addr.Zone() != "" || addr.Is4In6() {
 		return Invalid
+	}
+	addr = Peer(addr)
+	switch {
 	case g.trusted.Contains(addr):
 		return Trusted
 	case g.own.Load().Contains(addr):

@@ -6,10 +6,11 @@
 // The store's committer calls Judge inside its transaction and keeps the State. Reports that come of it go into the
 // outbox; nothing here sends.
 //
-// What bounds a State, whatever an attacker does: at most 64 policies leave a track in it; a track keeps at most twice its
-// threshold of moments (the newest; all thresholds together are at most 4000), 8 connections with 4 rules each, 16 ports
-// and 16 accounts; there are at most 32 windows and 4 full addresses of a /64. With the shipped policies an address that
-// was seen a few times takes 100 to 300 bytes.
+// What bounds a State, whatever an attacker does: at most 64 policies leave a track in it; a track has a tally of the events
+// that the gate lets pass and, where there were others, one of all; a tally keeps at most twice its threshold of moments (the
+// newest; all thresholds together are at most 4000), 8 connections with 4 rules each, 16 ports, 16 accounts and 4 full
+// addresses of a /64; there are at most 32 windows of each class. With the shipped policies an address that was seen a few
+// times takes 100 to 300 bytes.
 package policy
 
 import (
@@ -39,13 +40,17 @@ func (a Action) String() string {
 	}
 }
 
-// Destination is somebody who is told. Within the window after one telling about an address there is no second one: of a
-// Report destination for all policies together, of an Alert destination for each policy by itself, so that a mail about
-// failed logins does not mute the one about the login that succeeds.
+// Destination is somebody who is notified. Within the window after one notification about an address there is no second
+// one: of a Report destination for all policies together, of an Alert destination for each policy by itself, so that a mail
+// about failed logins does not mute the one about the login that succeeds. An alert about events that may be forged does
+// not mute one about events that are proven: of these two, there may be one each.
 type Destination struct {
 	Name   string
 	Action Action
 	Window time.Duration // at least MinWindow for Report, whatever is written here
+	// DryRun says that nothing is sent. What is judged then is marked so (event.Report.DryRun), and mutes nothing once it
+	// is no dry run any more.
+	DryRun bool
 }
 
 // Policy is a set of rules, ready to judge. It may be used by several goroutines at once.
@@ -60,6 +65,19 @@ type destination struct {
 	name   string
 	action Action
 	window int64 // milliseconds
+	dryRun bool
+}
+
+// class returns that of a notification of d.
+func (d *destination) class(clean bool) class {
+	switch {
+	case d.dryRun:
+		return dryRun
+	case !clean:
+		return unproven
+	default:
+		return proven
+	}
 }
 
 // New makes a Policy of rules that Check finds no fault with. Decisions are counted in counters, which may be those of
@@ -77,7 +95,7 @@ func New(rules []Config, gate *Gate, destinations []Destination, counters *Count
 		if d.Action == Report {
 			window = max(window, MinWindow)
 		}
-		p.destinations = append(p.destinations, destination{d.Name, d.Action, window.Milliseconds()})
+		p.destinations = append(p.destinations, destination{d.Name, d.Action, window.Milliseconds(), d.DryRun})
 	}
 	return p
 }
@@ -88,16 +106,6 @@ func (p *Policy) Counters() *Counters { return p.counters }
 // Gate returns the reporting gate.
 func (p *Policy) Gate() *Gate { return p.gate }
 
-// Key returns the address under which addr is counted: addr itself, or of IPv6 the first of its /64, because one
-// customer usually holds all of it.
-func Key(addr netip.Addr) netip.Addr {
-	addr = addr.Unmap().WithZone("")
-	if !addr.Is6() {
-		return addr
-	}
-	return netip.PrefixFrom(addr, 64).Masked().Addr()
-}
-
 // Judge takes e into s, the state of Key(e.Addr), and adds to j what follows from it. It allocates only where something
 // is due or the state grows.
 func (p *Policy) Judge(s *State, e *event.Event, j *Judgement) {
@@ -105,25 +113,23 @@ func (p *Policy) Judge(s *State, e *event.Event, j *Judgement) {
 	if p.gate.Ordinary(e) || p.gate.Trusts(e.Addr) {
 		return
 	}
-	o := observation{e: e, at: moment(e), now: e.Received.UnixMilli(), refusal: p.gate.Refuse(e)}
+	o := observation{e: e, addr: Peer(e.Addr), at: moment(e), now: bounded(e.Received.UnixMilli()), refusal: p.gate.Refuse(e)}
 	o.clean = o.refusal == None
-	noted := false
 	for i := range p.rules {
 		r := &p.rules[i]
 		counts, triggers := r.roles(e)
 		if !counts && !triggers {
 			continue
 		}
-		if !noted && o.clean {
-			s.note(e.Addr)
-			noted = true
-		}
 		t := s.track(p, r.id)
-		if counts && !t.count(r, &o) {
-			continue
+		all, clean := true, o.clean
+		if counts {
+			all, clean = t.count(r, &o)
 		}
 		if triggers {
-			p.decide(s, t, i, &o, j)
+			all = all && t.all().reached(r, &o)
+			clean = clean && t.clean.reached(r, &o)
+			p.decide(s, t, i, &o, all, clean, j)
 		}
 	}
 }
@@ -131,8 +137,9 @@ func (p *Policy) Judge(s *State, e *event.Event, j *Judgement) {
 // observation is one event on its way through the rules.
 type observation struct {
 	e       *event.Event
-	at      int64 // when it happened, milliseconds
-	now     int64 // when it was read, milliseconds
+	addr    netip.Addr // Peer(e.Addr)
+	at      int64      // when it happened, milliseconds
+	now     int64      // when it was read, milliseconds
 	refusal Refusal
 	clean   bool // the gate lets it pass
 }
@@ -140,56 +147,58 @@ type observation struct {
 // The times that a State can hold, in milliseconds: year 1970 to year 9999.
 const maxMoment = 253402300799999
 
+func bounded(at int64) int64 { return min(max(at, 0), maxMoment) }
+
 // moment is when e happened for all that is counted: never after it was read, because a sender's clock that is ahead
 // must not hold the newest places in a track for as long as it is ahead.
 func moment(e *event.Event) int64 {
-	at := min(e.Time.UnixMilli(), e.Received.UnixMilli())
-	return min(max(at, 0), maxMoment)
+	return bounded(min(e.Time.UnixMilli(), e.Received.UnixMilli()))
 }
 
-// decide says what follows where e reaches rule i.
-func (p *Policy) decide(s *State, t *track, i int, o *observation, j *Judgement) {
-	r := &p.rules[i]
-	all, clean := t.reached(r, o)
-	if !all {
+// decide says what follows where o reaches rule i: by all events, or by the clean ones. What follows from clean events
+// alone depends on nothing but them.
+func (p *Policy) decide(s *State, t *track, i int, o *observation, all, clean bool, j *Judgement) {
+	if !all && !clean {
 		return
 	}
+	r := &p.rules[i]
 	told := !r.report && !r.alert
 	if r.count {
 		j.decided(i, outcomeCount)
 	}
+	basis := t.all()
+	if clean {
+		basis = &t.clean
+	}
 	for k := range p.destinations {
 		d := &p.destinations[k]
-		switch {
-		case d.action == Report && r.report:
+		if !r.tells(d) {
+			continue
+		}
+		if d.action == Report && !clean {
 			if o.refusal != None {
 				j.decided(i, outcomeRefused)
 				j.refused[o.refusal]++
-				continue
 			}
-			if !clean {
-				continue
-			}
-		case d.action == Alert && r.alert:
-		default:
 			continue
 		}
-		if s.muted(d, r.name, o.now) {
+		c := d.class(clean)
+		if s.muted(d, r.name, c, o.now) {
 			j.decided(i, outcomeMuted)
 			continue
 		}
-		j.Reports = append(j.Reports, p.report(s, t, r, d, o))
+		j.Reports = append(j.Reports, p.report(s, basis, r, d, c, o))
 		j.decided(i, outcomeOf(d.action))
-		s.tell(d, r.name, o.now)
+		s.openWindow(d, r.name, c, o.now)
 		told = true
 	}
 	if told {
-		t.reset()
+		t.reset(clean)
 	}
 }
 
-// Mutes reports whether s is within the window of every destination that rule name would tell: for people who ask why
-// nothing is sent.
+// Mutes reports whether s is within the window of every destination that rule name would notify of proven events: for people
+// who ask why nothing is sent.
 func (p *Policy) Mutes(s *State, name string, now time.Time) bool {
 	for i := range p.rules {
 		r := &p.rules[i]
@@ -198,7 +207,7 @@ func (p *Policy) Mutes(s *State, name string, now time.Time) bool {
 		}
 		for k := range p.destinations {
 			d := &p.destinations[k]
-			if r.tells(d) && !s.muted(d, r.name, now.UnixMilli()) {
+			if r.tells(d) && !s.muted(d, r.name, d.class(true), bounded(now.UnixMilli())) {
 				return false
 			}
 		}

@@ -16,7 +16,9 @@ var (
 	noon     = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	attacker = netip.MustParseAddr("45.9.20.7")
 	// Both destinations, with the windows of the manual.
-	everyone = []Destination{{"abuseipdb", Report, 24 * time.Hour}, {"mail", Alert, 24 * time.Hour}}
+	everyone = []Destination{
+		{Name: "abuseipdb", Action: Report, Window: 24 * time.Hour}, {Name: "mail", Action: Alert, Window: 24 * time.Hour},
+	}
 )
 
 // failure is a failed login over SSH that may be reported, read as it happened.
@@ -120,7 +122,7 @@ func TestWindow(t *testing.T) {
 }
 
 func TestReportWindowHasAFloor(t *testing.T) {
-	p := New([]Config{bruteforce("report")}, NewGate(GateConfig{}), []Destination{{"abuseipdb", Report, time.Second}}, nil)
+	p := New([]Config{bruteforce("report")}, NewGate(GateConfig{}), []Destination{{Name: "abuseipdb", Action: Report, Window: time.Second}}, nil)
 	if got := judge(p, series(15*12, noon, 5*time.Second)...); len(got) != 1 {
 		t.Errorf("%d reports in 15 minutes, want 1: AbuseIPDB refuses the second", len(got))
 	}

@@ -7,34 +7,45 @@ import (
 	"tattled/event"
 )
 
-// Bounds of one track, besides the moments (rule.keeps).
+// Bounds of one tally, besides the moments (rule.keeps).
 const (
 	maxSessions     = 8  // connections told apart; the one that was quiet for longest goes
 	maxSessionRules = 4  // rules told apart on one connection
 	maxPorts        = 16 // ports of ours, as many as a Report carries
 	maxUsers        = 16 // accounts, by hash
+	maxPeers        = 4  // full addresses of a /64
 
 	// sessionEnds is after what pause, in milliseconds, the same process id is another connection. A login that takes longer
 	// is cut off by every server (sshd's LoginGraceTime is 2 minutes).
 	sessionEnds = 60 * 60 * 1000
 )
 
-// track is what one rule remembers of one address.
+// track is what one rule remembers of one address. Events that the gate lets pass have a tally of their own, which no
+// other event can touch: whoever forges events neither pushes out the moments of proven ones, nor adds to what is
+// published of them, nor passes for another line of their connections.
 type track struct {
-	rule     uint32 // rule.id
-	hits     []hit  // ascending by time
-	all      run    // of every event counted
-	clean    run    // of those that the gate lets pass
+	rule  uint32 // rule.id
+	split bool
+	clean tally // of the events that the gate lets pass; while the track is not split, there were no others
+	mixed tally // of all events; empty while the track is not split
+}
+
+// tally is what is counted.
+type tally struct {
+	hits     []hit // ascending by time
+	run      run
 	sessions []session
-	ports    []uint16 // ascending
-	users    []uint32 // hashes
+
+	// Of the events in run:
+	ports []uint16 // ascending
+	users []uint32 // hashes
+	peers []peer   // of IPv6: the full addresses that were most active, those seen last at the end
 }
 
 // hit is one moment that counts.
 type hit struct {
 	at    int64  // milliseconds
 	value uint32 // what must be distinct; 0 where nothing must
-	clean bool   // it may lead to a report
 }
 
 // run is a span of events without a long pause, since the last report.
@@ -57,9 +68,61 @@ type ruleLines struct {
 	n    uint16
 }
 
-// count takes o into the track. It returns false where the event is only another line about an attempt that was counted,
-// or has nothing that could be distinct.
-func (t *track) count(r *rule, o *observation) bool {
+// count takes o into the track. It returns whether o counted as a new event among all, and among the clean ones: not
+// where it is only another line about an attempt that was counted, or has nothing that could be distinct.
+func (t *track) count(r *rule, o *observation) (all, clean bool) {
+	if !o.clean {
+		t.divide()
+	}
+	if o.clean {
+		clean = t.clean.count(r, o, r.report)
+	}
+	if !t.split {
+		return clean, clean
+	}
+	return t.mixed.count(r, o, false), clean
+}
+
+// all returns the tally of all events.
+func (t *track) all() *tally {
+	if t.split {
+		return &t.mixed
+	}
+	return &t.clean
+}
+
+// divide splits the track: from now on clean events are counted apart from all.
+func (t *track) divide() {
+	if t.split {
+		return
+	}
+	m, c := &t.mixed, &t.clean
+	t.split, m.run = true, c.run
+	m.hits, m.sessions = append(m.hits[:0], c.hits...), append(m.sessions[:0], c.sessions...)
+	m.ports, m.users, m.peers = append(m.ports[:0], c.ports...), append(m.users[:0], c.users...), m.peers[:0]
+}
+
+// reset forgets what was reported: all of it where that rests on clean events. What rests on others leaves the clean ones
+// as they are.
+func (t *track) reset(clean bool) {
+	if !clean {
+		t.divide()
+		t.mixed.reset()
+		return
+	}
+	t.clean.reset()
+	t.mixed.reset()
+}
+
+// clear makes t an empty track and keeps its memory.
+func (t *track) clear() {
+	t.reset(true)
+	t.clean.sessions, t.mixed.sessions = t.clean.sessions[:0], t.mixed.sessions[:0]
+	t.rule, t.split = 0, false
+}
+
+// count takes o into the tally, and its full address if peers is set. It returns false where o is nothing new.
+func (t *tally) count(r *rule, o *observation, peers bool) bool {
 	value := uint32(0)
 	switch r.distinct {
 	case distinctPorts:
@@ -77,19 +140,38 @@ func (t *track) count(r *rule, o *observation) bool {
 		}
 	}
 	t.clampTo(o.now)
-	t.all.add(o.at, r.gap)
-	if o.clean {
-		t.clean.add(o.at, r.gap)
+	if keeps := r.keeps(); keeps > 0 {
+		t.insert(hit{o.at, value}, keeps)
+	}
+	if !t.extend(o.at, r.gap) {
+		return true
 	}
 	t.remember(o.e)
-	if keeps := r.keeps(); keeps > 0 {
-		t.insert(hit{o.at, value, o.clean}, keeps)
+	if peers {
+		t.see(o.addr)
+	}
+	return true
+}
+
+// extend takes a moment into the run. After a pause a new run begins, with nothing of the old one. It returns false for a
+// moment long before the run, which is no part of it.
+func (t *tally) extend(at, gap int64) bool {
+	if t.run.n > 0 && at < t.run.first && t.run.first-at > gap {
+		return false
+	}
+	if t.run.n == 0 || at > t.run.last && at-t.run.last > gap {
+		t.forget()
+		t.run = run{first: at, last: at}
+	}
+	t.run.first, t.run.last = min(t.run.first, at), max(t.run.last, at)
+	if t.run.n < 1<<32-1 {
+		t.run.n++
 	}
 	return true
 }
 
 // attempt reports whether o's line tells of an attempt that no other line of its connection told of.
-func (t *track) attempt(o *observation) bool {
+func (t *tally) attempt(o *observation) bool {
 	s := t.session(sessionID(o.e), o.e.Port, o.at)
 	s.last = max(s.last, o.at)
 	lines := &s.rules[0]
@@ -114,7 +196,7 @@ func (t *track) attempt(o *observation) bool {
 
 // session returns the connection of process id from port, new where it is not known or was quiet for too long. Not every
 // line names the port (those of PAM do not): one without belongs to the connection that the process had last.
-func (t *track) session(id uint32, port uint16, at int64) *session {
+func (t *tally) session(id uint32, port uint16, at int64) *session {
 	oldest, same := 0, -1
 	for i := range t.sessions {
 		s := &t.sessions[i]
@@ -152,7 +234,7 @@ func sessionID(e *event.Event) uint32 {
 }
 
 // remember notes the port and the account for the report's text.
-func (t *track) remember(e *event.Event) {
+func (t *tally) remember(e *event.Event) {
 	if e.LocalPort != 0 && len(t.ports) < maxPorts {
 		if i, known := slices.BinarySearch(t.ports, e.LocalPort); !known {
 			t.ports = slices.Insert(t.ports, i, e.LocalPort)
@@ -167,10 +249,10 @@ func (t *track) remember(e *event.Event) {
 
 // insert puts h in its place by time. Of the same value only the newest moment counts. A track that is full loses its
 // oldest moment.
-func (t *track) insert(h hit, keeps int) {
+func (t *tally) insert(h hit, keeps int) {
 	if h.value != 0 {
 		if i := slices.IndexFunc(t.hits, func(old hit) bool { return old.value == h.value }); i >= 0 {
-			if old := t.hits[i]; old.clean == h.clean && old.at >= h.at || old.clean && !h.clean {
+			if t.hits[i].at >= h.at {
 				return
 			}
 			t.hits = slices.Delete(t.hits, i, i+1)
@@ -190,77 +272,56 @@ func (t *track) insert(h hit, keeps int) {
 	}
 }
 
-// reached reports whether enough moments lie close enough together around o, and whether enough clean ones do. For a
-// rule with an after it looks back from o.
-func (t *track) reached(r *rule, o *observation) (all, clean bool) {
+// reached reports whether enough moments lie close enough together around o. For a rule with an after it looks back from o.
+func (t *tally) reached(r *rule, o *observation) bool {
 	if r.keeps() == 0 {
-		return true, o.clean
+		return true
 	}
-	lo := sort.Search(len(t.hits), func(i int) bool { return t.hits[i].at >= o.at-r.within })
-	hi := sort.Search(len(t.hits), func(i int) bool { return t.hits[i].at > o.at })
-	last := hi
-	if r.after == 0 {
-		last = sort.Search(len(t.hits), func(i int) bool { return t.hits[i].at > o.at+r.within })
-	}
-	return t.dense(lo, hi, last, r, false), o.clean && t.dense(lo, hi, last, r, true)
-}
-
-// dense reports whether a span of r.within that begins in hits[lo:hi] and ends before hits[last] holds the threshold.
-func (t *track) dense(lo, hi, last int, r *rule, cleanOnly bool) bool {
+	lo, hi, last := t.around(r, o.at)
 	n, end := 0, lo
 	for begin := lo; begin < hi; begin++ {
 		for ; end < last && t.hits[end].at-t.hits[begin].at <= r.within; end++ {
-			if t.hits[end].clean || !cleanOnly {
-				n++
-			}
+			n++
 		}
 		if n >= r.threshold {
 			return true
 		}
-		if t.hits[begin].clean || !cleanOnly {
-			n--
-		}
+		n--
 	}
 	return false
 }
 
+// around returns which moments may lie in one span of r.within with the moment at: spans begin in hits[lo:hi] and end
+// before hits[last].
+func (t *tally) around(r *rule, at int64) (lo, hi, last int) {
+	lo = sort.Search(len(t.hits), func(i int) bool { return t.hits[i].at >= at-r.within })
+	hi = sort.Search(len(t.hits), func(i int) bool { return t.hits[i].at > at })
+	last = hi
+	if r.after == 0 {
+		last = sort.Search(len(t.hits), func(i int) bool { return t.hits[i].at > at+r.within })
+	}
+	return lo, hi, last
+}
+
 // clampTo brings moments that lie after now back to it: our clock was ahead when they were noted, and they must not hold
 // the newest places until it is there again.
-func (t *track) clampTo(now int64) {
+func (t *tally) clampTo(now int64) {
 	for i := len(t.hits) - 1; i >= 0 && t.hits[i].at > now; i-- {
 		t.hits[i].at = now
 	}
-	t.all.clampTo(now)
-	t.clean.clampTo(now)
-}
-
-// reset forgets what was told. Connections stay: their further lines are still about attempts that were counted.
-func (t *track) reset() {
-	t.hits, t.ports, t.users = t.hits[:0], t.ports[:0], t.users[:0]
-	t.all, t.clean = run{}, run{}
-}
-
-// add takes a moment into the run, or begins a new one after a pause. A moment long before the run only counts.
-func (r *run) add(at, gap int64) {
-	switch {
-	case r.n == 0 || at > r.last && at-r.last > gap:
-		*r = run{first: at, last: at}
-	case at > r.last:
-		r.last = at
-	case at < r.first && r.first-at <= gap:
-		r.first = at
-	}
-	if r.n < 1<<32-1 {
-		r.n++
+	if t.run.last > now {
+		t.run.last, t.run.first = now, min(t.run.first, now)
 	}
 }
 
-func (r *run) clampTo(now int64) {
-	if r.last > now {
-		r.last = now
-		r.first = min(r.first, now)
-	}
+// reset forgets what was reported. Connections stay: their further lines are still about attempts that were counted.
+func (t *tally) reset() {
+	t.hits, t.run = t.hits[:0], run{}
+	t.forget()
 }
+
+// forget drops what is remembered of the events in the run.
+func (t *tally) forget() { t.ports, t.users, t.peers = t.ports[:0], t.users[:0], t.peers[:0] }
 
 // FNV-1a, 32 bits, inline because hash/fnv allocates.
 const (

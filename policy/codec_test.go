@@ -1,0 +1,186 @@
+package policy
+
+import (
+	"encoding/hex"
+	"fmt"
+	"math"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"tattled/event"
+	"tattled/setting"
+)
+
+func decoded(t *testing.T, text string) *State {
+	t.Helper()
+	b, err := hex.DecodeString(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := new(State)
+	if err := s.UnmarshalBinary(b); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// A state that version 2 wrote after four proven attempts on four connections goes on where it was.
+func TestSecondVersionIsRead(t *testing.T) {
+	s := decoded(t, "02000001f2eb4d3d0400818885b2c068d10fd10fd10f0400b8170400b81704e2af8c789c56ef2e01017a1501d7914e179c569f1f0101"+
+		"7a150164e225e29c56cf0f01017a150159c3e7819c560001017a1501010016012f5d7053")
+	p := newPolicy(t, GateConfig{}, bruteforce("report", "alert"))
+	again := failure(noon.Add(5 * time.Second)) // another line about the attempt of process 3
+	again.Session, again.PID, again.Rule = true, "3", "pam"
+	if got := judgeInto(p, s, again); len(got) != 0 {
+		t.Errorf("a connection was forgotten: %+v", got)
+	}
+	got := judgeInto(p, s, failure(noon.Add(6*time.Second)))
+	if len(got) != 2 || got[0].Count != 5 || !slices.Equal(got[0].Ports, []uint16{22}) || s.tracks[0].split {
+		t.Errorf("%+v", got)
+	}
+}
+
+// One that it wrote after forged and proven events by turns, and an alert: moments are divided, what is published is not taken
+// from before, and the window of the alert holds.
+func TestSecondVersionIsDivided(t *testing.T) {
+	s := decoded(t, "0201046d61696c0a6272757465666f726365a0e38299a034012a0206b80000000000000000000000010301f2eb4d3d020091d685b2c0"+
+		"68d00f0200e80701cf0f000002001b001c0274e12903e4e89518")
+	c, m := &s.tracks[0].clean, &s.tracks[0].mixed
+	if !s.tracks[0].split || len(c.hits) != 1 || len(m.hits) != 2 || c.run.n != 1 || m.run.n != 2 || len(c.ports)+len(c.users) != 0 || len(m.ports) != 2 {
+		t.Errorf("%+v", s.tracks[0])
+	}
+	if w := s.Windows(); len(w) != 1 || w[0].Unproven || w[0].DryRun || !w[0].At.Equal(noon.Add(4*time.Second)) {
+		t.Errorf("windows %+v", w)
+	}
+	p := newPolicy(t, GateConfig{}, bruteforce("report", "alert"))
+	var got []event.Report
+	for _, e := range series(4, noon.Add(time.Minute), time.Second) {
+		e.Addr = netip.MustParseAddr("2a02:6b8::2")
+		got = append(got, judgeInto(p, s, e)...)
+	}
+	if len(got) != 1 || got[0].Destination != "abuseipdb" || got[0].Addr != netip.MustParseAddr("2a02:6b8::2") || got[0].Count != 5 || len(got[0].Ports) != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// aPolicy draws policies of every form, up to all bounds at once, and destinations with names of any length.
+func aPolicy(rt *rapid.T) *Policy {
+	n := rapid.SampledFrom([]int{1, 2, MaxRules, MaxRules + 1}).Draw(rt, "policies")
+	var rules []Config
+	for i := range n {
+		c := Config{
+			Name: fmt.Sprint("p", i, strings.Repeat("x", rapid.SampledFrom([]int{0, maxName - 3, 500}).Draw(rt, "name"))),
+			When: When{Kind: []event.Kind{event.AuthFailure, event.Probe}}, Within: setting.Duration(30 * 24 * time.Hour),
+			Threshold: rapid.SampledFrom([]int{0, 1, 3, MaxThreshold, 1 << 20}).Draw(rt, "threshold"),
+			Distinct:  rapid.SampledFrom([]string{"", distinctPorts, distinctUsers}).Draw(rt, "distinct"),
+			Do:        rapid.SampledFrom([][]string{{doReport}, {doAlert}, {doReport, doAlert}, {doCount}}).Draw(rt, "do"),
+		}
+		if rapid.Bool().Draw(rt, "sequence") {
+			c.After = []event.Kind{event.AuthFailure}
+		}
+		rules = append(rules, c)
+	}
+	var to []Destination
+	for i := range rapid.IntRange(1, 5).Draw(rt, "destinations") {
+		to = append(to, Destination{
+			Name:   fmt.Sprint(i, strings.Repeat("d", rapid.SampledFrom([]int{1, 63, 64, 300}).Draw(rt, "destination"))),
+			Action: rapid.SampledFrom([]Action{Report, Alert}).Draw(rt, "action"), Window: time.Hour, DryRun: rapid.Bool().Draw(rt, "dry"),
+		})
+	}
+	return New(rules, NewGate(GateConfig{ReportUnverifiedTCP: true}), to, nil)
+}
+
+// wild gives an event values at the bounds of their types.
+func wild(rt *rapid.T, e *event.Event) {
+	if rapid.Bool().Draw(rt, "tame") {
+		return
+	}
+	e.Time = time.UnixMilli(rapid.Int64().Draw(rt, "time"))
+	e.Received = time.UnixMilli(rapid.SampledFrom([]int64{math.MinInt64, -1, 0, 1, maxMoment, maxMoment + 1, math.MaxInt64}).Draw(rt, "received"))
+	e.User, e.PID, e.Rule = rapid.String().Draw(rt, "any user"), rapid.String().Draw(rt, "any pid"), rapid.String().Draw(rt, "any rule")
+	e.LocalPort, e.Port, e.Trust = rapid.Uint16().Draw(rt, "any port"), rapid.Uint16().Draw(rt, "any peer's port"), event.Trust(rapid.IntRange(0, 1).Draw(rt, "trust"))
+	raw := netip.MustParseAddr("2a02:6b8::").As16()
+	raw[15] = rapid.Byte().Draw(rt, "host")
+	e.Addr = netip.AddrFrom16(raw)
+}
+
+// Whatever Judge builds can be written and read back, and is the same then: a state is never forgotten for its size.
+func TestWhateverIsBuiltIsReadBack(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		p := aPolicy(rt)
+		var s State
+		clock := noon
+		for i := range rapid.IntRange(1, 60).Draw(rt, "events") {
+			e := anEvent(rt, &clock)
+			wild(rt, e)
+			var j Judgement
+			for range rapid.SampledFrom([]int{1, 40}).Draw(rt, "times") {
+				e.Time, e.Received = e.Time.Add(time.Second), e.Received.Add(time.Second)
+				e.LocalPort++
+				p.Judge(&s, e, &j)
+			}
+			mustComeBack(rt, i, &s)
+		}
+	})
+}
+
+func mustComeBack(t rapid.TB, i int, s *State) {
+	t.Helper()
+	b, _ := s.AppendBinary(nil)
+	var again State
+	if err := again.UnmarshalBinary(b); err != nil {
+		t.Fatalf("event %d: %d bytes with %d tracks and %d windows cannot be read back: %v", i, len(b), len(s.tracks), len(s.windows), err)
+	}
+	if x, y := plain(s), plain(&again); !reflect.DeepEqual(x, y) {
+		t.Fatalf("event %d: came back otherwise:\n%+v\n%+v", i, x, y)
+	}
+}
+
+// plain is s without what only is capacity.
+func plain(s *State) State {
+	var c State
+	c.windows = append(c.windows, s.windows...)
+	for _, t := range s.tracks {
+		for _, one := range []*tally{&t.clean, &t.mixed} {
+			*one = tally{
+				slices.Concat(one.hits), one.run, slices.Concat(one.sessions), slices.Concat(one.ports),
+				slices.Concat(one.users), slices.Concat(one.peers),
+			}
+		}
+		c.tracks = append(c.tracks, t)
+	}
+	return c
+}
+
+// The largest state that a configuration allows: all thresholds, both tallies, every window.
+func TestTheLargestStateIsReadBack(t *testing.T) {
+	var rules []Config
+	for i := range MaxRules {
+		rules = append(rules, Config{
+			Name: fmt.Sprint("p", i), Threshold: 1000, Within: setting.Duration(30 * 24 * time.Hour), Do: []string{"report", "alert"},
+			Distinct: []string{distinctPorts, distinctUsers}[i%2],
+		})
+	}
+	var everywhere []Destination
+	for i := range 40 {
+		everywhere = append(everywhere, Destination{Name: fmt.Sprint("d", i), Action: Action(1 + i%2), DryRun: i%3 == 0})
+	}
+	p := New(rules, NewGate(GateConfig{}), everywhere, nil)
+	var s State
+	var j Judgement
+	for i := range 6000 {
+		e := failure(noon.Add(time.Duration(i) * 1000 * time.Second))
+		e.User, e.LocalPort, e.Trust = fmt.Sprint(i), uint16(i+1), event.Trust(i%2)
+		p.Judge(&s, e, &j)
+		j.Reset()
+	}
+	b, _ := s.AppendBinary(nil)
+	t.Logf("%d bytes", len(b))
+	mustComeBack(t, 0, &s)
+}
