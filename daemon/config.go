@@ -36,7 +36,7 @@ type Config struct {
 	Sources Sources           `yaml:"sources"` // what to read
 	Rules   Rules             `yaml:"rules"`   // what to detect beyond the rules that come with tattled
 	Trusted []setting.Network `yaml:"trusted"` // networks and addresses never reported and never alerted on
-	Policy  []policy.Config   `yaml:"policy"`  // what to do about it; absent: the shipped defaults
+	Policy  policy.List       `yaml:"policy"`  // what to do about it; absent: the shipped defaults
 	Report  Report            `yaml:"report"`  // whom to report to
 	Alerts  Alerts            `yaml:"alerts"`  // how to reach the operator
 	GeoIP   geoip.Config      `yaml:"geoip"`   // databases that tell where an address lies
@@ -215,8 +215,10 @@ type checker interface{ Check(report setting.Report) }
 // check asks every section of cfg, and puts the faults at their lines. A setting that could not be read is not faulted
 // again for being empty.
 func (d *decoder) check(cfg *Config) {
+	seen := map[[2]string]bool{} // a list may find what its entries find
 	report := func(path, problem string) {
-		if !d.faulty[path] {
+		if one := [2]string{path, problem}; !d.faulty[path] && !seen[one] {
+			seen[one] = true
 			d.fault(d.line(path), path, problem)
 		}
 	}
@@ -232,8 +234,13 @@ func (d *decoder) check(cfg *Config) {
 	cfg.check(report)
 }
 
-// visit finds every checker below v.
+// visit finds every checker in v: sections, lists, and what is in them.
 func visit(v reflect.Value, path string, found func(path string, c checker)) {
+	if v.Kind() != reflect.Pointer && v.CanAddr() {
+		if c, ok := v.Addr().Interface().(checker); ok {
+			found(path, c)
+		}
+	}
 	switch v.Kind() {
 	case reflect.Pointer:
 		if !v.IsNil() {
@@ -247,10 +254,6 @@ func visit(v reflect.Value, path string, found func(path string, c checker)) {
 		return
 	case reflect.Struct:
 	default:
-		return
-	}
-	if c, ok := v.Addr().Interface().(checker); ok {
-		found(path, c)
 		return
 	}
 	for i := range v.NumField() {
@@ -284,12 +287,5 @@ func (c *Config) check(report setting.Report) {
 		}
 		listeners[l.Listen] = i
 	}
-	tail.CheckTogether(s.Files, func(path, problem string) { report("sources.files"+path, problem) })
-	names := map[string]int{}
-	for i, p := range c.Policy {
-		if first, twice := names[p.Name]; twice && p.Name != "" {
-			report(fmt.Sprintf("policy[%d].name", i), fmt.Sprintf("policy[%d] is called %q already", first, p.Name))
-		}
-		names[p.Name] = i
-	}
+	tail.Check(s.Files, func(path, problem string) { report("sources.files"+path, problem) })
 }

@@ -9,14 +9,12 @@ import (
 	"tattled/setting"
 )
 
+// List is the policies of a configuration.
+type List []Config
+
 // CheckAll reports every fault of a list of policies: those of each, with paths like "[2].threshold", and those of the
 // list as a whole.
 func CheckAll(rules []Config, report setting.Report) {
-	if len(rules) > MaxRules {
-		report("", fmt.Sprintf("there are %d policies: at most %d are possible", len(rules), MaxRules))
-	}
-	seen := map[string]int{}
-	sum := 0
 	for i := range rules {
 		at := fmt.Sprintf("[%d]", i)
 		rules[i].Check(func(path, problem string) {
@@ -25,12 +23,24 @@ func CheckAll(rules []Config, report setting.Report) {
 			}
 			report(at+path, problem)
 		})
-		if first, twice := seen[rules[i].Name]; twice && rules[i].Name != "" {
-			report(at+".name", fmt.Sprintf("%q names policy [%d] already: give each its own name", rules[i].Name, first))
+	}
+	List(rules).Check(report)
+}
+
+// Check reports what is wrong with the list as a whole, and with no policy by itself.
+func (l List) Check(report setting.Report) {
+	if len(l) > MaxRules {
+		report("", fmt.Sprintf("there are %d policies: at most %d are possible", len(l), MaxRules))
+	}
+	seen := map[string]int{}
+	sum := 0
+	for i := range l {
+		if first, twice := seen[l[i].Name]; twice && l[i].Name != "" {
+			report(fmt.Sprintf("[%d].name", i), fmt.Sprintf("%q names policy [%d] already: give each its own name", l[i].Name, first))
 		} else {
-			seen[rules[i].Name] = i
+			seen[l[i].Name] = i
 		}
-		sum += max(rules[i].Threshold, 1)
+		sum += min(max(l[i].Threshold, 1), MaxThreshold)
 	}
 	if sum > maxSum {
 		report("", fmt.Sprintf("the thresholds of all policies add up to %d: at most %d is possible, because so much is remembered of each address", sum, maxSum))

@@ -158,29 +158,34 @@ func plain(s *State) State {
 	return c
 }
 
-// The largest state that a configuration allows: all thresholds, both tallies, every window.
+// The largest state that there can be: all tracks, some at the highest threshold, both tallies full, every window.
 func TestTheLargestStateIsReadBack(t *testing.T) {
 	var rules []Config
 	for i := range MaxRules {
 		rules = append(rules, Config{
-			Name: fmt.Sprint("p", i), Threshold: 1000, Within: setting.Duration(30 * 24 * time.Hour), Do: []string{"report", "alert"},
-			Distinct: []string{distinctPorts, distinctUsers}[i%2],
+			Name: fmt.Sprint("p", i), Threshold: []int{1000, 100}[min(i/4, 1)], Within: setting.Duration(30 * 24 * time.Hour),
+			Do: []string{"report"}, Distinct: []string{distinctPorts, distinctUsers}[i%2],
 		})
 	}
 	var everywhere []Destination
-	for i := range 40 {
-		everywhere = append(everywhere, Destination{Name: fmt.Sprint("d", i), Action: Action(1 + i%2), DryRun: i%3 == 0})
+	for i := range 2 * maxWindows {
+		everywhere = append(everywhere, Destination{Name: fmt.Sprint("d", i), Action: Report, Window: 10 * 365 * 24 * time.Hour, DryRun: i%2 == 0})
 	}
-	p := New(rules, NewGate(GateConfig{}), everywhere, nil)
 	var s State
 	var j Judgement
-	for i := range 6000 {
-		e := failure(noon.Add(time.Duration(i) * 1000 * time.Second))
+	first := bruteforce("report")
+	first.Threshold = 1
+	New([]Config{first}, NewGate(GateConfig{}), everywhere, nil).Judge(&s, failure(noon), &j)
+	p := New(rules, NewGate(GateConfig{}), everywhere[1:2], nil)
+	for i := range 2*maxHits + 1 {
+		e := failure(noon.Add(time.Duration(i) * 100 * time.Second))
 		e.User, e.LocalPort, e.Trust = fmt.Sprint(i), uint16(i+1), event.Trust(i%2)
 		p.Judge(&s, e, &j)
-		j.Reset()
 	}
 	b, _ := s.AppendBinary(nil)
 	t.Logf("%d bytes", len(b))
+	if c, m := len(s.tracks[1].clean.hits), len(s.tracks[1].mixed.hits); len(s.tracks) != MaxRules || c != maxHits || m != maxHits || len(s.windows) != 2*maxWindows {
+		t.Errorf("not the largest: %d tracks, %d and %d moments, %d windows", len(s.tracks), c, m, len(s.windows))
+	}
 	mustComeBack(t, 0, &s)
 }

@@ -14,12 +14,12 @@ func Check(files []Config, report setting.Report) {
 	for i := range files {
 		files[i].Check(func(path, problem string) { report(fmt.Sprintf("[%d].%s", i, path), problem) })
 	}
-	CheckTogether(files, report)
+	checkTogether(files, report)
 }
 
-// CheckTogether reports the entries that name a file which another one names as well, as far as the paths alone tell: its
+// checkTogether reports the entries that name a file which another one names as well, as far as the paths alone tell: its
 // lines are read once, and nobody could say under which entry.
-func CheckTogether(files []Config, report setting.Report) {
+func checkTogether(files []Config, report setting.Report) {
 	for i := range files {
 		for other := range files {
 			first := min(i, other)

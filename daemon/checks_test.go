@@ -1,0 +1,133 @@
+package daemon
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"tattled/policy"
+)
+
+// filled gives every pointer below v a value and every list an entry.
+func filled(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		filled(v.Elem())
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		filled(v.Index(0))
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if name, _ := tagOf(v.Type().Field(i)); name != "" {
+				filled(v.Field(i))
+			}
+		}
+	}
+}
+
+// checkMethods returns the types below t that have a Check of settings.
+func checkMethods(t reflect.Type, into map[reflect.Type]bool) map[reflect.Type]bool {
+	if reflect.PointerTo(t).Implements(reflect.TypeFor[checker]()) && t.Kind() != reflect.Pointer {
+		into[t] = true
+	}
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Slice:
+		checkMethods(t.Elem(), into)
+	case reflect.Struct:
+		for i := range t.NumField() {
+			if name, _ := tagOf(t.Field(i)); name != "" {
+				checkMethods(t.Field(i).Type, into)
+			}
+		}
+	}
+	return into
+}
+
+// Every section and list that knows what its values may be is asked when a configuration is read.
+func TestEveryCheckIsReached(t *testing.T) {
+	cfg := &Config{}
+	filled(reflect.ValueOf(cfg).Elem())
+	reached := map[reflect.Type]bool{}
+	visit(reflect.ValueOf(cfg).Elem(), "", func(_ string, c checker) { reached[reflect.TypeOf(c).Elem()] = true })
+	want := checkMethods(reflect.TypeFor[Config](), map[reflect.Type]bool{})
+	if len(want) < 9 || !want[reflect.TypeFor[policy.List]()] {
+		t.Fatalf("only %d types with a Check were found", len(want))
+	}
+	for one := range want {
+		if !reached[one] {
+			t.Errorf("nobody calls the Check of %s", one)
+		}
+	}
+	defined, called := map[string]bool{}, map[string]bool{}
+	readChecks(t, defined, called)
+	for name := range defined {
+		known := called[name]
+		for one := range want {
+			known = known || name == one.String()+".Check"
+		}
+		if !known {
+			t.Errorf("%s is called by nobody but tests", name)
+		}
+	}
+	if !defined["tail.Check"] || !defined["policy.List.Check"] {
+		t.Errorf("the sources were not understood: %v", defined)
+	}
+}
+
+// readChecks reads the sources: which exported Checks of settings are defined, as "package.Name" or "package.Type.Name",
+// and which functions of other packages are called.
+func readChecks(t *testing.T, defined, called map[string]bool) {
+	t.Helper()
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+		if err != nil {
+			return err
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.FuncDecl:
+				if name := n.Name.Name; strings.HasPrefix(name, "Check") && takesReport(n.Type) {
+					if n.Recv != nil {
+						name = strings.TrimPrefix(typeName(n.Recv.List[0].Type), "*") + "." + name
+					}
+					defined[file.Name.Name+"."+name] = true
+				}
+			case *ast.CallExpr:
+				called[typeName(n.Fun)] = true
+			}
+			return true
+		})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// takesReport reports whether the last parameter of a function is a setting.Report.
+func takesReport(f *ast.FuncType) bool {
+	n := len(f.Params.List)
+	return n > 0 && typeName(f.Params.List[n-1].Type) == "setting.Report"
+}
+
+func typeName(e ast.Expr) string {
+	switch e := e.(type) {
+	case *ast.Ident:
+		return e.Name
+	case *ast.StarExpr:
+		return "*" + typeName(e.X)
+	case *ast.SelectorExpr:
+		return typeName(e.X) + "." + e.Sel.Name
+	default:
+		return ""
+	}
+}
