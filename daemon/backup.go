@@ -91,7 +91,7 @@ func (d *Daemon) backUp(now time.Time) {
 // of each destination that is told of addresses, its window.
 func holdFor(cfg *Config) map[string]time.Duration {
 	all := map[string]time.Duration{}
-	for _, d := range destinations(cfg) {
+	for _, d := range destinations(cfg, nil) {
 		if d.Action == policy.Report {
 			all[d.Name] = max(d.Window, policy.MinWindow)
 		}

@@ -28,7 +28,7 @@ func BenchmarkToCommit(b *testing.B) {
 			}
 			defer s.Close()
 			gate := policy.NewGate(policy.GateConfig{})
-			committer := store.NewCommitter(s, newPolicy(&Config{}, gate, nil), store.CommitterOptions{})
+			committer := store.NewCommitter(s, newPolicy(&Config{}, gate, nil, nil), store.CommitterOptions{})
 			ctx, cancel := context.WithCancel(b.Context())
 			ended := make(chan error, 1)
 			go func() { ended <- committer.Run(ctx) }()

@@ -108,7 +108,7 @@ func (d *Daemon) wire(rules *detect.Rules) error {
 		return err
 	}
 	d.metrics = newMetrics()
-	d.committer = store.NewCommitter(d.store, newPolicy(d.config, gate, d.counters), store.CommitterOptions{
+	d.committer = store.NewCommitter(d.store, newPolicy(d.config, gate, d.counters, d.dryRuns()), store.CommitterOptions{
 		Hold:          holdFor(d.config),
 		OnCommit:      d.committed,
 		ObserveCommit: func(took time.Duration) { d.metrics.commits.Observe(took.Seconds()) },
@@ -226,12 +226,12 @@ func newGate(cfg *Config) *policy.Gate {
 	})
 }
 
-func newPolicy(cfg *Config, gate *policy.Gate, counters *policy.Counters) *policy.Policy {
+func newPolicy(cfg *Config, gate *policy.Gate, counters *policy.Counters, dry map[string]bool) *policy.Policy {
 	rules := cfg.Policy
 	if rules == nil {
 		rules = policy.Defaults()
 	}
-	return policy.New(rules, gate, destinations(cfg), counters)
+	return policy.New(rules, gate, destinations(cfg, dry), counters)
 }
 
 func newEngine(cfg *Config, rules *detect.Rules, gate *policy.Gate, t *tally) *engine {

@@ -68,7 +68,7 @@ func NewExplainer(path string) (*Explainer, error) {
 	if own, err := ownAddresses(); err == nil {
 		x.gate.SetOwn(own)
 	}
-	x.policy = newPolicy(cfg, x.gate, nil)
+	x.policy = newPolicy(cfg, x.gate, nil, nil)
 	places := geoip.New(cfg.GeoIP)
 	_ = places.Load() // a place that cannot be looked up is unknown, as it would be to the daemon
 	x.pipeline = &pipeline{places: places}
@@ -120,6 +120,7 @@ func (x *Explainer) Explain(r *receiver.Record, b *receiver.Batch) Explained {
 	if e.Detection.Verdict != detect.Matched {
 		return e
 	}
+	e.Detection.Finding.Addr = policy.Peer(e.Detection.Finding.Addr)
 	ev := x.pipeline.event(&scratch{finding: e.Detection.Finding}, r, b)
 	e.Event = &ev
 	e.Trusted, e.Ordinary, e.Refusal = x.gate.Trusts(ev.Addr), x.gate.Ordinary(&ev), x.gate.Refuse(&ev)

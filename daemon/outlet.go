@@ -79,14 +79,23 @@ func (d *Daemon) outboxProblems(now time.Time) []string {
 	return all
 }
 
-// destinations tells the policy who is told, and how often.
-func destinations(cfg *Config) []policy.Destination {
+// dryRuns names the destinations that send nothing.
+func (d *Daemon) dryRuns() map[string]bool {
+	dry := map[string]bool{}
+	for _, o := range d.outlets {
+		dry[o.name] = o.dryRun()
+	}
+	return dry
+}
+
+// destinations tells the policy who is notified, how often, and for whom it is a dry run.
+func destinations(cfg *Config, dry map[string]bool) []policy.Destination {
 	var all []policy.Destination
 	for _, p := range senderParts() {
 		if p.action == policy.Alert && cfg.Alerts.Mail == nil {
 			continue
 		}
-		all = append(all, policy.Destination{Name: p.name, Action: p.action, Window: p.terms(cfg).window.D()})
+		all = append(all, policy.Destination{Name: p.name, Action: p.action, Window: p.terms(cfg).window.D(), DryRun: dry[p.name]})
 	}
 	return all
 }

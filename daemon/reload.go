@@ -37,19 +37,20 @@ func (d *Daemon) reload() {
 	}
 	gate := newGate(cfg)
 	gate.SetOwn(own)
-	d.swap(cfg, gate)
-	d.pipeline.engine.Store(newEngine(cfg, rules, gate, d.tally))
+	// The senders come first: once the policy judges for a key, nothing that it judges is sent without one.
 	for _, o := range d.outlets {
 		if s := senders[o.name]; s != nil {
 			o.sender.Store(&s)
 		}
 	}
+	d.swap(cfg, gate)
+	d.pipeline.engine.Store(newEngine(cfg, rules, gate, d.tally))
 	d.log.Info("reloaded", "dry_run", d.dryRun())
 }
 
 // swap keeps of cfg what took effect; the rest stays as it is running, so that the next reload still names it.
 func (d *Daemon) swap(cfg *Config, gate *policy.Gate) {
-	d.committer.SetPolicy(newPolicy(cfg, gate, d.counters))
+	d.committer.SetPolicy(newPolicy(cfg, gate, d.counters, d.dryRuns()))
 	running := *cfg
 	running.Sources, running.Store, running.Web = d.config.Sources, d.config.Store, d.config.Web
 	d.config = &running

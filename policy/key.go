@@ -9,11 +9,9 @@ func wellKnown() netip.Prefix {
 	return netip.PrefixFrom(netip.AddrFrom16([16]byte{0x00, 0x64, 0xff, 0x9b}), 96)
 }
 
-// localUse is for translators of one's own (RFC 8215): where in it the IPv4 address is, nobody can tell, and one /64 may
-// hold all of IPv4.
-func localUse() netip.Prefix {
-	return netip.PrefixFrom(netip.AddrFrom16([16]byte{0x00, 0x64, 0xff, 0x9b, 0x00, 0x01}), 48)
-}
+// translated is the space around it; most of it is for translators of one's own (64:ff9b:1::/48, RFC 8215). Where in such an
+// address the IPv4 address is, nobody can tell, and one /64 may hold all of IPv4.
+func translated() netip.Prefix { return netip.PrefixFrom(wellKnown().Addr(), 32) }
 
 // teredo has the server in the first 64 bits (RFC 4380): all its clients share the /64.
 func teredo() netip.Prefix {
@@ -40,7 +38,7 @@ func Peer(addr netip.Addr) netip.Addr {
 func Network(addr netip.Addr) netip.Prefix {
 	addr = Peer(addr)
 	bits := addr.BitLen()
-	if addr.Is6() && !localUse().Contains(addr) && !teredo().Contains(addr) {
+	if addr.Is6() && !translated().Contains(addr) && !teredo().Contains(addr) {
 		bits = 64
 	}
 	return netip.PrefixFrom(addr, bits).Masked()

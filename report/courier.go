@@ -207,6 +207,9 @@ func (c *Courier) attempt(ctx context.Context, item store.Item, now time.Time) e
 
 // speaksAgainst says whether an item must not be sent any more; the zero Outcome if it may.
 func (c *Courier) speaksAgainst(item *store.Item, now time.Time) Outcome {
+	if item.Report.DryRun { // the address may be reported again since there is a key: not twice, then
+		return Outcome{Result: DryRun, Detail: "judged in dry-run mode"}
+	}
 	if c.o.Allowed != nil {
 		if reason := c.o.Allowed(&item.Report); reason != "" {
 			return Outcome{Result: Dismissed, Detail: Harmless(reason, MaxDetail)}

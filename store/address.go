@@ -41,7 +41,7 @@ type address struct {
 	lost    int64 // when its record was found damaged, milliseconds; 0 if it never was
 }
 
-// key16 is the key of an address: of its /64, in 16 bytes, IPv4 as IPv4-mapped.
+// key16 is the key of an address: of its /64 as policy.Key has it, in 16 bytes, IPv4 as IPv4-mapped.
 func key16(addr netip.Addr) [16]byte { return policy.Key(addr).As16() }
 
 // milli is t in milliseconds since 1970, within the bounds of plainTime.
@@ -157,14 +157,10 @@ func (a *address) worth() int64 {
 
 // summary is the address as others see it.
 func (a *address) summary(addr netip.Addr) Address {
-	key := policy.Key(addr)
 	s := Address{
-		Network: netip.PrefixFrom(key, key.BitLen()), First: plainMilli(a.first), Last: plainMilli(a.last),
+		Network: policy.Network(addr), First: plainMilli(a.first), Last: plainMilli(a.last),
 		Counts: map[event.Kind]uint64{}, Place: event.Place{Country: a.country, ASN: a.asn},
 		Windows: a.state.Windows(), Events: a.seqs,
-	}
-	if key.Is6() {
-		s.Network = netip.PrefixFrom(key, 64)
 	}
 	for i := range s.Windows {
 		s.Windows[i].At = plainMilli(s.Windows[i].At.UnixMilli())

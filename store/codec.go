@@ -64,6 +64,12 @@ func flagsOf(e *event.Event) byte {
 	return f
 }
 
+// Flags of a report. Releases that knew no dry run of a report wrote flagReputation or nothing here.
+const (
+	flagReputation = 1 << iota
+	flagDryRun
+)
+
 // decodeEvent reads what appendEvent wrote; it takes any bytes and keeps none of them.
 func decodeEvent(b []byte) (event.Event, bool) {
 	d := decoder{b: b}
@@ -203,10 +209,16 @@ func appendReport(b []byte, r *event.Report) []byte {
 		b = binary.BigEndian.AppendUint16(b, p)
 	}
 	b = appendPlace(b, &r.Place)
-	if r.Reputation == nil {
-		b = append(b, 0)
-	} else {
-		b = append(b, 1, byte(r.Reputation.MinScore), byte(r.Reputation.MaxScore))
+	var flags byte
+	if r.Reputation != nil {
+		flags |= flagReputation
+	}
+	if r.DryRun {
+		flags |= flagDryRun
+	}
+	b = append(b, flags)
+	if r.Reputation != nil {
+		b = append(b, byte(r.Reputation.MinScore), byte(r.Reputation.MaxScore))
 		b = binary.AppendUvarint(b, uint64(r.Reputation.MaxAge/time.Second))
 	}
 	score := byte(noScore)
@@ -237,7 +249,9 @@ func (d *decoder) report() event.Report {
 		r.Ports = append(r.Ports, binary.BigEndian.Uint16(d.bytes(2)))
 	}
 	r.Place = d.place()
-	if d.byte() == 1 {
+	flags := d.byte()
+	r.DryRun = flags&flagDryRun != 0
+	if flags&flagReputation != 0 {
 		r.Reputation = &event.Reputation{MinScore: int(d.byte()), MaxScore: int(d.byte())}
 		r.Reputation.MaxAge = time.Duration(d.number(math.MaxInt32)) * time.Second
 	}

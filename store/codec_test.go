@@ -28,7 +28,7 @@ func fullEvent() event.Event {
 func fullReport() event.Report {
 	e, score := fullEvent(), 80
 	return event.Report{
-		ID: "0190", Destination: "mail", Policy: "p", Judged: e.Time, Addr: e.Addr, Kind: e.Kind, Service: e.Service, Rule: e.Rule,
+		ID: "0190", Destination: "mail", Policy: "p", Judged: e.Time, DryRun: true, Addr: e.Addr, Kind: e.Kind, Service: e.Service, Rule: e.Rule,
 		Categories: e.Categories, First: e.Time, Last: e.Time.Add(time.Hour), Count: 12, Users: 3, Ports: []uint16{22, 2222}, Proto: e.Proto,
 		Place: e.Place, Reputation: &event.Reputation{MinScore: 0, MaxScore: 100, MaxAge: 90 * 24 * time.Hour}, Score: &score,
 		User: e.User, Host: e.Host, Reporter: e.Reporter, Line: e.Line,

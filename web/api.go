@@ -121,6 +121,8 @@ type ReportedAnswer struct {
 	Destination string    `json:"destination"`
 	Policy      string    `json:"policy,omitempty"`
 	Time        time.Time `json:"time"`
+	DryRun      bool      `json:"dry_run,omitempty"`  // nothing was sent
+	Unproven    bool      `json:"unproven,omitempty"` // an alert about events that may be forged
 }
 
 func (s *Server) serveAddress(w http.ResponseWriter, r *http.Request) {
@@ -161,10 +163,12 @@ func (s *Server) address(addr netip.Addr) (*AddressAnswer, error) {
 		answer.Kinds[kind.String()] = n
 	}
 	for _, window := range known.Windows {
-		answer.Reported = append(answer.Reported, ReportedAnswer{visible(window.Destination), visible(window.Policy), plain(window.At)})
+		answer.Reported = append(answer.Reported, ReportedAnswer{
+			visible(window.Destination), visible(window.Policy), plain(window.At), window.DryRun, window.Unproven,
+		})
 	}
 	slices.SortFunc(answer.Reported, func(a, b ReportedAnswer) int {
-		return cmp.Or(cmp.Compare(a.Destination, b.Destination), cmp.Compare(a.Policy, b.Policy))
+		return cmp.Or(cmp.Compare(a.Destination, b.Destination), cmp.Compare(a.Policy, b.Policy), a.Time.Compare(b.Time))
 	})
 	for _, seq := range known.Events {
 		found, err := s.deps.Store.Events(seq-1, 1)
