@@ -33,13 +33,14 @@ func outcomeOf(a Action) outcome {
 // Judgement collects what follows from the events of one group. It is used again for the next one after Reset.
 type Judgement struct {
 	Reports []event.Report // due, in the order of the events
+	Clock   Clock          // what is known of the clock that the events were read by; Reset keeps it
 
 	policy  *Policy
 	tally   []uint64
 	refused [refusalEnd]uint64
 }
 
-// Reset empties j.
+// Reset empties j, but for the Clock.
 func (j *Judgement) Reset() {
 	clear(j.Reports)
 	j.Reports = j.Reports[:0]

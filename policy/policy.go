@@ -113,7 +113,7 @@ func (p *Policy) Judge(s *State, e *event.Event, j *Judgement) {
 	if p.gate.Ordinary(e) || p.gate.Trusts(e.Addr) {
 		return
 	}
-	o := observation{e: e, addr: Peer(e.Addr), at: moment(e), now: bounded(e.Received.UnixMilli()), refusal: p.gate.Refuse(e)}
+	o := observation{e: e, addr: Peer(e.Addr), at: moment(e), now: bounded(e.Received.UnixMilli()), clock: &j.Clock, refusal: p.gate.Refuse(e)}
 	o.clean = o.refusal == None
 	for i := range p.rules {
 		r := &p.rules[i]
@@ -140,6 +140,7 @@ type observation struct {
 	addr    netip.Addr // Peer(e.Addr)
 	at      int64      // when it happened, milliseconds
 	now     int64      // when it was read, milliseconds
+	clock   *Clock     // which now is of
 	refusal Refusal
 	clean   bool // the gate lets it pass
 }
@@ -183,7 +184,7 @@ func (p *Policy) decide(s *State, t *track, i int, o *observation, all, clean bo
 			continue
 		}
 		c := d.class(clean)
-		if s.muted(d, r.name, c, o.now) {
+		if s.muted(d, r.name, c, o.now, o.clock) {
 			j.decided(i, outcomeMuted)
 			continue
 		}
@@ -200,6 +201,7 @@ func (p *Policy) decide(s *State, t *track, i int, o *observation, all, clean bo
 // Mutes reports whether s is within the window of every destination that rule name would notify of proven events: for people
 // who ask why nothing is sent.
 func (p *Policy) Mutes(s *State, name string, now time.Time) bool {
+	var clock Clock
 	for i := range p.rules {
 		r := &p.rules[i]
 		if r.name != name {
@@ -207,7 +209,7 @@ func (p *Policy) Mutes(s *State, name string, now time.Time) bool {
 		}
 		for k := range p.destinations {
 			d := &p.destinations[k]
-			if r.tells(d) && !s.muted(d, r.name, d.class(true), bounded(now.UnixMilli())) {
+			if r.tells(d) && !s.muted(d, r.name, d.class(true), bounded(now.UnixMilli()), &clock) {
 				return false
 			}
 		}

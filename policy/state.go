@@ -119,13 +119,13 @@ func (s *State) nextTrack() *track {
 }
 
 // muted reports whether a notification of class c to d comes within the window of one that mutes it.
-func (s *State) muted(d *destination, policy string, c class, now int64) bool {
-	return s.open(d, policy, proven, now) || c != proven && s.open(d, policy, c, now)
+func (s *State) muted(d *destination, policy string, c class, now int64, clock *Clock) bool {
+	return s.open(d, policy, proven, now, clock) || c != proven && s.open(d, policy, c, now, clock)
 }
 
 // open reports whether now lies in the window of class c. A window that begins in the future was opened by a clock that was
 // ahead: it begins now, and so never lasts longer than once its length.
-func (s *State) open(d *destination, policy string, c class, now int64) bool {
+func (s *State) open(d *destination, policy string, c class, now int64, clock *Clock) bool {
 	w := s.window(d, policy, c)
 	if w == nil {
 		return false
@@ -133,7 +133,7 @@ func (s *State) open(d *destination, policy string, c class, now int64) bool {
 	if w.at > now {
 		w.at = now
 	}
-	return now-w.at < d.window
+	return clock.since(w.at, now) < d.window
 }
 
 func (s *State) window(d *destination, policy string, c class) *window {

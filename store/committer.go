@@ -414,8 +414,8 @@ func (c *Committer) fail(g *group, err error) error {
 // transact makes g durable in one transaction and tells everybody.
 func (c *Committer) transact(g *group) error {
 	w, p := &c.work, c.policy.Load()
-	now := time.Now()
-	c.begun.Store(&now)
+	now, began := c.store.now(), time.Now()
+	c.begun.Store(&began)
 	defer c.begun.Store(nil)
 	for {
 		w.begin(c.store, now)
@@ -435,7 +435,7 @@ func (c *Committer) transact(g *group) error {
 		p.Count(&w.judgement)
 	}
 	if c.options.ObserveCommit != nil {
-		c.options.ObserveCommit(time.Since(now))
+		c.options.ObserveCommit(time.Since(began))
 	}
 	if c.options.OnCommit != nil && len(g.events) > 0 {
 		c.options.OnCommit(g.events, w.judgement.Reports)

@@ -50,13 +50,24 @@ func (w *work) tightness() tightness {
 	return roomy
 }
 
-// tick moves retention's clock on towards the real one.
-func (w *work) tick() {
-	elapsed := w.now.Sub(w.s.ticked) // by the monotonic clock, where there is one
+// clockNote is the note that keeps what the machine's clock did over a restart.
+const clockNote = "clock"
+
+// tick moves retention's clock on towards the real one, and notices where that was set forward.
+func (w *work) tick() error {
+	now := w.now.UnixMilli()
+	w.judgement.Clock = w.s.clock.Clone()
 	if w.s.ticked.IsZero() {
-		elapsed = 0
+		w.counts.clock = advance(w.counts.clock, now, 0)
+		return nil
 	}
-	w.counts.clock = advance(w.counts.clock, w.now.UnixMilli(), elapsed)
+	elapsed := w.s.elapsed(w.s.ticked, w.now)
+	w.counts.clock = advance(w.counts.clock, now, elapsed)
+	if !w.judgement.Clock.Observe(w.s.ticked.UnixMilli(), now, elapsed) {
+		return nil
+	}
+	steps, _ := w.judgement.Clock.AppendBinary([]byte{0})
+	return w.put(Notes, noteKey(clockNote), steps)
 }
 
 // advance returns where a clock (in milliseconds, 0 if it never went) goes that follows the real one, now, when elapsed

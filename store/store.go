@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tattled/event"
+	"tattled/policy"
 	"tattled/receiver"
 )
 
@@ -19,7 +20,12 @@ type Store struct {
 	backend Backend
 	options Options
 	recent  recent
-	ticked  time.Time // when retention's clock last moved; for the committer alone
+	ticked  time.Time    // when retention's clock last moved; for the committer alone
+	clock   policy.Clock // for the committer alone
+
+	// The clock, and what passed between two of its times by one that nobody sets.
+	now     func() time.Time
+	elapsed func(from, to time.Time) time.Duration
 
 	mu       sync.Mutex
 	restored Restored
@@ -41,6 +47,7 @@ func New(b Backend, o Options) (*Store, error) {
 		backend: b, options: o, evicted: map[string]uint64{}, expired: map[string]Expiry{}, seenBad: map[string]bool{},
 		opened: time.Now(), inUse: map[string]bool{},
 	}
+	s.now, s.elapsed = time.Now, func(from, to time.Time) time.Duration { return to.Sub(from) } // by their monotonic readings
 	if err := s.open(); err != nil {
 		_ = b.Close() // the first error says what is wrong
 		return nil, fmt.Errorf("open store: %w", err)
@@ -78,6 +85,9 @@ func (s *Store) load(tx ReadTx) error {
 		s.counts = recount(tx)
 	}
 	s.loadRestored(tx)
+	if note, sound := unseal(Notes, noteKey(clockNote), tx.Get(Notes, noteKey(clockNote))); sound && len(note) > 0 {
+		s.clock = policy.DecodeClock(note[1:])
+	}
 	s.damaged = s.counts.records[Aside] + uint64(s.recent.load(tx))
 	if ok {
 		return nil

@@ -89,7 +89,9 @@ func (w *work) begin(s *Store, now time.Time) {
 // run does all of g in tx.
 func (w *work) run(tx Tx, g *group, p *policy.Policy) error {
 	w.tx = tx
-	w.tick()
+	if err := w.tick(); err != nil {
+		return err
+	}
 	for i := range g.events {
 		if err := w.judge(&g.events[i], p); err != nil {
 			return err
@@ -326,7 +328,7 @@ func (w *work) publish() {
 	s.recent.publish(w)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.counts = w.counts
+	s.counts, s.clock = w.counts, w.judgement.Clock
 	s.commits++
 	for what, n := range w.evict {
 		s.evicted[what] += n
