@@ -116,11 +116,11 @@ func TestWhateverIsBuiltIsReadBack(t *testing.T) {
 		p := aPolicy(rt)
 		var s State
 		clock := noon
-		for i := range rapid.IntRange(1, 60).Draw(rt, "events") {
+		for i := range rapid.IntRange(1, 12).Draw(rt, "events") {
 			e := anEvent(rt, &clock)
 			wild(rt, e)
 			var j Judgement
-			for range rapid.SampledFrom([]int{1, 40}).Draw(rt, "times") {
+			for range rapid.SampledFrom([]int{1, 20}).Draw(rt, "times") {
 				e.Time, e.Received = e.Time.Add(time.Second), e.Received.Add(time.Second)
 				e.LocalPort++
 				p.Judge(&s, e, &j)

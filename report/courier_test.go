@@ -453,6 +453,24 @@ func TestAllowed(t *testing.T) {
 	})
 }
 
+// What was judged in a dry run is not sent, although there is a key now: its address may be reported anew.
+func TestDryRunIsNotSentLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, s := newBox(), &script{}
+		dry := item(1)
+		dry.DryRun = true
+		b.add(dry)
+		b.add(item(0))
+		c := report.NewCourier(s, b, options(b))
+		stop := run(t, c)
+		synctest.Wait()
+		if got := b.states(); got[store.DryRun] != 1 || got[store.Delivered] != 1 || s.sent() != 1 || c.Count(report.DryRun) != 1 {
+			t.Errorf("%v, %d sent", got, s.sent())
+		}
+		stop()
+	})
+}
+
 // Each result leaves its item in its state, is counted and told; a rejected one is logged with what it needs.
 func TestResults(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
