@@ -75,8 +75,8 @@ type soak struct {
 	disk   string // where the state file is
 	ways   []*soakWay
 
-	ownDisk bool // the state file's disk is small and its own, so that it may be full
-	ledger campaign // numbered lines of file and journal, see crash_test.go
+	ownDisk bool     // the state file's disk is small and its own, so that it may be full
+	ledger  campaign // numbered lines of file and journal, see crash_test.go
 
 	daemon  *process
 	moment  sync.RWMutex // held by whoever writes lines; taken to make it quiet
@@ -194,9 +194,9 @@ func (s *soak) traffic(ctx context.Context) *sync.WaitGroup {
 				s.moment.RLock()
 				defer s.moment.RUnlock()
 				if n%4 == 0 {
-					s.attack(w, soakAddress("45.140", 4*n+i))
+					s.attack(w, soakAddress(140, 4*n+i))
 				}
-				s.send(w, soakAddress("45.144", 4*n+i), 4) // one failure less than it takes
+				s.send(w, soakAddress(144, 4*n+i), 4) // one failure less than it takes
 			})
 		})
 	}
@@ -212,11 +212,9 @@ func (s *soak) traffic(ctx context.Context) *sync.WaitGroup {
 	return &wg
 }
 
-// soakAddress is the n-th address of a series.
-func soakAddress(prefix string, n int) string {
-	var a, b int
-	fmt.Sscanf(prefix, "%d.%d", &a, &b)
-	return fmt.Sprintf("%d.%d.%d.%d", a, b+n/62_500, n/250%250, 1+n%250)
+// soakAddress is the n-th address of a series: that of attackers begins at 45.140, that of others further up.
+func soakAddress(second, n int) string {
+	return fmt.Sprintf("45.%d.%d.%d", second+n/62_500, n/250%250, 1+n%250)
 }
 
 // ask fetches path, as a scraper does: it does not mind a daemon that is down.
@@ -360,15 +358,17 @@ func (s *soak) reload() {
 	eventually(s.t, 20*time.Second, "the reload", func() bool { return strings.Count(s.daemon.text(), "msg=reloaded") != before })
 }
 
-// rotate renames the log file, as logrotate does: it is written to under its new name until the next line.
+// rotate renames the log file, as logrotate does, and writes to a new one.
 func (s *soak) rotate() {
 	s.t.Helper()
 	w := s.ways[0]
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	if err := os.Rename(s.ledger.file, s.ledger.file+".1"); err != nil {
+	err := os.Rename(s.ledger.file, s.ledger.file+".1")
+	w.mu.Unlock()
+	if err != nil {
 		s.t.Fatal(err)
 	}
+	s.send(w, soakAddress(150, int(s.lines.Load())), 4)
 }
 
 // outage has AbuseIPDB fail, each time in another way.
@@ -399,7 +399,7 @@ func (s *soak) full() {
 	}
 	n := 0
 	eventually(s.t, time.Minute, "tattled to say that its disk is full", func() bool {
-		s.send(s.ways[0], soakAddress("45.146", int(s.lines.Load())), 4) // what there is no room for
+		s.send(s.ways[0], soakAddress(150, int(s.lines.Load())), 4) // what there is no room for
 		n++
 		return s.daemon.metric("tattled_store_full") == 1
 	})
