@@ -22,8 +22,8 @@ import (
 
 var soakFor = flag.Duration("soak.for", 20*time.Second, "how long the soak lasts: 1h in `make nightly`, 24h when there is time")
 
-// TestSoak runs tattled for long under steady traffic of four ways, with scrapes and a fault a minute. In the first half the
-// process is killed now and then; in the second half one process has to live through everything else. In the end every attacker
+// TestSoak runs tattled for long under steady traffic of four ways, with scrapes and a fault a minute. In the first quarter
+// the process is killed now and then; after that one process has to live through everything else. In the end every attacker
 // was reported once and nobody else, every line of the file and of the journal was counted once, the books balanced at
 // every stop, and that last process has grown by no more than 1 MB an hour and holds as many descriptors as it did.
 func TestSoak(t *testing.T) {
@@ -40,12 +40,16 @@ func TestSoak(t *testing.T) {
 	began := time.Now()
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	counts := map[string]int{}
+	counts, lastLife := map[string]int{}, false
 	for n := 0; time.Since(began) < *soakFor; n++ {
 		<-tick.C
 		fault := faults[n%len(faults)]
+		if !lastLife && time.Since(began) > *soakFor/4 {
+			lastLife = true
+			s.warmUp()
+		}
 		switch {
-		case fault.name == "kill" && time.Since(began) > *soakFor/2:
+		case fault.name == "kill" && lastLife:
 			continue
 		case fault.name == "full" && !s.ownDisk:
 			t.Log("no full disk: only root can make one that is small")
@@ -264,6 +268,14 @@ func (s *soak) send(w *soakWay, addr string, n int) {
 	}
 	w.write(messages)
 	s.lines.Add(int64(len(messages)))
+}
+
+// warmUp sends a failure of each of so many addresses that what the daemon keeps in memory of the latest ones is full: it
+// writes them to their place in the file when 4,096 have come together. From here on nothing has a reason to grow.
+func (s *soak) warmUp() {
+	for n := range 10_000 {
+		s.send(s.ways[0], soakAddress(200, n), 1)
+	}
 }
 
 // quiet stops the traffic for a moment, in which the books must balance, and notes what the process takes.
