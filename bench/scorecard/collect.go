@@ -24,6 +24,9 @@ type figure struct {
 	command string
 }
 
+// failedMark is before a figure whose test failed: it is shown, and the check of the page does not accept it.
+const failedMark = "FAILED: "
+
 var figureLine = regexp.MustCompile(`figure: (?:row (\d+)|([a-z][a-z-]*)): (.*\S)`)
 
 // figureOf finds a figure in a line of output.
@@ -91,15 +94,25 @@ func collectPart(dir, part string, model figure) ([]figure, error) {
 		return nil, err
 	default:
 		defer f.Close()
-		return all, events(f, func(e testEvent) {
+		bad := map[string]bool{}
+		err := events(f, func(e testEvent) {
+			folder, test := strings.TrimPrefix(e.Package, "tattled/"), top(e.Test)
+			if e.Action == "fail" {
+				bad[folder+" "+test] = true
+			}
 			row, text, ok := figureOf(e.Output)
 			if !ok || e.Test == "" {
 				return
 			}
-			folder, test := strings.TrimPrefix(e.Package, "tattled/"), top(e.Test)
 			add(figure{row: row, text: text, date: model.date, test: folder + " " + test,
 				command: strings.NewReplacer("{package}", "./"+folder, "{test}", test).Replace(model.command)})
 		})
+		for i, f := range all {
+			if bad[f.test] {
+				all[i].text = failedMark + f.text
+			}
+		}
+		return all, err
 	}
 	text, err := os.ReadFile(filepath.Join(dir, part+".log"))
 	if errors.Is(err, fs.ErrNotExist) {

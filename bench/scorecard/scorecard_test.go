@@ -30,7 +30,8 @@ func TestWrite(t *testing.T) {
 	put("parts", "unit\t0\t12\t-\tgo test {package} -run '^{test}$'\ne2e\t1\t60\te2e/run (trixie)\tSUITE=trixie make e2e\n")
 	put("unit.json", `{"Action":"output","Package":"tattled/store/bolt","Test":"TestCut/seed_1","Output":"    x_test.go:1: figure: row 2: 10 cuts | 0 lost\n"}
 {"Action":"output","Package":"tattled/store/bolt","Test":"TestCut","Output":"=== RUN   TestCut\n"}
-{"Action":"output","Package":"tattled/cmd/tattled","Test":"TestWeb","Output":"        figure: framing: 0 framed\n"}
+{"Action":"output","Package":"tattled/cmd/tattled","Test":"TestWeb","Output":"        figure: framing: 3 framed\n"}
+{"Action":"fail","Package":"tattled/cmd/tattled","Test":"TestWeb"}
 not json
 `)
 	put("e2e.log", "   1.0 s  installed\nfigure: row 23: installed in 1.2 s\nfigure: row 24: 1.1\n")
@@ -56,7 +57,7 @@ not json
 		{"2", "store/bolt TestCut", "10 cuts | 0 lost", "2026-11-20", "go test ./store/bolt -run '^TestCut$'"},
 		{"23", "e2e/run (trixie)", "installed in 1.4 s", "2026-11-21", "SUITE=trixie make e2e"},
 		{"24", "e2e/run (trixie)", "1.1", "2026-11-20", "SUITE=trixie make e2e"},
-		{"framing", "cmd/tattled TestWeb", "0 framed", "2026-11-20", "go test ./cmd/tattled -run '^TestWeb$'"},
+		{"framing", "cmd/tattled TestWeb", "FAILED: 3 framed", "2026-11-20", "go test ./cmd/tattled -run '^TestWeb$'"},
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(figure{})); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
@@ -67,8 +68,8 @@ not json
 	if err := write(dir, doc, true, second); err == nil || !strings.Contains(err.Error(), "row [1 2 3") || strings.Contains(err.Error(), " 7 ") || strings.Contains(err.Error(), "23") {
 		t.Errorf("a run without most figures says %v", err)
 	}
-	// None of the four tests is there, and all rows are without a figure but 2, 23, 24, and 7, which waits.
-	if faults := faultsOf(string(text), dir); len(faults) != 4+len(promises)-4 {
+	// None of the four tests is there, one failed, and all rows are without a figure but 2, 23, 24, and 7, which waits.
+	if faults := faultsOf(string(text), dir); len(faults) != 4+1+len(promises)-4 {
 		t.Errorf("the check of this page finds %d faults:\n%s", len(faults), strings.Join(faults, "\n"))
 	}
 	if faults := faultsOf(strings.ReplaceAll(string(text), "\n| 7 |", "\n| 77 |"), dir); !slices.Contains(faults, "row 7 is missing") {
@@ -96,6 +97,9 @@ func faultsOf(page, tree string) []string {
 		faults = append(faults, fmt.Sprintf("row %d was never measured: make nightly", row))
 	}
 	for _, f := range figures {
+		if strings.HasPrefix(f.text, failedMark) {
+			faults = append(faults, fmt.Sprintf("row %s: %s failed when it was measured", f.row, f.test))
+		}
 		if !exists(f.test, tree) {
 			faults = append(faults, fmt.Sprintf("row %s: there is no %s", f.row, f.test))
 		}
