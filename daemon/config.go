@@ -77,7 +77,9 @@ type Rules struct {
 
 	// TrustedProxies are networks of reverse proxies of yours. Where one of them is the peer in a web server's log, the peer is
 	// whom its X-Forwarded-For names last that is no such proxy; a line without that is refused. A line of access.log has the
-	// header in its last column, which must be that and no other header. The proxies themselves are trusted, as by trusted:.
+	// header in its last column, which must be that and no other header; where a server writes the header in the peer's own
+	// column, the list is taken apart in the same way, so that nobody but the proxies may reach such a server. Without proxies
+	// a list names nobody. The proxies themselves are trusted, as by trusted:.
 	// Default: none, and the header is never looked at.
 	TrustedProxies []setting.Network `yaml:"trusted_proxies"`
 

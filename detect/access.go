@@ -51,9 +51,6 @@ type accessLine struct {
 	rest              []byte // from the number of bytes that were sent
 }
 
-// maxColumn bounds the columns before the user, in bytes: a virtual host is a name with a port.
-const maxColumn = 300
-
 // read takes a line apart; ok is false for one of another form. It looks first at what costs least and tells most: behind
 // the date stands the first quote, unless there is one in the user.
 func (l *accessLine) read(m []byte) (ok bool) {
@@ -66,7 +63,7 @@ func (l *accessLine) read(m []byte) (ok bool) {
 	if !inUser && (quote < len(stamp) || m[quote-len(stamp)] != '[') {
 		return false
 	}
-	at := l.columns(m[:min(len(m), maxColumn)])
+	at := l.columns(m)
 	if at < 0 {
 		return false
 	}
@@ -96,28 +93,43 @@ func (l *accessLine) read(m []byte) (ok bool) {
 // peer, or its name, stands behind it.
 const hyphen = " - "
 
-// columns reads what stands before the user, and returns where that begins; -1 if it is something else.
+// columns reads what is before the user, and returns where that begins; -1 if it is something else.
 func (l *accessLine) columns(front []byte) (end int) {
-	space := bytes.IndexByte(front, ' ')
-	if space <= 0 {
+	end = columnEnd(front)
+	if end <= 0 {
 		return -1
 	}
-	l.peer = front[:space]
-	if prefixed(front[space:], hyphen) {
-		return space + len(hyphen)
+	l.peer = front[:end]
+	if prefixed(front[end:], hyphen) {
+		return end + len(hyphen)
 	}
-	length := bytes.IndexByte(front[space+1:], ' ')
-	if length <= 0 || !prefixed(front[space+1+length:], hyphen) {
+	from := end + 1
+	end = columnEnd(front[from:])
+	if end <= 0 || !prefixed(front[from+end:], hyphen) {
 		return -1
 	}
-	l.vhost, l.peer = l.peer, front[space+1:space+1+length]
-	if _, isPeer := parseAddr(l.vhost); isPeer {
+	l.vhost, l.peer = l.peer, front[from:from+end]
+	if _, isPeer := parseAddr(l.vhost); isPeer || isList(l.vhost) {
 		return -1
 	}
-	if _, isPeer := parseAddr(l.peer); !isPeer {
+	if _, isPeer := parseAddr(l.peer); !isPeer && !isList(l.peer) {
 		return -1
 	}
-	return space + 1 + length + len(hyphen)
+	return from + end + len(hyphen)
+}
+
+// columnEnd returns where the column at the front ends; -1 if nothing follows it. A list with a space after its commas is one
+// column, as X-Forwarded-For is written there: "198.51.100.66, 203.0.113.5".
+func columnEnd(front []byte) int {
+	end := bytes.IndexByte(front, ' ')
+	for end > 0 && front[end-1] == ',' {
+		next := bytes.IndexByte(front[end+1:], ' ')
+		if next < 0 {
+			return -1
+		}
+		end += 1 + next
+	}
+	return end
 }
 
 // readStatus takes " 200 512" off the rest.
@@ -227,7 +239,7 @@ func (a *access) judge(m []byte) (r reading) {
 	}
 	var isPeer bool
 	if r.addr, isPeer = parseAddr(l.peer); !isPeer {
-		r.refusal = refusalOf(l.peer)
+		r.noAddress(l.peer, a.proxies)
 	}
 	r.forward(forwarded, a.proxies)
 	return r

@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"bytes"
 	"net/netip"
 )
 
@@ -135,6 +136,9 @@ func refusalOf(b []byte) Refusal {
 	if string(b) == "UNKNOWN" { // what sshd writes when getpeername fails
 		return BadAddress
 	}
+	if isList(b) {
+		return AddressList
+	}
 	letter := false
 	for _, c := range b {
 		switch {
@@ -150,3 +154,6 @@ func refusalOf(b []byte) Refusal {
 	}
 	return BadAddress
 }
+
+// isList reports whether a column has several addresses, as X-Forwarded-For has them: "198.51.100.66, 203.0.113.5".
+func isList(column []byte) bool { return bytes.IndexByte(column, ',') >= 0 }

@@ -129,7 +129,8 @@ const (
 	BadAddress         // what stands where the address should be is none, and no name either
 	HostName           // a name stands where the address should be; names are never resolved
 	Proxy              // a trusted proxy is the peer, and does not tell of whom it was asked
-	TooLong            // the address stands behind what a peer chose, in a message so long that it may have been cut there
+	TooLong            // the address is after what a peer chose, in a message so long that it may have been cut there
+	AddressList        // several addresses are where the peer should be: a client wrote all of them but perhaps the last
 	refusals
 )
 
@@ -145,6 +146,8 @@ func (r Refusal) String() string {
 		return "proxy"
 	case TooLong:
 		return "too-long"
+	case AddressList:
+		return "address-list"
 	default:
 		return "none"
 	}

@@ -189,13 +189,17 @@ func (j *jsonLog) readRequest(s *jsonScan, line []byte) (r reading) {
 
 // peer reads whom a line is about that a rule describes. It is about nobody if it has no address.
 func (j *jsonLog) peer(s *jsonScan, rule int32) (r reading) {
-	ip := s.bytes(s.first(j.roles[jsonIP]))
-	if ip == nil {
+	at := s.first(j.roles[jsonIP])
+	switch ip := s.bytes(at); {
+	case ip != nil:
+		var ok bool
+		if r.addr, r.port, ok = parseHostPort(ip); !ok {
+			r.noAddress(ip, j.proxies)
+		}
+	case at.kind == jsonArray:
+		r.refusal = AddressList
+	default:
 		return r
-	}
-	var ok bool
-	if r.addr, r.port, ok = parseHostPort(ip); !ok {
-		r.addr, r.port, r.refusal = netip.Addr{}, 0, refusalOf(ip)
 	}
 	r.found, r.rule = true, rule
 	if port, ok := parsePort(s.bytes(s.first(j.roles[jsonPort]))); ok {

@@ -51,15 +51,28 @@ func splitTarget(target []byte) (path, query []byte) {
 	return path, query
 }
 
-// forward looks behind the peer. If that is a proxy that the operator trusts, the peer is the right-most entry of forwarded
-// (X-Forwarded-For) that is not: each proxy adds whom it was asked by at the end, and what stands left of the first
-// stranger's entry is the stranger's own word.
+// forward looks past the peer. If that is a proxy that the operator trusts, the peer is whom forwarded (X-Forwarded-For) names.
 func (r *reading) forward(forwarded []byte, proxies []netip.Prefix) {
-	if !among(r.addr, proxies) {
-		return
+	if among(r.addr, proxies) {
+		r.takeApart(forwarded, proxies)
 	}
+}
+
+// noAddress judges a column in the peer's place that is no address. A list of addresses there is an X-Forwarded-For: a client
+// wrote all of it but what proxies of the operator's put at its end, so that without proxies it names nobody.
+func (r *reading) noAddress(column []byte, proxies []netip.Prefix) {
+	r.addr, r.port, r.refusal = netip.Addr{}, 0, refusalOf(column)
+	if r.refusal == AddressList && len(proxies) > 0 {
+		r.refusal = NotRefused
+		r.takeApart(column, proxies)
+	}
+}
+
+// takeApart makes the right-most entry of a list that is no trusted proxy the peer: each proxy adds at the end whom it was
+// asked by, and what is left of the first stranger's entry is the stranger's own word.
+func (r *reading) takeApart(list []byte, proxies []netip.Prefix) {
 	r.port = 0
-	for rest := forwarded; rest != nil; {
+	for rest := list; rest != nil; {
 		entry := rest
 		if comma := bytes.LastIndexByte(rest, ','); comma >= 0 {
 			rest, entry = rest[:comma], rest[comma+1:]

@@ -213,6 +213,8 @@ func (a *answer) refused(d *detect.Explanation) {
 		a.Reason = fmt.Sprintf("%s describes it, but %s, where the address belongs, is none", a.Rule, peer)
 	case detect.Proxy:
 		a.Reason = fmt.Sprintf("%s describes it, but it is from the trusted proxy %s, and its X-Forwarded-For does not tell of whom that was asked", a.Rule, peer)
+	case detect.AddressList:
+		a.Reason = fmt.Sprintf("%s describes it, but several addresses are where the peer should be (%s), and all but what your own proxies add at the end is the client's word: log the connection's address, or name the proxies in rules.trusted_proxies", a.Rule, peer)
 	case detect.TooLong:
 		a.Reason = fmt.Sprintf("%s describes it, but it is so long that it may have been cut, where a peer had it end in %s", a.Rule, peer)
 	default:
