@@ -124,13 +124,13 @@ type Refusal uint8
 
 // The refusals.
 const (
-	NotRefused Refusal = iota
-	Ambiguous          // it can be read in two ways that name different peers, or mean different things
-	BadAddress         // what stands where the address should be is none, and no name either
-	HostName           // a name stands where the address should be; names are never resolved
-	Proxy              // a trusted proxy is the peer, and does not tell of whom it was asked
-	TooLong            // the address is after what a peer chose, in a message so long that it may have been cut there
-	AddressList        // several addresses are where the peer should be: a client wrote all of them but perhaps the last
+	NotRefused  Refusal = iota
+	Ambiguous           // it can be read in two ways that name different peers, or mean different things
+	BadAddress          // what stands where the address should be is none, and no name either
+	HostName            // a name stands where the address should be; names are never resolved
+	Proxy               // a trusted proxy is the peer, and does not tell of whom it was asked
+	TooLong             // the address is after what a peer chose, in a message so long that it may have been cut there
+	AddressList         // several addresses are where the peer should be: a client wrote all of them but perhaps the last
 	refusals
 )
 

@@ -37,7 +37,7 @@ func (n *netfilter) explain(m []byte) (p Parsed) {
 		}
 		return p
 	}
-	words := m[:prefix]
+	words := m[min(kernelStamp(m), prefix):prefix]
 	add("prefix", words)
 	in, _, _ := bytes.Cut(m[prefix+len("IN="):], []byte(" "))
 	add("IN", in)
@@ -75,6 +75,8 @@ func (n *netfilter) explain(m []byte) (p Parsed) {
 	found, ok := n.read(m)
 	switch {
 	case p.Failed != "":
+	case !mayBePrefix(words, rest):
+		p.Failed = fmt.Sprintf("%q is no log prefix of an operator's: it is too long, or names a device or a path, so that a stranger may have named something like a packet", words)
 	case !ok:
 		p.Failed = "the parts of the line are not in the order in which the kernel writes them"
 	case found.proto == event.TCP:

@@ -40,6 +40,9 @@ func (k mikrotik) read(m []byte) (p packet, ok bool) {
 	return p, ok
 }
 
+// hardwareColons are those of a hardware address.
+const hardwareColons = 5
+
 // routerosHeader returns what stands before the chain's name, and what follows the interfaces; nil for a line of another
 // chain than input, about a packet that goes on, or so long that it may have been cut in what a peer chose.
 func routerosHeader(m []byte) (prefix, rest []byte) {
@@ -54,6 +57,9 @@ func routerosHeader(m []byte) (prefix, rest []byte) {
 	prefix = m[:at-len(chain)]
 	if len(prefix) > 0 && prefix[len(prefix)-1] != ' ' {
 		return nil, nil // a chain whose name ends alike
+	}
+	if bytes.Count(prefix, []byte(":")) >= hardwareColons {
+		return nil, nil // "dhcp1 assigned 192.168.88.5 for 52:54:00:12:34:56 ..", and the client's name for itself
 	}
 	i := bytes.LastIndex(m[at:], []byte(out))
 	if i < 0 {

@@ -50,7 +50,8 @@ func wordsOf(m meaning) []string {
 }
 
 const (
-	maxPrefix    = 256 // bytes before IN=: nftables allows 127, a stamp may stand before it
+	maxPrefix    = 160 // bytes before IN=: the longest prefix and the kernel's stamp
+	longestWords = 127 // bytes of a prefix: NF_LOG_PREFIXLEN less one; iptables allows 29
 	maxInterface = 15  // bytes, IFNAMSIZ less one
 	wordSlots    = 128
 )
@@ -134,7 +135,8 @@ func (n *netfilter) read(m []byte) (p packet, ok bool) {
 		return p, false
 	}
 	p.source = m[from:i]
-	if p.meaning = n.words.meaning(m[:prefix]); p.meaning == 0 {
+	words := m[min(kernelStamp(m), prefix):prefix]
+	if p.meaning = n.words.meaning(words); p.meaning == 0 || !mayBePrefix(words, m[i:]) {
 		return p, false
 	}
 	ok = p.transport(m[i+len(" DST="):])

@@ -2,6 +2,7 @@ package detect
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 )
 
@@ -26,6 +27,66 @@ func TestNetfilterOrder(t *testing.T) {
 	} {
 		var f Finding
 		if v := r.Detect([]byte("kernel"), []byte(line), &f); v != want || v == Matched && f.Addr != netip.MustParseAddr(truePeer) {
+			t.Errorf("%q is %s", line, describe(v, &f))
+		}
+	}
+}
+
+// TestKernelText says that what strangers name, which the kernel prints, is no packet, and that what operators have for a
+// prefix is one.
+func TestKernelText(t *testing.T) {
+	r := load(t, Options{})
+	const packet = "IN=eth0 OUT= MAC=x SRC=203.0.113.5 DST=192.0.2.10 LEN=60 TOS=0x00 PREC=0x00 TTL=51 ID=1 DF PROTO=TCP SPT=40022 DPT=22 WINDOW=1 RES=0x00 SYN URGP=0"
+	for _, line := range []string{
+		"usb 1-1: Product: [UFW BLOCK] " + packet,
+		"usb 1-1: Product: DROP " + packet,
+		"usb 1-1: Product: DROP: " + packet,
+		"usb 3-10.4: Manufacturer: [UFW BLOCK] " + packet + " ",
+		"usb 1-1: SerialNumber: drop" + packet,
+		"[ 1234.567890] usb 1-1: SerialNumber: [UFW BLOCK] " + packet,
+		"hid-generic 0003:046D:C31C.0001: input,hidraw0: USB HID v1.11 Keyboard [DROP " + packet + "] on usb-0000:00:14.0-1/input0",
+		"input: [UFW BLOCK] " + packet + " as /devices/pci0000:00/0000:00:14.0/usb1/1-1/1-1:1.0/0003:046D:C31C.0001/input/input7",
+		"BTRFS: device label [UFW BLOCK] " + packet + " devid 1 transid 7 /dev/sdb1 scanned by mount (123)",
+		"UDF-fs: INFO Mounting volume '[UFW BLOCK] " + packet + "', timestamp 2026/11/22 10:00 (103c)",
+		"EXT4-fs (sdb1): [UFW BLOCK] " + packet,
+		"EXT4-fs error (device dm-0): ext4_lookup: drop " + packet,
+		"scsi 2:0:0:0: Direct-Access     DROP " + packet,
+		"process '/home/dan/drop " + packet + "' started with executable stack",
+		"cgroup: fork rejected by pids controller in /user.slice/user-1000.slice/drop " + packet,
+		"e1000e 0000:00:19.0 eth0: DROP " + packet,
+		"[812345.678901] usb usb1-port2: over-current: DROP " + packet,
+		strings.Repeat("x", longestWords) + " DROP " + packet,
+	} {
+		var f Finding
+		if v := r.Detect([]byte("kernel"), []byte(line), &f); v != Ignored {
+			t.Errorf("%q is %s", line, describe(v, &f))
+		}
+	}
+	for _, prefix := range []string{
+		"", "[UFW BLOCK] ", "DROP: ", "iptables denied: ", "Firewall: *TCP_IN Blocked* ", "DROP wan/22: ", "nft: drop: ", "Rule 5: DROP ", "INPUT: DROP ", "ip6tables: DROP: ", "input: drop: ",
+		"DROP-eth0-1: ", "drop 10.0.0.0/8 ", "Drop: v4 ", "IPT/DROP: in ", "[ 1234.567890] DROP: ", "[1234.567890] [UFW BLOCK] ", "[12] DROP: ", "'drop' ", strings.Repeat("x", longestWords-5) + " DROP", `[WAN_LOCAL-D-2000] DESCR="Drop all: a/b" `,
+	} {
+		for _, end := range []string{"", " ", " MARK=0x1 ", " URGP=0 OPT (020405B40402080A) ", " UID=0 GID=0"} {
+			line := prefix + packet + end
+			var f Finding
+			want := Matched
+			if prefix == "" {
+				want = Ignored // no word says what became of it
+			}
+			if v := r.Detect([]byte("kernel"), []byte(line), &f); v != want {
+				t.Errorf("%q is %s", line, describe(v, &f))
+			}
+		}
+	}
+}
+
+// TestClientNameInRouterOS says that the name which a client of RouterOS' DHCP server gives itself is no packet.
+func TestClientNameInRouterOS(t *testing.T) {
+	r := load(t, Options{})
+	for _, front := range []string{"dhcp1 assigned 192.168.88.5 for 52:54:00:12:34:56 ", "dhcp,info dhcp1 deassigned 192.168.88.5 for 52:54:00:12:34:56 DROP "} {
+		line := front + "drop input: in:ether1 out:(unknown 0), connection-state:new proto TCP (SYN), 203.0.113.5:40022->192.0.2.10:22, len 40"
+		var f Finding
+		if v := r.Detect([]byte("mikrotik"), []byte(line), &f); v != Ignored {
 			t.Errorf("%q is %s", line, describe(v, &f))
 		}
 	}
