@@ -18,6 +18,7 @@ import (
 	"tattled/detect"
 	"tattled/geoip"
 	"tattled/policy"
+	"tattled/policy/shared"
 	"tattled/receiver/journal"
 	"tattled/receiver/syslog"
 	"tattled/receiver/tail"
@@ -33,15 +34,15 @@ const maxConfig = 1 << 20
 
 // Config is the configuration file. Each part of tattled owns its section; what a setting means stands at its field there.
 type Config struct {
-	Sources Sources           `yaml:"sources"` // what to read
-	Rules   Rules             `yaml:"rules"`   // what to detect beyond the rules that come with tattled
-	Trusted []setting.Network `yaml:"trusted"` // networks and addresses never reported and never alerted on
-	Policy  policy.List       `yaml:"policy"`  // what to do about it; absent: the shipped defaults
-	Report  Report            `yaml:"report"`  // whom to report to
-	Alerts  Alerts            `yaml:"alerts"`  // how to reach the operator
-	GeoIP   geoip.Config      `yaml:"geoip"`   // databases that tell where an address lies
-	Store   store.Config      `yaml:"store"`   // the state file
-	Web     web.Config        `yaml:"web"`     // the live page and the metrics
+	Sources Sources          `yaml:"sources"` // what to read
+	Rules   Rules            `yaml:"rules"`   // what to detect beyond the rules that come with tattled
+	Trusted []shared.Network `yaml:"trusted"` // networks and addresses never reported and never alerted on
+	Policy  policy.List      `yaml:"policy"`  // what to do about it; absent: the shipped defaults
+	Report  Report           `yaml:"report"`  // whom to report to
+	Alerts  Alerts           `yaml:"alerts"`  // how to reach the operator
+	GeoIP   geoip.Config     `yaml:"geoip"`   // databases that tell where an address lies
+	Store   store.Config     `yaml:"store"`   // the state file
+	Web     web.Config       `yaml:"web"`     // the live page and the metrics
 
 	// RegularPorts are ports of ours where traffic from strangers is regular: packets to them are shown and never held
 	// against anyone. Default: 80 and 443.
@@ -81,7 +82,7 @@ type Rules struct {
 	// column, the list is taken apart in the same way, so that nobody but the proxies may reach such a server. Without proxies
 	// a list names nobody. The proxies themselves are trusted, as by trusted:.
 	// Default: none, and the header is never looked at.
-	TrustedProxies []setting.Network `yaml:"trusted_proxies"`
+	TrustedProxies []shared.Network `yaml:"trusted_proxies"`
 
 	// Drift is how many lines of a known program in a row, none of which matches a rule, raise an alarm after an hour: the
 	// program's format may have changed. From 100; -1 is never. Default: 10000.

@@ -112,7 +112,7 @@ func TestTrustedProxiesReachDetection(t *testing.T) {
 	if len(faults) > 0 {
 		t.Fatal(faults)
 	}
-	if gate := newGate(cfg); !gate.Trusts(netip.MustParseAddr("192.0.2.7")) || gate.Trusts(netip.MustParseAddr("192.0.3.7")) {
+	if gate := newGate(cfg, nil); !gate.Trusts(netip.MustParseAddr("192.0.2.7")) || gate.Trusts(netip.MustParseAddr("192.0.3.7")) {
 		t.Error("a proxy that an error log names can be reported, or somebody else cannot")
 	}
 	var f detect.Finding

@@ -94,7 +94,7 @@ func New(o Options) (*Daemon, error) {
 }
 
 func (d *Daemon) wire(rules *detect.Rules) error {
-	gate := newGate(d.config)
+	gate := newGate(d.config, d.sharedHit)
 	cfg := d.config.GeoIP
 	cfg.Logger = d.log
 	d.places = geoip.New(cfg)
@@ -218,11 +218,14 @@ func (d *Daemon) committed(events []event.Event, _ []event.Report) {
 	d.metrics.places(events)
 }
 
-func newGate(cfg *Config) *policy.Gate {
+// newGate makes the gate of a configuration; onHit is policy.GateConfig's.
+func newGate(cfg *Config, onHit func(policy.Hit)) *policy.Gate {
 	return policy.NewGate(policy.GateConfig{
-		Trusted:             slices.Concat(cfg.Trusted, cfg.Rules.TrustedProxies), // an error log names a proxy as the peer
-		ReportUnverifiedTCP: cfg.Report.AbuseIPDB.ReportUnverifiedTCP,
-		RegularPorts:        cfg.RegularPorts,
+		Trusted:              slices.Concat(cfg.Trusted, cfg.Rules.TrustedProxies), // an error log names a proxy as the peer
+		ReportUnverifiedTCP:  cfg.Report.AbuseIPDB.ReportUnverifiedTCP,
+		ReportInfrastructure: cfg.Report.AbuseIPDB.ReportInfrastructure,
+		RegularPorts:         cfg.RegularPorts,
+		OnHit:                onHit,
 	})
 }
 
@@ -248,7 +251,7 @@ func loadRules(cfg *Config) (*detect.Rules, Faults) {
 	}
 	o := detect.Options{Directory: directory, Disable: cfg.Rules.Disable, Netfilter: cfg.Rules.Netfilter}
 	for _, n := range cfg.Rules.TrustedProxies {
-		o.TrustedProxies = append(o.TrustedProxies, n.Prefix())
+		o.TrustedProxies = append(o.TrustedProxies, n.Prefixes()...)
 	}
 	rules, problems := detect.Load(o)
 	faults := RuleFaults(problems)
@@ -417,6 +420,7 @@ func (d *Daemon) health() web.Health {
 	h.Problems = append(h.Problems, d.drift.problems()...)
 	h.Problems = append(h.Problems, d.pipeline.raw.problems()...)
 	h.Problems = append(h.Problems, d.sourceProblems()...)
+	h.Problems = append(h.Problems, edgeProblems(d.pipeline.engine.Load().gate)...)
 	for _, r := range d.receivers {
 		h.Sources = append(h.Sources, d.sourceHealth(r))
 		if problem := d.missteps.problem(r.Source(), r.Meter(), time.Now()); problem != "" {

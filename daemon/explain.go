@@ -32,6 +32,7 @@ type Explained struct {
 	Trusted  bool           // its address lies in a trusted network: nothing follows
 	Ordinary bool           // it is a packet that counts against nobody
 	Refusal  policy.Refusal // why it must not lead to a report; None if it may
+	Because  string         // the same for a person, as the end of "it is not reported, because ..."
 	Policies []ExplainedPolicy
 }
 
@@ -54,7 +55,7 @@ func NewExplainer(path string) (*Explainer, error) {
 	if len(faults) > 0 {
 		return nil, faults
 	}
-	x := &Explainer{cfg: cfg, detector: detect.NewExplainer(rules), whole: rules, gate: newGate(cfg), policies: cfg.Policy}
+	x := &Explainer{cfg: cfg, detector: detect.NewExplainer(rules), whole: rules, gate: newGate(cfg, nil), policies: cfg.Policy}
 	if len(cfg.Rules.Disable) > 0 {
 		all := *cfg
 		all.Rules.Disable = nil
@@ -124,6 +125,7 @@ func (x *Explainer) Explain(r *receiver.Record, b *receiver.Batch) Explained {
 	ev := x.pipeline.event(&scratch{finding: e.Detection.Finding}, r, b)
 	e.Event = &ev
 	e.Trusted, e.Ordinary, e.Refusal = x.gate.Trusts(ev.Addr), x.gate.Ordinary(&ev), x.gate.Refuse(&ev)
+	e.Because = x.gate.Because(e.Refusal, ev.Addr)
 	for i, one := range x.policy.Explain(&ev) {
 		e.Policies = append(e.Policies, ExplainedPolicy{one, x.policies[i]})
 	}

@@ -15,9 +15,9 @@ import (
 	"tattled/detect"
 	"tattled/event"
 	"tattled/policy"
+	"tattled/policy/shared"
 	"tattled/receiver"
 	"tattled/receiver/wire"
-	"tattled/setting"
 )
 
 // taken is a submitter that keeps what it gets.
@@ -44,12 +44,12 @@ func testRules(t testing.TB) *detect.Rules {
 
 func testPipeline(t testing.TB, trusted string, out submitter) *pipeline {
 	t.Helper()
-	var n setting.Network
+	var n shared.Network
 	if err := n.UnmarshalText([]byte(trusted)); err != nil {
 		t.Fatal(err)
 	}
 	tally := newTally()
-	gate := policy.NewGate(policy.GateConfig{Trusted: []setting.Network{n}})
+	gate := policy.NewGate(policy.GateConfig{Trusted: []shared.Network{n}})
 	return newPipeline(newEngine(&Config{}, testRules(t), gate, tally), tally, nil, out)
 }
 

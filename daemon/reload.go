@@ -35,7 +35,7 @@ func (d *Daemon) reload() {
 	for _, name := range needRestart(d.config, cfg) {
 		d.log.Warn("reload: a change needs a restart", "setting", name, "remedy", "systemctl restart tattled")
 	}
-	gate := newGate(cfg)
+	gate := newGate(cfg, d.sharedHit)
 	gate.SetOwn(own)
 	// The senders come first: once the policy judges for a key, nothing that it judges is sent without one.
 	for _, o := range d.outlets {

@@ -10,7 +10,7 @@ import (
 	"github.com/gaissmai/bart"
 
 	"tattled/event"
-	"tattled/setting"
+	"tattled/policy/shared"
 )
 
 // What AbuseIPDB's reporting policy and good sense bound in time.
@@ -29,22 +29,23 @@ type Refusal uint8
 
 // The refusals, in the order in which they are looked for; None lets the event pass.
 const (
-	None          Refusal = iota
-	Invalid               // the event has no usable address
-	Trusted               // the operator trusts the network
-	Own                   // it is an address of this machine
-	Loopback              // 127.0.0.0/8, ::1
-	Private               // it belongs to no public network
-	LinkLocal             // 169.254.0.0/16, fe80::/10
-	Multicast             // many, not one
-	Documentation         // an example from a manual
-	Special               // in IANA's special-purpose registries for another reason, or no global unicast at all
-	Untrusted             // the record came by a way on which anybody could have forged it
-	UDP                   // the peer's address can be forged
-	ICMP                  // the peer's address can be forged
-	Unproven              // nothing proves that the peer holds the address: no completed handshake
-	TooOld                // more than MaxAge ago
-	Future                // dated after it was read
+	None           Refusal = iota
+	Invalid                // the event has no usable address
+	Trusted                // the operator trusts the network
+	Own                    // it is an address of this machine
+	Loopback               // 127.0.0.0/8, ::1
+	Private                // it belongs to no public network
+	LinkLocal              // 169.254.0.0/16, fe80::/10
+	Multicast              // many, not one
+	Documentation          // an example from a manual
+	Special                // in IANA's special-purpose registries for another reason, or no global unicast at all
+	Untrusted              // the record came by a way on which anybody could have forged it
+	UDP                    // the peer's address can be forged
+	ICMP                   // the peer's address can be forged
+	Unproven               // nothing proves that the peer holds the address: no completed handshake
+	TooOld                 // more than MaxAge ago
+	Future                 // dated after it was read
+	Infrastructure         // a network that many share: a content delivery network, a public resolver, a crawler
 	refusalEnd
 )
 
@@ -91,6 +92,8 @@ func (r Refusal) String() string {
 		return "too-old"
 	case Future:
 		return "future"
+	case Infrastructure:
+		return "infrastructure"
 	default:
 		return fmt.Sprintf("refusal(%d)", uint8(r))
 	}
@@ -117,6 +120,8 @@ func (r Refusal) Because() string {
 		return "it is older than 59 days"
 	case Future:
 		return "it is dated in the future"
+	case Infrastructure:
+		return "the address belongs to a network that many share (report_infrastructure would accept that)"
 	default:
 		return ""
 	}
@@ -125,13 +130,18 @@ func (r Refusal) Because() string {
 // GateConfig is what the gate goes by besides what is fixed in it.
 type GateConfig struct {
 	// Trusted networks are never reported and never alerted on.
-	Trusted []setting.Network
+	Trusted []shared.Network
 	// ReportUnverifiedTCP lets TCP packets without a proven handshake (firewall blocks) be reported. AbuseIPDB's reporting
 	// policy forbids it.
 	ReportUnverifiedTCP bool
 	// RegularPorts are ports of ours to which traffic is expected: firewall records about them (TCP and UDP) count against
 	// nobody. nil stands for 80 and 443.
 	RegularPorts []uint16
+	// ReportInfrastructure lets addresses be reported that many share: package shared has their lists.
+	ReportInfrastructure bool
+	// OnHit, if there is one, is called with the first address of each of these lists about which a report would have been
+	// made. It must not block.
+	OnHit func(Hit)
 }
 
 // Gate decides what may be reported to third parties. It may be used by several goroutines at once.
@@ -141,6 +151,7 @@ type Gate struct {
 	registry   *registry
 	regular    []uint16
 	unverified bool
+	shared     *infrastructure // nil where shared networks are reported
 }
 
 // NewGate makes a gate. It knows no own address before SetOwn.
@@ -150,7 +161,12 @@ func NewGate(c GateConfig) *Gate {
 		g.regular = []uint16{80, 443}
 	}
 	for _, n := range c.Trusted {
-		g.trusted.Insert(n.Prefix())
+		for _, p := range n.Prefixes() {
+			g.trusted.Insert(p)
+		}
+	}
+	if !c.ReportInfrastructure {
+		g.shared = &infrastructure{set: shared.NewSet(), onHit: c.OnHit, hits: map[string]Hit{}}
 	}
 	g.own.Store(new(bart.Lite))
 	return g
@@ -175,7 +191,8 @@ func (g *Gate) Trusts(addr netip.Addr) bool {
 
 // Refuse says why e must not lead to a report; None if it may.
 func (g *Gate) Refuse(e *event.Event) Refusal {
-	if r := g.refuseAddr(e.Addr); r != None {
+	r := g.refuseAddr(e.Addr)
+	if r != None && r != Infrastructure {
 		return r
 	}
 	switch {
@@ -192,7 +209,10 @@ func (g *Gate) Refuse(e *event.Event) Refusal {
 	case e.Time.Sub(e.Received) > maxAhead:
 		return Future
 	}
-	return None
+	if r == Infrastructure {
+		g.shared.hit(e.Addr)
+	}
+	return r
 }
 
 // refuseAddr is the part of Refuse that looks at the address alone.
@@ -207,7 +227,13 @@ func (g *Gate) refuseAddr(addr netip.Addr) Refusal {
 	case g.own.Load().Contains(addr):
 		return Own
 	}
-	return g.registry.refuse(addr)
+	if r := g.registry.refuse(addr); r != None {
+		return r
+	}
+	if g.shared != nil && g.shared.set.Find(addr) != nil {
+		return Infrastructure
+	}
+	return None
 }
 
 // Ordinary reports whether e is a firewall record that counts against nobody: regular traffic, or a packet that opens no

@@ -2,11 +2,13 @@ package policy
 
 import (
 	"net/netip"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"tattled/event"
-	"tattled/setting"
+	"tattled/policy/shared"
 )
 
 // Every address that nobody holds is refused, at both ends of its block and not beyond.
@@ -40,11 +42,11 @@ func TestRegistry(t *testing.T) {
 }
 
 func TestGate(t *testing.T) {
-	var trusted setting.Network
+	var trusted shared.Network
 	if err := trusted.UnmarshalText([]byte("45.9.0.0/16")); err != nil {
 		t.Fatal(err)
 	}
-	trusting := NewGate(GateConfig{Trusted: []setting.Network{trusted}})
+	trusting := NewGate(GateConfig{Trusted: []shared.Network{trusted}})
 	own := NewGate(GateConfig{})
 	own.SetOwn([]netip.Addr{netip.MustParseAddr("::ffff:45.9.20.7"), netip.MustParseAddr("fe80::1%eth0"), {}})
 	plain, lenient := NewGate(GateConfig{}), NewGate(GateConfig{ReportUnverifiedTCP: true})
@@ -108,5 +110,55 @@ func TestPortScan(t *testing.T) {
 		if insist && len(got[0].Ports) != 5 {
 			t.Errorf("ports %v", got[0].Ports)
 		}
+	}
+}
+
+// TestInfrastructure says that networks which many share are refused, last of all reasons, that the first hit of each list is
+// told of once, and that the operator can have them reported.
+func TestInfrastructure(t *testing.T) {
+	var hits []string
+	g := NewGate(GateConfig{OnHit: func(h Hit) { hits = append(hits, h.List.Name+" "+h.Addr.String()) }})
+	refuse := func(addr string, change func(*event.Event)) Refusal {
+		e := failure(noon)
+		e.Addr = netip.MustParseAddr(addr)
+		change(e)
+		return g.Refuse(e)
+	}
+	as := func(*event.Event) {}
+	for _, addr := range []string{"172.64.0.1", "172.64.0.2", "2606:4700::1", "8.8.8.8", "66.249.66.1"} {
+		if r := refuse(addr, as); r != Infrastructure {
+			t.Errorf("%s: %v", addr, r)
+		}
+	}
+	if r := refuse("151.101.0.1", func(e *event.Event) { e.Trust = event.TrustCount }); r != Untrusted {
+		t.Errorf("untrusted: %v", r)
+	}
+	if r := refuse("151.101.0.1", func(e *event.Event) { e.Handshake = false }); r != Unproven {
+		t.Errorf("unproven: %v", r)
+	}
+	if want := []string{"cloudflare 172.64.0.1", "google-dns 8.8.8.8", "googlebot 66.249.66.1"}; !slices.Equal(hits, want) {
+		t.Errorf("hits %q, not %q", hits, want)
+	}
+	found := g.Hits()
+	if len(found) != 3 || !found[0].Edge() || found[1].Edge() || found[2].Edge() {
+		t.Errorf("%v", found)
+	}
+	if because := g.Because(Infrastructure, netip.MustParseAddr("172.64.0.1")); !strings.Contains(because, "Cloudflare") || !strings.Contains(because, "list cloudflare of 20") {
+		t.Error(because)
+	}
+	if g.Because(UDP, netip.MustParseAddr("172.64.0.1")) != UDP.Because() {
+		t.Error("another reason names a list")
+	}
+	g = NewGate(GateConfig{ReportInfrastructure: true})
+	if r := refuse("172.64.0.1", as); r != None || g.Hits() != nil {
+		t.Errorf("with ReportInfrastructure: %v", r)
+	}
+	var list shared.Network
+	if err := list.UnmarshalText([]byte("@cloudflare")); err != nil {
+		t.Fatal(err)
+	}
+	g = NewGate(GateConfig{Trusted: []shared.Network{list}})
+	if r := refuse("172.64.0.1", as); r != Trusted {
+		t.Errorf("trusted: %v", r)
 	}
 }

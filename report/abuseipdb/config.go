@@ -53,6 +53,10 @@ type Config struct {
 	// not forged. AbuseIPDB's reporting policy forbids that unless you know that the addresses are genuine; the account
 	// may be suspended for it. Default: false
 	ReportUnverifiedTCP bool `yaml:"report_unverified_tcp"`
+
+	// ReportInfrastructure lets addresses be reported that do the work of many: edges of content delivery networks, public
+	// resolvers and crawlers, by the lists that come with tattled. Whoever shares them suffers for it. Default: false
+	ReportInfrastructure bool `yaml:"report_infrastructure"`
 }
 
 // WithDefaults returns c with every setting that was left out filled in.
