@@ -108,11 +108,14 @@ func (p *pipeline) event(s *scratch, r *receiver.Record, b *receiver.Batch) even
 		Time: eventTime(r, f.Stamp, b), Received: b.Received,
 		Kind: f.Rule.Kind, Service: f.Rule.Service.Name, Rule: f.Rule.Name, Categories: f.Rule.Categories,
 		Addr: f.Addr, Port: f.Port, LocalPort: f.LocalPort, Proto: f.Proto,
-		Handshake: f.Rule.Handshake && !p.raw.has(s.log(b, r)), Stray: f.Stray, Session: f.Rule.Service.Session, Weak: f.Rule.Weak,
+		Handshake: f.Handshake() && !p.raw.has(s.log(b, r)), Stray: f.Stray, Session: f.Rule.Service.Session, Weak: f.Rule.Weak,
 		User: textOf(f.User, maxName), Program: s.names.of(r.Program), PID: textOf(r.PID, maxName), Host: s.names.of(r.Host),
 		Source: b.Source, Reporter: b.Reporter, Trust: r.Trust,
 		Place: p.places.Place(f.Addr),
 		Line:  textOf(r.Message, event.MaxLine),
+	}
+	if f.Rule.Handshake && !e.Handshake {
+		e.Proto = event.ProtoUnknown // not even an operator who has unproven TCP reported means such
 	}
 	if e.Reporter == "" {
 		e.Reporter = e.Host

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"slices"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -351,5 +352,36 @@ func BenchmarkPipeline(b *testing.B) {
 			}
 			b.ReportMetric(float64(lines)/b.Elapsed().Seconds(), "lines/s")
 		})
+	}
+}
+
+// A web server's log with a name in its first column, whose names may be addresses that a peer gave itself, is believed in
+// none from then on: its lines count, and nothing of them is proven.
+func TestLogWithNames(t *testing.T) {
+	var out taken
+	p := testPipeline(t, "192.0.2.0/24", &out)
+	const attack = ` - - [22/Nov/2026:10:00:00 +0000] "GET /.env HTTP/1.1" 404 9 "-" "-"`
+	handle := func(host, message string) {
+		t.Helper()
+		b := receiver.Batch{Source: "file:/var/log/apache2/access.log", Received: time.Date(2026, 11, 22, 10, 0, 1, 0, time.UTC), Records: []receiver.Record{record("apache2", message)}}
+		b.Records[0].Host = []byte(host)
+		if err := p.Handle(t.Context(), &b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	handle("web1", "203.0.113.5"+attack)
+	handle("web1", `crawler.example.org - - [22/Nov/2026:10:00:00 +0000] "GET / HTTP/1.1" 200 9 "-" "-"`)
+	handle("web1", "198.51.100.66"+attack)
+	handle("web2", "203.0.113.5"+attack)
+	handle("web2", "192.168.0.1 203.0.113.5"+attack)
+	var got []bool
+	for _, e := range out.events {
+		got = append(got, e.Handshake)
+		if e.Handshake != (e.Proto == event.TCP) {
+			t.Errorf("%v: handshake %v, %v", e.Addr, e.Handshake, e.Proto)
+		}
+	}
+	if want := []bool{true, false, true, false}; !slices.Equal(got, want) {
+		t.Errorf("handshakes %v, not %v", got, want)
 	}
 }

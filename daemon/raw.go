@@ -11,9 +11,10 @@ import (
 	"time"
 )
 
-// rawLogs remembers logs in which a peer can write whole lines: those in which a Raw service's lines are found beside what
-// other services of the same program read (detect.Finding.Raw). A made-up line always comes after the beginning of the
-// line that it was cut out of, so whoever has seen none is safe to believe a handshake.
+// rawLogs remembers logs of which no line proves a handshake (detect.Finding.Raw): those in which a peer can write whole
+// lines, because a Raw service's lines are found beside what other services of the same program read, and those of web
+// servers with names where addresses should be. A made-up line always comes after the beginning of the line that it was cut
+// out of, so whoever has seen none is safe to believe a handshake.
 //
 // What is remembered is bounded for each source, since hosts may be made up. Where a program has too many of them in one
 // stream, all hosts of that program and stream count as raw; where a source has too many in all, the whole source does. No

@@ -12,8 +12,11 @@ import (
 //	peer - user [22/Nov/2026:10:00:00 +0000] "GET /path?query HTTP/1.1" 200 512 "referer" "agent" "X-Forwarded-For"
 //	vhost:port peer - user ...
 //
-// The peer is the first column (the second, where the first is no address), which stands before anything that a client
+// The peer is the first column (the second, where the first is no address), which is before anything that a client
 // chose. Servers escape quotes in what is quoted; where one does not, its clients can change everything but the peer.
+//
+// Operators have forms of their own, with a header of the client's in the first column. The form is guessed by what is in
+// the columns: a line that may be of such a form is refused, or proves nothing.
 type access struct {
 	form *fileForm
 	*conditions
@@ -49,6 +52,7 @@ type accessLine struct {
 	request           []byte
 	status            int
 	rest              []byte // from the number of bytes that were sent
+	guessed           bool   // there are two addresses in a row: either may be what a client wrote
 }
 
 // read takes a line apart; ok is false for one of another form. It looks first at what costs least and tells most: behind
@@ -88,10 +92,29 @@ func (l *accessLine) read(m []byte) (ok bool) {
 	return l.readStatus()
 }
 
-// hyphen stands between the peer and the user. Where the user has one in it, the line may begin again there: either that is
-// a strange name, or the first column is the Host header as the client sent it, with an address and a hyphen, and the
-// peer, or its name, stands behind it.
+// hyphen is between the peer and the user.
 const hyphen = " - "
+
+// mayBePeer reports whether the user may be what follows the peer in another form: with the Host header in the first column
+// ("$host - $remote_addr - $remote_user", "$host - $remote_addr"), the peer's address or name is where the user begins.
+func mayBePeer(user []byte) bool {
+	first := user
+	if space := bytes.IndexByte(user, ' '); space >= 0 {
+		first = user[:space]
+	}
+	if _, _, isPeer := parseHostPort(bytes.TrimSuffix(first, []byte(","))); isPeer {
+		return true
+	}
+	at := bytes.LastIndex(user, []byte(hyphen))
+	return at >= 0 && bytes.IndexAny(user[:at], ".:") >= 0
+}
+
+// looksNamed reports whether a name is in the peer's place, for little: an address of version 4 ends in a digit, and one of
+// version 6 has colons.
+func looksNamed(column []byte) bool {
+	last := column[len(column)-1] | 0x20
+	return 'a' <= last && last <= 'z' && bytes.IndexByte(column, ':') < 0
+}
 
 // columns reads what is before the user, and returns where that begins; -1 if it is something else.
 func (l *accessLine) columns(front []byte) (end int) {
@@ -109,9 +132,8 @@ func (l *accessLine) columns(front []byte) (end int) {
 		return -1
 	}
 	l.vhost, l.peer = l.peer, front[from:from+end]
-	if _, isPeer := parseAddr(l.vhost); isPeer || isList(l.vhost) {
-		return -1
-	}
+	_, isPeer := parseAddr(l.vhost)
+	l.guessed = isPeer || isList(l.vhost)
 	if _, isPeer := parseAddr(l.peer); !isPeer && !isList(l.peer) {
 		return -1
 	}
@@ -196,6 +218,7 @@ func (a *access) judge(m []byte) (r reading) {
 	if !l.read(m) {
 		return r
 	}
+	r.named = looksNamed(l.peer)
 	q := newRequest(l.request)
 	set := a.begin(l.status, q.method)
 	a.narrow(&set, accessPath, q.path, escaped|percent|slashes)
@@ -223,7 +246,8 @@ func (a *access) judge(m []byte) (r reading) {
 	if zoned := stamp.zone(l.stamp[n:], false); n == 0 || stamp.kind != stampZoned || n+zoned != len(l.stamp) {
 		return r
 	}
-	r = reading{found: true, rule: a.rules[set.first()], stamp: stamp, ambiguous: bytes.Contains(l.user, []byte(hyphen))}
+	r.found, r.rule, r.stamp, r.unproven = true, a.rules[set.first()], stamp, l.guessed
+	r.ambiguous = len(l.user) > 1 && mayBePeer(l.user)
 	if string(l.user) != "-" {
 		r.user = l.user
 	}

@@ -82,9 +82,13 @@ func (r *Rule) String() string { return r.Service.Name + "/" + r.Name }
 // Finding is what Detect made of a message.
 type Finding struct {
 	Service *Service // set whenever the program is known, also when nothing matched
-	// Raw says that the message has the stamp of a Raw service that shares its program with others: the lines behind it may
-	// be made up, and look like any of them.
-	Raw  bool
+	// Raw says that no line of this log proves a handshake. Either the message has the stamp of a Raw service that shares its
+	// program with others: the lines after it may be made up, and look like any of them. Or it is a line of a web server's log
+	// with a name where the peer's address should be: who writes such names may write addresses there, too.
+	Raw bool
+	// Unproven says that the line's form had to be guessed, so that the peer's own word may be in the address's place.
+	Unproven bool
+
 	Rule *Rule // set when the message matched or was refused
 
 	Addr      netip.Addr // the peer: valid, no zone, never IPv4-mapped
@@ -97,6 +101,10 @@ type Finding struct {
 
 	Refusal Refusal // why a message that a rule describes is not counted
 }
+
+// Handshake reports whether a message that matched proves its address: the peer completed a handshake. It knows nothing of
+// Raw, which is about the log.
+func (f *Finding) Handshake() bool { return f.Rule.Handshake && !f.Unproven }
 
 // Verdict is what became of a message.
 type Verdict uint8
@@ -188,7 +196,7 @@ func (r *Rules) Services() []*Service { return r.services }
 // written as a regular expression matches, and at the first message of a program). A message that is known to be cut off
 // must not be given to it: where it ends, its peer may have chosen.
 func (r *Rules) Detect(program, message []byte, f *Finding) Verdict {
-	f.Service, f.Rule, f.Refusal, f.Raw = nil, nil, NotRefused, false
+	f.Service, f.Rule, f.Refusal, f.Raw, f.Unproven = nil, nil, NotRefused, false, false
 	if p := r.programs.find(program); p != nil {
 		return r.judge(p, message, f)
 	}
@@ -221,7 +229,8 @@ func (r *Rules) judge(p *program, message []byte, f *Finding) Verdict {
 		}
 		if u.service != nil {
 			if u.glance == nil || u.glance(text) {
-				if one := r.parserOf(u).judge(text); one.found {
+				one := r.parserOf(u).judge(text)
+				if f.Raw = f.Raw || one.named; one.found {
 					found.join(&one)
 				}
 			}
@@ -248,7 +257,7 @@ func (r *Rules) judge(p *program, message []byte, f *Finding) Verdict {
 		return Refused
 	}
 	f.Addr, f.Port, f.LocalPort, f.User = found.addr, found.port, found.local, found.user
-	f.Proto, f.Stray, f.Stamp = found.proto, found.stray, found.stamp
+	f.Proto, f.Stray, f.Stamp, f.Unproven = found.proto, found.stray, found.stamp, found.unproven
 	if f.Rule.Handshake {
 		f.Proto = event.TCP
 	}

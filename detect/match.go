@@ -55,9 +55,11 @@ type reading struct {
 	user      []byte
 
 	// What only parsers know.
-	proto event.Proto
-	stray bool
-	stamp Stamp
+	proto    event.Proto
+	stray    bool
+	stamp    Stamp
+	unproven bool // the address may be a peer's word: the line's form had to be guessed
+	named    bool // a name is in the peer's place; said of lines that no rule describes as well
 }
 
 // longestBehind is how long a message may be, in bytes, whose address stands behind what a peer chose. Syslog's relays and

@@ -159,7 +159,7 @@ func newAnswer(r *receiver.Record, e daemon.Explained, header string) *answer {
 func (a *answer) matched(e *daemon.Explained, r *receiver.Record) {
 	f := &e.Detection.Finding
 	a.Rule, a.Kind, a.IP, a.Port, a.LocalPort = f.Rule.String(), f.Rule.Kind.String(), f.Addr.String(), f.Port, f.LocalPort
-	a.Proto, a.User, a.Handshake, a.Stray, a.finding = f.Proto.String(), string(f.User), f.Rule.Handshake, f.Stray, f
+	a.Proto, a.User, a.Handshake, a.Stray, a.finding = f.Proto.String(), string(f.User), f.Handshake(), f.Stray, f
 	a.Gate = &answerGate{Report: e.Refusal == policy.None, Refusal: e.Refusal.String(), Because: e.Because, Trust: r.Trust.String()}
 	var counting, reporting []string
 	for _, p := range e.Policies {

@@ -28,6 +28,8 @@ type found struct {
 	LocalPort uint16 `json:"local_port,omitempty"`
 	Proto     string `json:"proto,omitempty"`
 	User      string `json:"user,omitempty"`
+	Handshake bool   `json:"handshake"` // the address is proven
+	Weak      bool   `json:"weak"`      // a well-behaved peer fits it now and then
 }
 
 func newFound(line int64, r *receiver.Record, b *receiver.Batch, f *detect.Finding) *found {
@@ -35,6 +37,7 @@ func newFound(line int64, r *receiver.Record, b *receiver.Batch, f *detect.Findi
 		LineNo: line, Host: string(r.Host), Program: string(r.Program), PID: string(r.PID),
 		Service: f.Rule.Service.Name, Rule: f.Rule.Name, Kind: f.Rule.Kind.String(),
 		IP: f.Addr.String(), Port: f.Port, LocalPort: f.LocalPort, Proto: f.Proto.String(), User: string(f.User),
+		Handshake: f.Handshake(), Weak: f.Rule.Weak,
 	}
 	at := r.Time
 	if at.IsZero() {

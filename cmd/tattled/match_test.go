@@ -41,7 +41,7 @@ func TestMatchHeaders(t *testing.T) {
 		}
 		want := map[string]any{
 			"line_no": 1.0, "host": "web1", "program": program, "pid": "123", "service": "sshd", "rule": "failed-password",
-			"kind": "auth-failure", "ip": "203.0.113.5", "port": 40022.0, "proto": "tcp", "user": "root",
+			"kind": "auth-failure", "ip": "203.0.113.5", "port": 40022.0, "proto": "tcp", "user": "root", "handshake": true, "weak": false,
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)

@@ -1,0 +1,95 @@
+package detect
+
+import (
+	"net/netip"
+	"testing"
+)
+
+// framedCase is a line with which somebody tried to have another one blamed, or not to be counted.
+type framedCase struct {
+	program, line string
+	want          string // "rule address" of a match, with a ? before it where nothing proves the address; else the refusal, or ""
+}
+
+// judgeFramed says what the built-in rules make of the cases.
+func judgeFramed(t *testing.T, cases []framedCase) {
+	t.Helper()
+	r := load(t, Options{})
+	for _, c := range cases {
+		var f Finding
+		got := ""
+		switch r.Detect([]byte(c.program), []byte(c.line), &f) {
+		case Matched:
+			got = f.Rule.Name + " " + f.Addr.String()
+			if !f.Handshake() {
+				got = "?" + got
+			}
+		case Refused:
+			got = f.Refusal.String()
+		}
+		if got != c.want {
+			t.Errorf("%s: %s\nis %q, not %q", c.program, c.line, got, c.want)
+		}
+		if f.Addr == netip.MustParseAddr(framed1) && c.want == got && got != "" && got[0] != '?' && f.Refusal == NotRefused && f.Rule != nil {
+			t.Errorf("the case itself blames %s", framed1)
+		}
+	}
+}
+
+// TestFramedByColumn has logs whose first columns are not what the common form has there. Nobody is blamed whom a client named.
+func TestFramedByColumn(t *testing.T) {
+	const at, get = ` [22/Nov/2026:10:00:00 +0000] `, `"GET /.env HTTP/1.1" 404 9 "-" "-"`
+	judgeFramed(t, []framedCase{
+		// nginx: log_format '$host - $remote_addr [$time_local] ..', and the Host header is an address
+		{"nginx", "198.51.100.66 - 203.0.113.5" + at + get, "ambiguous"},
+		{"nginx", "198.51.100.66 - 203.0.113.5 - -" + at + get, "ambiguous"},
+		{"nginx", "198.51.100.66 - 2001:db8::5" + at + get, "ambiguous"},
+		{"nginx", "198.51.100.66 - [2001:db8::5]:40022" + at + get, "ambiguous"},
+		{"nginx", "198.51.100.66 - 203.0.113.5:40022 dan" + at + get, "ambiguous"},
+		{"nginx", "198.51.100.66 - 203.0.113.5, 192.0.2.7" + at + get, "ambiguous"},
+		{"nginx", "198.51.100.66 - crawler.example.org - -" + at + get, "ambiguous"},
+		{"nginx", "www.example.org - 203.0.113.5" + at + get, "ambiguous"},
+		// A user that cannot be a peer moves nothing
+		{"nginx", "203.0.113.5 - a - b" + at + get, "secrets 203.0.113.5"},
+		{"nginx", "203.0.113.5 - - - -" + at + get, "secrets 203.0.113.5"},
+		{"nginx", "203.0.113.5 - dan.smith" + at + get, "secrets 203.0.113.5"},
+		{"nginx", "203.0.113.5 - 203.0" + at + get, "secrets 203.0.113.5"},
+		{"nginx", "203.0.113.5 - 1:2" + at + get, "secrets 203.0.113.5"},
+		{"nginx", "203.0.113.5 - dan@example.org" + at + get, "secrets 203.0.113.5"},
+		// log_format '$host $remote_addr - $remote_user ..': a request to the bare address. But Apache's '%h %{X-Forwarded-For}i %l %u'
+		// looks alike, and there a client wrote the second column: it is counted and proves nothing.
+		{"nginx", "192.0.2.10 203.0.113.5 - -" + at + get, "?secrets 203.0.113.5"},
+		{"nginx", "192.0.2.10 2001:db8::5 - -" + at + get, "?secrets 2001:db8::5"},
+		{"nginx", "192.0.2.10:443 203.0.113.5 - -" + at + get, "secrets 203.0.113.5"},
+		{"apache2", "198.51.100.66, 192.0.2.7 203.0.113.5 - -" + at + get, "?secrets 203.0.113.5"},
+		{"lighttpd", "203.0.113.5 198.51.100.66 -" + at + get, ""},
+		{"lighttpd", "203.0.113.5 198.51.100.66 dan" + at + get, ""},
+	})
+}
+
+// TestNamesInAccessLog says that a web server's log with a name in its first column is told of, whatever the line says: names
+// are looked up there, so that what looks like an address may be the name that a peer gave itself, or the first column is
+// a header.
+func TestNamesInAccessLog(t *testing.T) {
+	r := load(t, Options{})
+	for line, want := range map[string]bool{
+		`crawler.example.org - - [22/Nov/2026:10:00:00 +0000] "GET / HTTP/1.1" 200 9 "-" "-"`:       true,
+		`crawler.example.org - - [22/Nov/2026:10:00:00 +0000] "GET /.env HTTP/1.1" 404 9 "-" "-"`:   true,
+		`unknown - - [22/Nov/2026:10:00:00 +0000] "GET / HTTP/1.1" 200 9 "-" "-"`:                   true,
+		`www.example.org - 203.0.113.5 [22/Nov/2026:10:00:00 +0000] "GET / HTTP/1.1" 200 9`:         true,
+		`203.0.113.5 - - [22/Nov/2026:10:00:00 +0000] "GET / HTTP/1.1" 200 9 "-" "-"`:               false,
+		`2001:db8::beef - - [22/Nov/2026:10:00:00 +0000] "GET / HTTP/1.1" 200 9 "-" "-"`:            false,
+		`unix: - - [22/Nov/2026:10:00:00 +0000] "GET / HTTP/1.1" 200 9 "-" "-"`:                     false,
+		`- - - [22/Nov/2026:10:00:00 +0000] "GET / HTTP/1.1" 200 9 "-" "-"`:                         false,
+		`www.example.org:443 203.0.113.5 - - [22/Nov/2026:10:00:00 +0000] "GET / HTTP/1.1" 200 9`:   false,
+		`www.example.org 203.0.113.5 - - [22/Nov/2026:10:00:00 +0000] "GET /.env HTTP/1.1" 404 9`:   false,
+		`crawler.example.org - - "GET / HTTP/1.1" 200 9 "-" "-"`:                                    false,
+		`www.example.org crawler.example.org - - [22/Nov/2026:10:00:00 +0000] "GET / HTTP/1.1" 200`: false,
+	} {
+		var f Finding
+		r.Detect([]byte("apache2"), []byte(line), &f)
+		if f.Raw != want {
+			t.Errorf("%s: raw is %v", line, f.Raw)
+		}
+	}
+}
