@@ -3,11 +3,11 @@ package daemon
 import (
 	"context"
 	"fmt"
-	"slices"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"

@@ -221,7 +221,7 @@ func (a *access) judge(m []byte) (r reading) {
 	r.named = looksNamed(l.peer)
 	q := newRequest(l.request)
 	set := a.begin(l.status, q.method)
-	a.narrow(&set, accessPath, q.path, escaped|percent|slashes)
+	a.narrowPath(&set, accessPath, q.path, escaped|percent|slashes)
 	if set.empty() {
 		return r
 	}

@@ -93,3 +93,40 @@ func TestNamesInAccessLog(t *testing.T) {
 		}
 	}
 }
+
+// TestEvasion has what attackers write so that a request is not counted.
+func TestEvasion(t *testing.T) {
+	const peer, end = `203.0.113.5 - - [22/Nov/2026:10:00:00 +0000] "GET `, ` HTTP/1.1" 404 9 "-" "-"`
+	const secrets = "secrets 203.0.113.5"
+	judgeFramed(t, []framedCase{
+		{"nginx", peer + "/blob/../.env" + end, secrets},
+		{"nginx", peer + "/./.env" + end, secrets},
+		{"nginx", peer + "/a/b/../../.env" + end, secrets},
+		{"nginx", peer + "//.env" + end, secrets},
+		{"nginx", peer + "/%2eenv" + end, secrets},
+		{"nginx", peer + "/tree/%2e%2e/%2eenv" + end, secrets},
+		{"nginx", peer + "/tree/..%2f.env" + end, secrets},
+		{"nginx", peer + "/tree%2f..%2f.env" + end, secrets},
+		{"nginx", peer + "/tree/../vendor/phpunit/phpunit/src/Util/PHP/eval-stdin.php" + end, "exploit 203.0.113.5"},
+		{"nginx", peer + "/../.env" + end, secrets},
+		{"nginx", peer + "/blob/.env" + end, "not-found 203.0.113.5"},
+		{"nginx", peer + "/x/../blob/.env" + end, "not-found 203.0.113.5"},
+		{"nginx", `203.0.113.5 - x [22/Nov/2026:10:00:00 +0000] "GET /phpmyadmin/` + end, "application-probe 203.0.113.5"},
+		{"nginx", `{"remote_addr":"203.0.113.5","request_method":"GET","request_uri":"/blob/../.env","status":"404","http_user_agent":"x"}`, secrets},
+		{"nginx", `{"remote_addr":"203.0.113.5","request_method":"GET","request_uri":"/.env","status":"200","http_user_agent":"a\x22b"}`, secrets},
+		{"nginx", `{"remote_addr":"203.0.113.5","request_method":"GET","request_uri":"/phpmyadmin/","status":"404","http_user_agent":"x"}`, "application-probe 203.0.113.5"},
+		{"nginx", `{"remote_addr":"203.0.113.5","http_user_agent":"a\x22,\x22remote_addr\x22:\x22198.51.100.66","request_method":"GET","request_uri":"/.env","status":"404"}`, secrets},
+		{"nginx", `{"remote_addr":"203.0.113.5","request_method":"GET","request_uri":"/.env","status":"404","http_user_agent":"a\xZZ"}`, ""},
+	})
+}
+
+// TestResolve compares with a path that is cleaned.
+func TestResolve(t *testing.T) {
+	for from, want := range map[string]string{
+		"/": "/", "": "", "/a": "/a", "/.": "/", "/..": "/", "/a/.": "/a/", "/a/..": "/", "/a/b/..": "/a/", "/a/../../b": "/b", "/a/./b/": "/a/b/", "/...": "/...", "/.a/..b": "/.a/..b", "x/../y": "/y", "/a/b/../../../c/./d/..": "/c/",
+	} {
+		if got := string(resolve([]byte(from))); got != want {
+			t.Errorf("%q is %q, not %q", from, got, want)
+		}
+	}
+}

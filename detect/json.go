@@ -18,6 +18,7 @@ type jsonLog struct {
 	roles       [jsonRoles][]int // places of the fields that have a meaning, nil without
 	texts       [][]int          // places of the fields of conditions
 	path, query int              // of those, what is cut from a target; -1 without
+	user        int              // of those, the account; -1 without
 }
 
 // The fields that have a meaning of their own, by their number in jsonRoleNames.
@@ -38,7 +39,7 @@ const (
 var jsonRoleNames = []string{"ip", "port", "local_port", "time", "forwarded", "status", "method", "request", "target", "user"}
 
 func newJSONLog(p *parserForm) parser {
-	j := &jsonLog{form: p.fileForm, proxies: p.options.TrustedProxies, tree: newJSONTree(), path: -1, query: -1}
+	j := &jsonLog{form: p.fileForm, proxies: p.options.TrustedProxies, tree: newJSONTree(), path: -1, query: -1, user: -1}
 	var texts, tables []string
 	for _, f := range p.Fields.all {
 		var places []int
@@ -57,6 +58,9 @@ func newJSONLog(p *parserForm) parser {
 		case role == jsonStatus, role == jsonMethod:
 			tables = append(tables, f.name.value)
 		case role < 0, role > jsonRequest:
+			if role == jsonUser {
+				j.user = len(texts)
+			}
 			texts, j.texts = append(texts, f.name.value), append(j.texts, places)
 		}
 	}
@@ -164,7 +168,7 @@ func (j *jsonLog) readRequest(s *jsonScan, line []byte) (r reading) {
 	}
 	set := j.begin(statusOf(s.bytes(s.first(j.roles[jsonStatus]))), q.method)
 	if j.path >= 0 {
-		j.narrow(&set, j.path, q.path, percent|slashes)
+		j.narrowPath(&set, j.path, q.path, percent|slashes)
 		j.narrow(&set, j.query, q.query, percent|plus)
 		if j.roles[jsonRequest] != nil {
 			j.narrow(&set, j.path-1, q.target, 0)
@@ -179,7 +183,11 @@ func (j *jsonLog) readRequest(s *jsonScan, line []byte) (r reading) {
 		if v.kind == jsonEscapedText {
 			how = json
 		}
-		j.narrow(&set, i, s.bytes(v), how)
+		text := s.bytes(v)
+		if text == nil && i == j.user {
+			text = []byte("-") // a log without accounts is one of visitors that have none
+		}
+		j.narrow(&set, i, text, how)
 	}
 	if set.empty() {
 		return r

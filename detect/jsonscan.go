@@ -349,6 +349,9 @@ func (s *jsonScan) escape() bool {
 	case strings.IndexByte(`"\/bfnrt`, rest[0]) >= 0:
 		s.at += 2
 		return true
+	case len(rest) >= len("x22") && rest[0] == 'x' && hexDigit(rest[1]) < 16 && hexDigit(rest[2]) < 16:
+		s.at += len(`\x22`) // as nginx writes a quote in a log_format without escape=json
+		return true
 	}
 	_, ok := hexFour(rest)
 	s.at += len(`\u0000`)
@@ -416,6 +419,12 @@ func unescapeJSON(b []byte) []byte {
 		if k := strings.IndexByte("bfnrt", b[i]); k >= 0 {
 			b[to] = "\b\f\n\r\t"[k]
 			to++
+			continue
+		}
+		if b[i] == 'x' && i+2 < len(b) && hexDigit(b[i+1]) < 16 && hexDigit(b[i+2]) < 16 {
+			b[to] = hexDigit(b[i+1])<<4 | hexDigit(b[i+2])
+			to++
+			i += 2
 			continue
 		}
 		r, ok := hexFour(b[i:])

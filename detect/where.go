@@ -282,6 +282,18 @@ func (c *conditions) narrow(set *ruleSet, field int, text []byte, how coding) {
 	f.compare(set, text, how)
 }
 
+// narrowPath is narrow for a path. One with dots in it is compared as it is and as the server resolves it, "/a/../.env" as
+// "/.env", and suits a rule in either way: what a rule excludes, such as a folder of a forge, must be there when the path is
+// resolved.
+func (c *conditions) narrowPath(set *ruleSet, field int, path []byte, how coding) {
+	resolved := *set
+	c.narrow(set, field, path, how)
+	if bytes.Contains(path, []byte("/.")) || bytes.IndexByte(path, '%') >= 0 {
+		c.narrow(&resolved, field, path, how|dots)
+		set.add(&resolved)
+	}
+}
+
 // compare is narrow for a field that may fit a glob. It has a function of its own because few lines get here, and it needs
 // room.
 //
@@ -305,11 +317,12 @@ const (
 	plus                       // a plus sign for a space
 	slashes                    // several slashes for one
 	json                       // escapes of JSON, of which there is one
+	dots                       // segments of a path that are . or ..
 )
 
 // plain reports whether nothing is to be undone, letters in upper case aside.
 func (how coding) plain(text []byte) bool {
-	return how&json == 0 && (how&escaped == 0 || bytes.IndexByte(text, '\\') < 0) &&
+	return how&(json|dots) == 0 && (how&escaped == 0 || bytes.IndexByte(text, '\\') < 0) &&
 		(how&percent == 0 || bytes.IndexByte(text, '%') < 0) &&
 		(how&plus == 0 || bytes.IndexByte(text, '+') < 0) &&
 		(how&slashes == 0 || !bytes.Contains(text, []byte("//")))
@@ -338,8 +351,37 @@ func (how coding) decode(room *[maxCompared]byte, text []byte) []byte {
 		}
 		b = b[:to]
 	}
+	if how&dots != 0 {
+		b = resolve(b)
+	}
 	foldASCII(b)
 	return b
+}
+
+// resolve takes the segments "." and ".." out of a path in place, the latter with the segment before it, as servers do
+// before they look for a file (RFC 3986 section 5.2.4).
+func resolve(path []byte) []byte {
+	to := 0
+	for from := 0; from < len(path); {
+		end := from + 1 // a segment with the slash before it
+		for end < len(path) && path[end] != '/' {
+			end++
+		}
+		switch segment := path[from:end]; string(segment) {
+		case "/.", "/..":
+			if len(segment) == len("/..") {
+				to = max(bytes.LastIndexByte(path[:to], '/'), 0)
+			}
+			if end == len(path) { // a folder
+				path[to] = '/'
+				to++
+			}
+		default:
+			to += copy(path[to:], segment)
+		}
+		from = end
+	}
+	return path[:to]
 }
 
 // unescape undoes in place what Apache and nginx write for a quote, a backslash and control characters. A backslash
