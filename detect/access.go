@@ -106,7 +106,7 @@ func mayBePeer(user []byte) bool {
 		return true
 	}
 	at := bytes.LastIndex(user, []byte(hyphen))
-	return at >= 0 && bytes.IndexAny(user[:at], ".:") >= 0
+	return at >= 0 && bytes.ContainsAny(user[:at], ".:")
 }
 
 // looksNamed reports whether a name is in the peer's place, for little: an address of version 4 ends in a digit, and one of

@@ -130,3 +130,26 @@ func TestResolve(t *testing.T) {
 		}
 	}
 }
+
+// TestFramedByWholeLine has logs into which a peer can put whole lines: what such a line says is not proven.
+func TestFramedByWholeLine(t *testing.T) {
+	judgeFramed(t, []framedCase{
+		{"traefik", `198.51.100.66 - - [22/Nov/2026:10:00:00 +0000] "GET /.env HTTP/1.1" 404 0 "-" "-" 1 "-" "-" 0ms`, ""},
+		{"rsyncd", "2026/11/22 10:00:00 [28117] auth failed on module backup from mail.example.net (198.51.100.66) for root: password mismatch", "?auth-failed 198.51.100.66"},
+		{"redis", "28614:M 22 Nov 2026 10:00:00.441 # Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands to Redis. This is likely due to an attacker attempting to use Cross Protocol Scripting to compromise your Redis instance. Connection from 198.51.100.66:40022 aborted.", "?security-attack 198.51.100.66"},
+		{"apache2", "[core:error] [pid 1] [client 198.51.100.66:4002] AH10244: invalid URI path (/../../etc/passwd)", "?traversal 198.51.100.66"},
+		{"lighttpd", "(mod_auth.c.1) get_password failed, IP: 198.51.100.66", "?basic-auth 198.51.100.66"},
+		{"homeassistant", "WARNING (MainThread) [homeassistant.components.http.ban] Login attempt or request with invalid authentication from . (198.51.100.66)", "?login 198.51.100.66"},
+		{"freeswitch", `IP 198.51.100.66 Rejected by acl "loopback.auto"`, "?acl 198.51.100.66"},
+	})
+	r := load(t, Options{})
+	for program, line := range map[string]string{
+		"apache2":  "[Sun Nov 22 10:00:00.123456 2026] [cgid:error] [pid 1:tid 2] [client 203.0.113.5:40022] AH01215: stderr from /srv/x.cgi: unknown action: x",
+		"lighttpd": "2026-11-22 10:00:00: (mod_cgi.c.1) unknown action: a=x",
+	} {
+		var f Finding
+		if r.Detect([]byte(program), []byte(line), &f); !f.Raw {
+			t.Errorf("a line of %s's error log does not say that what follows it may be made up", program)
+		}
+	}
+}
