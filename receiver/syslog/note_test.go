@@ -26,7 +26,7 @@ func begin(t testing.TB, u *unit, w *watch) *killed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &server{Receiver: r, handler: w, readers: make(chan *reader, 1), conns: map[*conn]struct{}{}, perPeer: map[netip.Addr]int{}}
+	s := &server{Receiver: r, handler: w, readers: make(chan *reader, 1), crowd: newCrowd()}
 	s.readers <- nil
 	c, err := newConn(s, tcp, netip.MustParseAddr("127.0.0.1"), nil)
 	if err != nil {
