@@ -130,7 +130,7 @@ func (s Suite) marksBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 		r = start(t, reopen(), o, store.CommitterOptions{Linger: time.Microsecond})
-		<-time.After(29 * 24 * time.Hour)
+		<-time.After(30 * 24 * time.Hour)
 		for range 400 { // retention's clock needs some transactions to follow
 			if err := r.PutMark("249"); err != nil {
 				t.Fatal(err)
