@@ -189,7 +189,7 @@ func (fl *follower) leave(current *file, now time.Time) {
 
 // follow puts f among fl's files, before the one at index i, and reports whether it did: another may have taken the file
 // meanwhile. If there are too many then, one goes: the oldest that was read to its end, or the newest that catchUp will
-// find again.
+// find again, or else the oldest that was not to be found.
 func (r *Receiver) follow(fl *follower, f *file, i int) bool {
 	if fl.holds(f.info) != nil || !r.shared.claim(idOf(f.info), holder{r, fl}) {
 		f.f.Close()
@@ -198,11 +198,6 @@ func (r *Receiver) follow(fl *follower, f *file, i int) bool {
 	r.meter.Open.Add(1)
 	fl.files = slices.Insert(fl.files, i, f)
 	if len(fl.files)+len(fl.absent) <= maxMarks {
-		return true
-	}
-	if len(fl.absent) > 0 {
-		fl.absent = slices.Delete(fl.absent, 0, 1)
-		r.meter.Gaps.Add(1)
 		return true
 	}
 	for i, f := range fl.files {
@@ -216,6 +211,11 @@ func (r *Receiver) follow(fl *follower, f *file, i int) bool {
 			r.close(fl, i)
 			return true
 		}
+	}
+	if len(fl.absent) > 0 {
+		fl.absent = slices.Delete(fl.absent, 0, 1)
+		r.meter.Gaps.Add(1)
+		return true
 	}
 	r.drop(fl, 0)
 	return true

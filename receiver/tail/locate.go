@@ -17,12 +17,15 @@ func (r *Receiver) resume(fl *follower, marks []mark) {
 		var f *os.File
 		var s sibling
 		sure := false
-		for try := 0; f == nil && try < patience; try++ { // it may be renamed just now
+		for try := 0; f == nil && try < patience; try++ { // it may be in the middle of a rotation
 			lists := r.folders.lists
 			found := r.siblings(fl)
 			sure = found.sure
 			if f, s = fl.locate(found, m); try > 0 && r.folders.lists == lists {
 				break // nothing was renamed since the last try
+			}
+			if f == nil && !sure {
+				r.nextTurn()
 			}
 		}
 		switch {
@@ -44,6 +47,12 @@ func (r *Receiver) resume(fl *follower, marks []mark) {
 			fl.catching = false // nothing came after it
 		}
 	}
+}
+
+// nextTurn waits until the clock of files has moved on, so that lists can be made again.
+func (r *Receiver) nextTurn() {
+	time.Sleep(tick)
+	r.now = time.Now()
 }
 
 // readable reports whether there is a regular file at path that can be opened.
