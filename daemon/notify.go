@@ -88,7 +88,7 @@ func (d *Daemon) watchDisk(ctx context.Context) error {
 		problem := d.diskProblem()
 		switch {
 		case problem != "" && !slow:
-			d.log.Error(problem, "remedy", "see what the kernel says of the disk (journalctl -k), and who else writes to it")
+			d.log.Error("the disk does not answer", "problem", problem, "remedy", "see what the kernel says of the disk (journalctl -k), and who else writes to it")
 		case problem == "" && slow:
 			d.log.Info("the disk answers again")
 		}

@@ -42,7 +42,11 @@ func TestWatchdog(t *testing.T) {
 	var waits atomic.Int64
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	go (manager{}).watchdog(ctx, beat.Load, func() time.Duration { return time.Duration(waits.Load()) })
+	go func() {
+		if err := (manager{}).watchdog(ctx, beat.Load, func() time.Duration { return time.Duration(waits.Load()) }); err != nil {
+			t.Error(err)
+		}
+	}()
 	pinged := func(within time.Duration) string {
 		select {
 		case text := <-told:

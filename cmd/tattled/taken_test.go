@@ -40,7 +40,9 @@ store: {path: %s/state.db}
 web: {listen: "%s"}
 `, tcp, udp, dir, page)))
 	p.ready()
-	leavePage()
+	if err := leavePage(); err != nil {
+		t.Fatal(err)
+	}
 	eventually(t, 20*time.Second, "the page", func() bool { return strings.Contains(p.text(), "the page is served now") })
 	if _, body := p.get("/healthz"); !strings.Contains(body, tcp) || !strings.Contains(body, udp) {
 		t.Errorf("the problems do not name the two listeners: %s", body)
@@ -61,8 +63,12 @@ web: {listen: "%s"}
 	if up := p.metric("tattled_source_up"); up != 1 {
 		t.Errorf("%v sources are up", up)
 	}
-	leaveTCP()
-	leaveUDP()
+	if err := leaveTCP(); err != nil {
+		t.Fatal(err)
+	}
+	if err := leaveUDP(); err != nil {
+		t.Fatal(err)
+	}
 	eventually(t, 60*time.Second, "all sources", func() bool { return p.metric("tattled_source_up") == 3 })
 	attack("tcp", tcp, "203.0.113.8")
 	attack("udp", udp, "203.0.113.9")
