@@ -155,5 +155,19 @@ func refusalOf(b []byte) Refusal {
 	return BadAddress
 }
 
+// noPeer reports whether b is surely neither an address nor a name: it has a colon, and letters that no address has before the
+// name of a zone.
+func noPeer(b []byte) bool {
+	colon, letter := false, false
+	for _, c := range b {
+		if c == '%' {
+			break
+		}
+		colon = colon || c == ':'
+		letter = letter || 'g' <= c|0x20 && c|0x20 <= 'z'
+	}
+	return colon && letter
+}
+
 // isList reports whether a column has several addresses, as X-Forwarded-For has them: "198.51.100.66, 203.0.113.5".
 func isList(column []byte) bool { return bytes.IndexByte(column, ',') >= 0 }

@@ -195,6 +195,12 @@ func TestNames(t *testing.T) {
 		for _, name := range names {
 			message := fmt.Sprintf(form, name)
 			v := r.Detect([]byte("sshd"), []byte(message), &f)
+			if strings.HasPrefix(form, "Disconnecting") && strings.Contains(name, " port 5: ") { // so may a reason to disconnect end
+				if v != Refused || f.Refusal != Ambiguous {
+					t.Errorf("%q is %s", message, describe(v, &f))
+				}
+				continue
+			}
 			if v != Matched || f.Addr != netip.MustParseAddr(truePeer) {
 				t.Errorf("%q is %s", message, describe(v, &f))
 			}

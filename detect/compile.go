@@ -156,8 +156,10 @@ func (r *Rules) parserOf(u *unit) parser {
 
 func scattered(units []*unit) (most int) {
 	for _, u := range units {
-		if u.grams != nil {
-			most = max(most, u.grams.count)
+		for ; u != nil; u = u.veto {
+			if u.grams != nil {
+				most = max(most, u.grams.count)
+			}
 		}
 	}
 	return most
@@ -212,7 +214,7 @@ func (r *Rule) compile(all []*variant, f *faults) []*variant {
 }
 
 func (r *Rule) expressionVariant(e *expression) *variant {
-	return &variant{rule: int32(r.Index), form: formRegex, user: -1, expression: e, openFront: anyByte, openBack: anyByte}
+	return &variant{rule: int32(r.Index), none: r.Kind == 0, form: formRegex, user: -1, expression: e, openFront: anyByte, openBack: anyByte}
 }
 
 func (r *Rule) compilePattern(pattern string) ([]variant, error) {
@@ -224,10 +226,10 @@ func (r *Rule) compilePattern(pattern string) ([]variant, error) {
 	items := make([]item, 0, len(w.elements))
 	for i := range all {
 		v := &all[i]
-		v.rule = int32(r.Index)
+		v.rule, v.none = int32(r.Index), r.Kind == 0
 		items = w.write(items[:0], i)
 		items = v.takeFrame(items, r.Service)
-		if err := checkItems(items); err != nil {
+		if err := checkItems(items, v.none); err != nil {
 			return nil, err
 		}
 		v.findOpen(items, r.Service)

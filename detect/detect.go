@@ -217,11 +217,12 @@ func (r *Rules) judge(p *program, message []byte, f *Finding) Verdict {
 		r.build(p.matcher, true)
 		u = p.matcher.first.Load()
 	}
+	first := u
 	for ; u != nil; u = u.next {
-		text := one
 		if u.longest > 0 && len(message) > u.longest {
 			continue
 		}
+		text := one
 		if u.stamped {
 			n := stamp.take(text)
 			text = text[n:]
@@ -236,13 +237,20 @@ func (r *Rules) judge(p *program, message []byte, f *Finding) Verdict {
 			}
 			continue
 		}
-		u.read(text, &found)
-		if u.headless && len(text) < len(message) {
-			u.readWhole(message, one, text, &found)
-		}
+		u.readShown(message, one, text, &found)
 	}
 	if !found.found || found.rule < 0 {
 		return Ignored
+	}
+	for u := first; u != nil && !found.ambiguous; u = u.next {
+		if u.veto == nil || u.longest > 0 && len(message) > u.longest {
+			continue
+		}
+		text := one
+		if u.stamped {
+			text = text[new(Stamp).take(text):]
+		}
+		u.veto.readShown(message, one, text, &found)
 	}
 	f.Rule = r.rules[found.rule]
 	f.Service = f.Rule.Service

@@ -53,6 +53,7 @@ func (x *Explainer) compile(s *Service) {
 	variants := make([]*variant, len(patterns))
 	for i := range patterns {
 		variants[i] = &patterns[i].variant
+		variants[i].none = false // all are asked about every message
 	}
 	x.patterns[s], x.units[s] = patterns, newUnit(s.before, s.after, variants)
 }
@@ -247,6 +248,9 @@ func (x *Explainer) tryFramed(p *explained, s *Service, m *framed, e *Explanatio
 
 // addWay adds a way to read the message, once.
 func (e *Explanation) addWay(p *explained, m []byte, peer string) {
+	if p.rule.Kind == 0 && noPeer([]byte(peer)) {
+		return
+	}
 	w := Way{Rule: p.rule, Pattern: p.text.value, Line: p.text.line, Peer: peer}
 	var ok bool
 	if w.Addr, ok = parseAddr([]byte(peer)); !ok {

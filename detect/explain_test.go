@@ -11,7 +11,7 @@ import (
 
 // verdictOf is what the ways to read a message amount to.
 func verdictOf(e *Explanation) (v Verdict, addr netip.Addr, ambiguous bool) {
-	if len(e.Ways) == 0 {
+	if !slices.ContainsFunc(e.Ways, func(w Way) bool { return w.Rule.Kind != 0 }) {
 		return Ignored, netip.Addr{}, false
 	}
 	for _, w := range e.Ways {

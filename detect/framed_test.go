@@ -67,6 +67,24 @@ func TestFramedByColumn(t *testing.T) {
 	})
 }
 
+// TestFramedBySibling has lines of a sort that no rule describes, each with all of a line that one does in what its peer wrote.
+func TestFramedBySibling(t *testing.T) {
+	judgeFramed(t, []framedCase{
+		// Dovecot 2.3: an authorisation identity, with a master passdb; 2.4: the algorithm that a token names
+		{"dovecot", "auth: Info: plain(ann,203.0.113.5,<Y5mbdnNh5sZ/AAAB>): login user: Username character disallowed by auth_username_chars: 0x28 (username: a(b,198.51.100.66): unknown user)", "ambiguous"},
+		{"dovecot", "auth(ann,203.0.113.5,sasl:oauthbearer)<Y5mbdnNh5sZ/AAAB>: oauth2 failed: Local validation failed: unsupported algorithm 'a,198.51.100.66,sasl:plain): sql: unknown user'", "ambiguous"},
+		// login_log_format_elements with more in it, in another order, and without what is last by default
+		{"dovecot", "imap-login: Info: Disconnected: Connection closed (auth failed, 1 attempts in 0 secs): user=<a>, method=PLAIN, rip=198.51.100.66, lip=192.0.2.10, TLS: b>, method=PLAIN, rip=203.0.113.5, rport=60196, lip=127.0.0.1, lport=993, secured, session=<Y5mbdnNh5sZ/AAAB>", "ambiguous"},
+		{"dovecot", "imap-login: Disconnected (auth failed, 1 attempts in 2 secs): rip=203.0.113.5, lip=192.0.2.10, user=<: user=<a>, method=PLAIN, rip=198.51.100.66, lip=192.0.2.10, session=<b>", "ambiguous"},
+		{"dovecot", "imap-login: Login: user=<a>, method=PLAIN, rip=198.51.100.66, lip=192.0.2.10, TLS, b with cipher c>, method=PLAIN, rip=203.0.113.5", "ambiguous"},
+		{"smbd", "  Auth: [DCE/RPC,(null)] user [a] at [Sun, 22 Nov 2026 10:00:00.123456 UTC] with [NTLMv2] status [NT_STATUS_WRONG_PASSWORD] workstation [b] remote host [ipv4:198.51.100.66:1] mapped to [c]\\[] at [Sun, 22 Nov 2026 10:00:00.123456 UTC] with [NTLMv2] status [NT_STATUS_OK] workstation [DESK] remote host [ipv4:203.0.113.5:45321] became [NT AUTHORITY]\\[ANONYMOUS LOGON] [S-1-5-7]. local host [ipv4:192.0.2.1:49152] ", "ambiguous"},
+		{"sshd", "Disconnecting authenticating user root 203.0.113.5 port 44004: a reason of tomorrow 198.51.100.66 port 22: Too many authentication failures [preauth]", "ambiguous"},
+		// The same without
+		{"dovecot", "imap-login: Disconnected: Connection closed (auth failed, 1 attempts in 2 secs): user=<ann>, method=PLAIN, rip=203.0.113.5, lip=192.0.2.10, TLS: Connection closed, session=<Y5mbdnNh5sZ/AAAB>", "auth-failed 203.0.113.5"},
+		{"dovecot", "auth-worker(ann,203.0.113.5,sasl:plain,master)<4711><Y5mbdnNh5sZ/AAAB>: request [7]: sql: Password mismatch", "auth-verbose 203.0.113.5"},
+	})
+}
+
 // TestNamesInAccessLog says that a web server's log with a name in its first column is told of, whatever the line says: names
 // are looked up there, so that what looks like an address may be the name that a peer gave itself, or the first column is
 // a header.

@@ -14,6 +14,7 @@ import (
 type unit struct {
 	// What is looked at for every message stands together.
 	next     *unit                     // of the same programs
+	veto     *unit                     // of the rules of kind none, which are asked only about what an event's rule has read; nil without one
 	service  *Service                  // has a parser, which takes the place of everything else; else nil
 	parser   atomic.Pointer[parser]    // nil until it is asked for
 	glance   func(message []byte) bool // at what the parser is asked for; nil for every message
@@ -79,8 +80,26 @@ const (
 	maxLoose = 4
 )
 
-// newUnit builds the matcher for variants.
+// newUnit builds the matcher for variants. What no event's rule reads is ignored, whatever rules of kind none say of it: these
+// are apart, so that most messages are never shown to them.
 func newUnit(before, after []string, variants []*variant) *unit {
+	var events, none []*variant
+	for _, v := range variants {
+		if v.none {
+			none = append(none, v)
+		} else {
+			events = append(events, v)
+		}
+	}
+	u := newMatching(before, after, events)
+	if len(none) > 0 {
+		u.veto = newMatching(before, after, none)
+	}
+	return u
+}
+
+// newMatching is newUnit for variants that are asked together.
+func newMatching(before, after []string, variants []*variant) *unit {
 	u := &unit{tree: new(node)}
 	byFirst := map[string][]*variant{}
 	var firsts []string
@@ -263,6 +282,14 @@ func (u *unit) readFramed(m *framed, r *reading) {
 	}
 	if u.grams != nil && len(m.text) > 0 && u.grams.starts[m.text[0]] {
 		u.grams.read(m, r)
+	}
+}
+
+// readShown reads a message of which one is what rsyslog wrote around it taken off, and text is that without a stamp.
+func (u *unit) readShown(message, one, text []byte, r *reading) {
+	u.read(text, r)
+	if u.headless && len(text) < len(message) {
+		u.readWhole(message, one, text, r)
 	}
 }
 

@@ -22,7 +22,8 @@ const (
 type variant struct {
 	order         int32 // among all patterns of a Rules: where two match, the smaller one names the rule
 	rule          int32
-	before, after int // the texts of the frame that the message must have had, from 1; 0 for whatever it had
+	none          bool // its rule is of kind none
+	before, after int  // the texts of the frame that the message must have had, from 1; 0 for whatever it had
 	// The bytes beside which what looks like the frame's text may be a part of what a field holds: see findOpen.
 	openFront, openBack string
 
@@ -74,6 +75,9 @@ func (v *variant) tooLong(m []byte) bool {
 
 // add takes a way to read the message by a pattern. That of a witness, whose rule is -1, names no rule.
 func (r *reading) add(m []byte, v *variant, c *caught, user []byte) {
+	if v.none && noPeer(m[c.ip:c.ipEnd]) {
+		return // it looks for peers in lines of many forms
+	}
 	if r.found {
 		var other reading
 		other.add(m, v, c, user)

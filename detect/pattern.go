@@ -235,8 +235,8 @@ func join(all []item, items ...item) []item {
 }
 
 // checkItems refuses a pattern whose fields could be told apart in more than one way, so that matching never guesses and
-// never goes back.
-func checkItems(items []item) error {
+// never goes back. One of a rule that is of no event may be without fixed text: few messages are shown to it.
+func checkItems(items []item, none bool) error {
 	var count [fieldAny + 1]int
 	longest := 0
 	for i, it := range items {
@@ -267,7 +267,7 @@ func checkItems(items []item) error {
 			return fmt.Errorf("the pattern has %d <%s> fields: name all but one of them otherwise", n, name)
 		}
 	}
-	if longest < minLiteral {
+	if longest < minLiteral && !none {
 		return fmt.Errorf("the pattern has no fixed text of %d bytes: it would have to be tried on every line", minLiteral)
 	}
 	return nil

@@ -20,13 +20,7 @@ type part struct {
 // parts lays the variant's segments out in a row, with a wide field between each two of them.
 func (v *variant) parts() []part {
 	var all []part
-	literalPart := func(text string) {
-		if text != "" {
-			all = append(all, part{text: text})
-		}
-	}
 	for i := range v.segments {
-		s := &v.segments[i]
 		if i > 0 {
 			wide := part{field: fieldAny}
 			if v.user == i-1 {
@@ -34,10 +28,21 @@ func (v *variant) parts() []part {
 			}
 			all = append(all, wide)
 		}
-		literalPart(s.first.text)
-		for _, st := range s.steps {
-			all = append(all, part{field: st.field, class: st.class, least: st.least, limit: st.limit})
-			literalPart(st.text.text)
+		all = append(all, v.segments[i].parts()...)
+	}
+	return all
+}
+
+// parts lays the segment out.
+func (s *segment) parts() []part {
+	var all []part
+	if s.first.text != "" {
+		all = append(all, part{text: s.first.text})
+	}
+	for _, st := range s.steps {
+		all = append(all, part{field: st.field, class: st.class, least: st.least, limit: st.limit})
+		if st.text.text != "" {
+			all = append(all, part{text: st.text.text})
 		}
 	}
 	return all
@@ -207,6 +212,12 @@ func (t *part) name() string {
 		return "<port>"
 	case fieldLocalPort:
 		return "<local_port>"
+	case fieldUser:
+		return "<user>"
+	case fieldAny:
+		return "<any>"
+	case fieldMaybe:
+		return "<word?>"
 	case fieldInt:
 		return "<int>"
 	case fieldHost:

@@ -115,6 +115,7 @@ func (r *Rules) Run() (Tally, []Fault) {
 		found = append(found, r.build(m, true)...)
 	}
 	found = append(found, r.faults...)
+	found = append(found, r.uncovered()...)
 	for _, s := range r.services {
 		t.Services = append(t.Services, ServiceTally{Service: s})
 	}
