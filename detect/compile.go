@@ -234,10 +234,14 @@ func (r *Rule) compilePattern(pattern string) ([]variant, error) {
 		}
 		v.findOpen(items, r.Service)
 		v.segments, v.user = split(items)
-		for !v.segments[v.core].hasIP() {
+		last := len(v.segments) - 1
+		for v.core < last && !v.segments[v.core].hasIP() {
 			v.core++
 		}
-		switch last := len(v.segments) - 1; {
+		if !v.segments[v.core].hasIP() { // of kind none: that it fits is all there is to know
+			v.core = 0
+		}
+		switch {
 		case last == 0:
 			v.form = formExact
 		case v.core == last:

@@ -242,16 +242,7 @@ func (r *Rules) judge(p *program, message []byte, f *Finding) Verdict {
 	if !found.found || found.rule < 0 {
 		return Ignored
 	}
-	for u := first; u != nil && !found.ambiguous; u = u.next {
-		if u.veto == nil || u.longest > 0 && len(message) > u.longest {
-			continue
-		}
-		text := one
-		if u.stamped {
-			text = text[new(Stamp).take(text):]
-		}
-		u.veto.readShown(message, one, text, &found)
-	}
+	first.ask(message, one, &found)
 	f.Rule = r.rules[found.rule]
 	f.Service = f.Rule.Service
 	if f.Rule.Kind == 0 && !found.ambiguous {
@@ -273,6 +264,20 @@ func (r *Rules) judge(p *program, message []byte, f *Finding) Verdict {
 		f.Stamp = stamp
 	}
 	return Matched
+}
+
+// ask adds what the rules of kind none read in a message that a rule of an event has read.
+func (u *unit) ask(message, one []byte, found *reading) {
+	for ; u != nil && !found.ambiguous; u = u.next {
+		if u.veto == nil || u.longest > 0 && len(message) > u.longest {
+			continue
+		}
+		text := one
+		if u.stamped {
+			text = text[new(Stamp).take(text):]
+		}
+		u.veto.readShown(message, one, text, found)
+	}
 }
 
 // once takes off what rsyslog writes around a message that came several times in a row ($RepeatedMsgReduction on, as

@@ -155,7 +155,7 @@ func (g *group) try(m *framed, known bool, r *reading) {
 func (v *variant) tryExact(m []byte, known bool, r *reading) {
 	var c caught
 	s := &v.segments[0]
-	if last := &s.steps[len(s.steps)-1]; (last.field == fieldIP || last.field == fieldIPPort) && last.text.text == "" {
+	if n := len(s.steps); n > 0 && s.steps[n-1].endsInAddress() {
 		if at, ok := s.backward(m, len(m), &c); !ok || at != 0 {
 			return
 		}
@@ -163,6 +163,10 @@ func (v *variant) tryExact(m []byte, known bool, r *reading) {
 		return
 	}
 	r.add(m, v, &c, nil)
+}
+
+func (st *step) endsInAddress() bool {
+	return (st.field == fieldIP || st.field == fieldIPPort) && st.text.text == ""
 }
 
 func (g *group) tryTail(m *framed, known bool, r *reading) {

@@ -259,7 +259,7 @@ func checkItems(items []item, none bool) error {
 		}
 	}
 	count[fieldPort] += count[fieldIPPort]
-	if n := count[fieldIP] + count[fieldIPPort]; n != 1 {
+	if n := count[fieldIP] + count[fieldIPPort]; n > 1 || n == 0 && !none {
 		return fmt.Errorf("the pattern has %d <ip> fields: it must have exactly one, in each of its alternatives", n)
 	}
 	for _, name := range [...]string{"port", "local_port", "user"} {

@@ -142,6 +142,11 @@ func (t *part) narrow(m []byte, p int, fn func(p, q int)) {
 func (r *reach) peers(parts []part, m []byte) []string {
 	k := slices.IndexFunc(parts, func(t part) bool { return t.field == fieldIP || t.field == fieldIPPort })
 	var all []string
+	if k < 0 && r.to[0][0] {
+		return []string{""} // of kind none, and without an address
+	} else if k < 0 {
+		return nil
+	}
 	parts[k].steps(m, r.from[k], func(p, q int) {
 		peer := m[p:q]
 		if parts[k].field == fieldIPPort {

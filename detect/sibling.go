@@ -100,6 +100,13 @@ func (v *variant) cover(s *Service) string {
 		label = label[n-maxLabel:]
 		label = label[max(0, strings.IndexAny(label, " ,;:=([\"")):]
 	}
+	if last := &after[len(after)-1]; last.text[len(last.text)-1] != ' ' { // it shows without
+		number := address
+		if len(after) > 1 {
+			number = after[len(after)-2].field
+		}
+		last.text = last.text[:min(len(last.text), classPrefix(last.text, number.class())+1)]
+	}
 	all := slices.Concat(v.segments[0].parts(), []part{{field: fieldAny}, {text: label}, {field: address}}, after, []part{{field: fieldAny}})
 	for i := range all {
 		if all[i].field == literal {
