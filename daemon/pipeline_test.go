@@ -75,12 +75,14 @@ func TestPipeline(t *testing.T) {
 			record("cron", "nothing"), // ignored
 			record("sshd", "Failed password for root from attacker.example.org port 40022 ssh2"), // refused
 			cut, ahead,
+			record("nginx", `203.0.113.5 - - [22/Nov/2026:10:00:00 +0000] "GET /a/..//%2eenv?x HTTP/1.1" 404 9 "-" "-"`),
+			record("nginx", `203.0.113.5 - - [22/Nov/2026:10:00:00 +0000] "GET /.env/`+strings.Repeat("é", 200)+` HTTP/1.1" 404 9 "-" "-"`),
 		},
 	}
 	if err := p.Handle(t.Context(), b); err != nil {
 		t.Fatal(err)
 	}
-	if len(out.events) != 2 || out.stream != "s" || out.cursor != "c1" {
+	if len(out.events) != 4 || out.stream != "s" || out.cursor != "c1" {
 		t.Fatalf("%d events, stream %q, cursor %q", len(out.events), out.stream, out.cursor)
 	}
 	e := out.events[0]
@@ -93,12 +95,18 @@ func TestPipeline(t *testing.T) {
 	if fmt.Sprint(e) != fmt.Sprint(want) {
 		t.Errorf("got  %+v\nwant %+v", e, want)
 	}
+	if path := out.events[2].Path; path != "/.env" {
+		t.Errorf("the path is %q, not as the server resolves it", path)
+	}
+	if path := out.events[3].Path; len(path) != event.MaxPath-1 || !utf8.ValidString(path) {
+		t.Errorf("a long path has %d bytes: %q", len(path), path)
+	}
 	if !out.events[1].Time.Equal(now) {
 		t.Errorf("a record from the future is dated %v, want %v", out.events[1].Time, now)
 	}
 	s := p.tally.source("test")
-	if m, i, r := s.matched.Load(), s.ignored.Load(), s.refused.Load(); m != 3 || i != 2 || r != 2 || p.tally.trusted.Load() != 1 {
-		t.Errorf("matched %d, ignored %d, refused %d, trusted %d; want 3, 2, 2, 1", m, i, r, p.tally.trusted.Load())
+	if m, i, r := s.matched.Load(), s.ignored.Load(), s.refused.Load(); m != 5 || i != 2 || r != 2 || p.tally.trusted.Load() != 1 {
+		t.Errorf("matched %d, ignored %d, refused %d, trusted %d; want 5, 2, 2, 1", m, i, r, p.tally.trusted.Load())
 	}
 	if n := p.tally.missedCounts()["sshd"]; n != 1 {
 		t.Errorf("%d lines of sshd matched nothing, want 1", n)

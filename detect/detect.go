@@ -98,6 +98,12 @@ type Finding struct {
 	Stray     bool   // a TCP packet that opens no connection
 	User      []byte // lent: a part of the message; nil where the rule has no user
 	Stamp     Stamp  // when it happened by the message's own word, where its service writes that
+	// Path is the path that a web server was asked for, without the query, decoded and resolved as a server does before it
+	// looks for a file; at most maxPath bytes. It is lent: a part of the message or of this Finding. nil where no parser of a
+	// web server's log found one.
+	Path []byte
+
+	room [maxPath]byte // for Path
 
 	Refusal Refusal // why a message that a rule describes is not counted
 }
@@ -257,6 +263,9 @@ func (r *Rules) judge(p *program, message []byte, f *Finding) Verdict {
 	}
 	f.Addr, f.Port, f.LocalPort, f.User = found.addr, found.port, found.local, found.user
 	f.Proto, f.Stray, f.Stamp, f.Unproven = found.proto, found.stray, found.stamp, found.unproven
+	if f.Path = nil; found.asked.text != nil {
+		f.Path = found.asked.path(&f.room)
+	}
 	if f.Rule.Handshake {
 		f.Proto = event.TCP
 	}

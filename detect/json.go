@@ -146,7 +146,9 @@ func (j *jsonLog) read(s *jsonScan) reading {
 	if v.kind == jsonEscapedText {
 		return j.readEscaped(s, v)
 	}
-	return j.readRequest(s, s.bytes(v))
+	r := j.readRequest(s, s.bytes(v))
+	r.asked = asked{text: s.bytes(v), how: percent | slashes, whole: true}
+	return r
 }
 
 // readEscaped undoes the escapes of a request before it is taken apart. It has a function of its own because it needs room.
@@ -154,7 +156,9 @@ func (j *jsonLog) read(s *jsonScan) reading {
 //go:noinline
 func (j *jsonLog) readEscaped(s *jsonScan, v jsonValue) reading {
 	var room [maxCompared]byte
-	return j.readRequest(s, unescapeJSON(room[:copy(room[:], s.bytes(v))]))
+	r := j.readRequest(s, unescapeJSON(room[:copy(room[:], s.bytes(v))]))
+	r.asked = asked{text: s.bytes(v), how: percent | slashes | json, whole: true}
+	return r
 }
 
 func (j *jsonLog) readRequest(s *jsonScan, line []byte) (r reading) {

@@ -31,6 +31,43 @@ func newRequest(line []byte) (r request) {
 	return r
 }
 
+// asked is where a line has the path of a request, for Finding.Path: parts of the message, as they are written there.
+type asked struct {
+	text  []byte // nil: the line tells of no request with a path
+	how   coding // how text is written
+	whole bool   // text is a target, or a request with a method before it, and the path is yet to be cut out of it
+}
+
+// maxPath bounds Finding.Path, in bytes as it is written in the log.
+const maxPath = 512
+
+// path returns the path that was asked for, decoded and resolved; in room unless it stands in the message like that.
+//
+//go:noinline
+func (a *asked) path(room *[maxPath]byte) []byte {
+	path, how := a.text, a.how
+	if how&json != 0 {
+		path, how = unescapeJSON(room[:copy(room[:], path)]), how&^json
+	}
+	if a.whole {
+		q := newRequest(path)
+		path = q.anyPath()
+	}
+	if !how.plain(path) || bytes.Contains(path, []byte("/.")) {
+		path = (how | dots).decode(room[:copy(room[:], path)])
+	}
+	return path[:min(len(path), maxPath)]
+}
+
+// anyPath is the path of a request, or of what is a target alone.
+func (r *request) anyPath() []byte {
+	if r.method != nil {
+		return r.path
+	}
+	path, _ := splitTarget(r.target)
+	return path
+}
+
 // splitTarget cuts a target into path and query. The scheme and the host of a target for a proxy are no part of its path.
 func splitTarget(target []byte) (path, query []byte) {
 	path = target

@@ -301,7 +301,9 @@ func (c *conditions) narrowPath(set *ruleSet, field int, path []byte, how coding
 func (f *fieldRules) compare(set *ruleSet, text []byte, how coding) {
 	var room [maxCompared]byte
 	var where, not ruleSet
-	f.globs.match(how.decode(&room, text), set, &where, &not)
+	decoded := how.decode(room[:copy(room[:], text)])
+	foldASCII(decoded)
+	f.globs.match(decoded, set, &where, &not)
 	missed := f.where
 	missed.drop(&where)
 	set.drop(&missed)
@@ -328,10 +330,8 @@ func (how coding) plain(text []byte) bool {
 		(how&slashes == 0 || !bytes.Contains(text, []byte("//")))
 }
 
-// decode writes text in lower case and without its coding into room, as much of it as has room. What is no coding after
-// all stays as it is.
-func (how coding) decode(room *[maxCompared]byte, text []byte) []byte {
-	b := room[:copy(room[:], text)]
+// decode undoes the coding of a text in place. What is no coding after all stays as it is.
+func (how coding) decode(b []byte) []byte {
 	if how&json != 0 {
 		b = unescapeJSON(b)
 	}
@@ -354,7 +354,6 @@ func (how coding) decode(room *[maxCompared]byte, text []byte) []byte {
 	if how&dots != 0 {
 		b = resolve(b)
 	}
-	foldASCII(b)
 	return b
 }
 

@@ -11,6 +11,9 @@ import (
 // MaxLine bounds Event.Line in bytes. A longer log line is cut there, on a UTF-8 boundary where there is one.
 const MaxLine = 1024
 
+// MaxPath bounds Event.Path in bytes, on a UTF-8 boundary where there is one.
+const MaxPath = 255
+
 // Event is one thing that a log record told about one peer. All text in it came from a log and may have been chosen by
 // an attacker: show it as text only, never as markup, a label, a file name or a header.
 type Event struct {
@@ -33,6 +36,7 @@ type Event struct {
 	Weak      bool // of a sort that well-behaved peers cause as well: it takes very many to mean something
 
 	User    string // the account that was tried, as the peer wrote it
+	Path    string // of at most MaxPath bytes: what a web server was asked for, without the query, decoded and resolved; "" elsewhere. Not stored
 	Program string
 	PID     string
 	Host    string // the machine that logged it, as the record says
