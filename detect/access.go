@@ -247,6 +247,7 @@ func (a *access) judge(m []byte) (r reading) {
 		return r
 	}
 	r.found, r.rule, r.stamp, r.unproven = true, a.rules[set.first()], stamp, l.guessed
+	r.weak = a.fetched(q.method, agent, escaped)
 	r.asked = asked{text: q.path, how: escaped | percent | slashes}
 	r.ambiguous = len(l.user) > 1 && mayBePeer(l.user)
 	if string(l.user) != "-" {

@@ -88,6 +88,8 @@ type Finding struct {
 	Raw bool
 	// Unproven says that the line's form had to be guessed, so that the peer's own word may be in the address's place.
 	Unproven bool
+	// Fetched says that the request was made by a program that says it fetches what somebody else links to.
+	Fetched bool
 
 	Rule *Rule // set when the message matched or was refused
 
@@ -111,6 +113,9 @@ type Finding struct {
 // Handshake reports whether a message that matched proves its address: the peer completed a handshake. It knows nothing of
 // Raw, which is about the log.
 func (f *Finding) Handshake() bool { return f.Rule.Handshake && !f.Unproven }
+
+// Weak reports whether a well-behaved peer causes such a message now and then.
+func (f *Finding) Weak() bool { return f.Rule.Weak || f.Fetched }
 
 // Verdict is what became of a message.
 type Verdict uint8
@@ -263,6 +268,7 @@ func (r *Rules) judge(p *program, message []byte, f *Finding) Verdict {
 	}
 	f.Addr, f.Port, f.LocalPort, f.User = found.addr, found.port, found.local, found.user
 	f.Proto, f.Stray, f.Stamp, f.Unproven = found.proto, found.stray, found.stamp, found.unproven
+	f.Fetched = found.weak
 	if f.Path = nil; found.asked.text != nil {
 		f.Path = found.asked.path(&f.room)
 	}

@@ -101,8 +101,11 @@ type fileForm struct {
 	// Parser takes the place of patterns: one of newParsers.
 	Parser text `yaml:"parser"`
 	// Fields tells parser json where in an object its values are: a path, or several of which the first that is there wins.
-	Fields lists      `yaml:"fields"`
-	Rules  []ruleForm `yaml:"rules"`
+	Fields lists `yaml:"fields"`
+	// Fetchers are User-Agents, with * for anything, of programs that fetch what somebody else links to. What they ask for by
+	// GET or HEAD is weak by any rule. For parsers access and json.
+	Fetchers []text     `yaml:"fetchers"`
+	Rules    []ruleForm `yaml:"rules"`
 }
 
 // ruleForm is a rule. Match and Regex may be given together; the message must match one of all.

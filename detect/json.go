@@ -18,7 +18,7 @@ type jsonLog struct {
 	roles       [jsonRoles][]int // places of the fields that have a meaning, nil without
 	texts       [][]int          // places of the fields of conditions
 	path, query int              // of those, what is cut from a target; -1 without
-	user        int              // of those, the account; -1 without
+	user, agent int              // of those, the account and the User-Agent; -1 without
 }
 
 // The fields that have a meaning of their own, by their number in jsonRoleNames.
@@ -39,7 +39,7 @@ const (
 var jsonRoleNames = []string{"ip", "port", "local_port", "time", "forwarded", "status", "method", "request", "target", "user"}
 
 func newJSONLog(p *parserForm) parser {
-	j := &jsonLog{form: p.fileForm, proxies: p.options.TrustedProxies, tree: newJSONTree(), path: -1, query: -1, user: -1}
+	j := &jsonLog{form: p.fileForm, proxies: p.options.TrustedProxies, tree: newJSONTree(), path: -1, query: -1, user: -1, agent: -1}
 	var texts, tables []string
 	for _, f := range p.Fields.all {
 		var places []int
@@ -60,6 +60,9 @@ func newJSONLog(p *parserForm) parser {
 		case role < 0, role > jsonRequest:
 			if role == jsonUser {
 				j.user = len(texts)
+			}
+			if f.name.value == "agent" {
+				j.agent = len(texts)
 			}
 			texts, j.texts = append(texts, f.name.value), append(j.texts, places)
 		}
@@ -196,7 +199,16 @@ func (j *jsonLog) readRequest(s *jsonScan, line []byte) (r reading) {
 	if set.empty() {
 		return r
 	}
-	return j.peer(s, j.rules[set.first()])
+	r = j.peer(s, j.rules[set.first()])
+	if j.agent >= 0 {
+		v := s.first(j.texts[j.agent])
+		how := coding(0)
+		if v.kind == jsonEscapedText {
+			how = json
+		}
+		r.weak = j.fetched(q.method, s.bytes(v), how)
+	}
+	return r
 }
 
 // peer reads whom a line is about that a rule describes. It is about nobody if it has no address.

@@ -72,6 +72,7 @@ type conditions struct {
 	other    ruleSet // rules that a method suits which no rule names
 	fields   []fieldRules
 	names    []string // of fields, which are numbered in this order
+	fetchers *globs   // agents that fetch what others link to; nil without
 }
 
 type methodRules struct {
@@ -105,6 +106,7 @@ func newConditions(form *fileForm, names, tables []string, f *faults) *condition
 			}
 		}
 	}
+	c.setFetchers(form, f)
 	c.setStatuses(form.Rules, f)
 	c.setMethods(form.Rules, f)
 	for i, name := range names {
@@ -168,6 +170,37 @@ func (c *conditions) setStatuses(rules []ruleForm, f *faults) {
 		}
 		c.statuses[status] = uint16(n)
 	}
+}
+
+// setFetchers reads the agents whose requests are weak.
+func (c *conditions) setFetchers(form *fileForm, f *faults) {
+	if len(form.Fetchers) == 0 {
+		return
+	}
+	if !slices.Contains(c.names, "agent") {
+		f.add(form.Fetchers[0].line, "fetchers: they are told by a field with the name agent, which fields: does not have")
+		return
+	}
+	all := make([]glob, len(form.Fetchers))
+	for i, t := range form.Fetchers {
+		all[i] = newGlob(t.value)
+		all[i].where.put(0)
+	}
+	c.fetchers = newGlobs(all)
+}
+
+// fetched reports whether a request says that it is made because somebody else links to its target.
+func (c *conditions) fetched(method, agent []byte, how coding) bool {
+	if c.fetchers == nil || agent == nil || string(method) != "GET" && string(method) != "HEAD" {
+		return false
+	}
+	var set, where, not ruleSet
+	set.put(0)
+	if how.plain(agent) && !c.fetchers.mayFit(agent[:min(len(agent), maxCompared)], &set) {
+		return false
+	}
+	c.fetchers.compare(&set, agent, how, &where, &not)
+	return !where.empty()
 }
 
 // isStatus reports whether a text is a status of HTTP, or a class of them.
@@ -279,7 +312,12 @@ func (c *conditions) narrow(set *ruleSet, field int, text []byte, how coding) {
 		set.drop(&f.where)
 		return
 	}
-	f.compare(set, text, how)
+	var where, not ruleSet
+	f.globs.compare(set, text, how, &where, &not)
+	missed := f.where
+	missed.drop(&where)
+	set.drop(&missed)
+	set.drop(&not)
 }
 
 // narrowPath is narrow for a path. One with dots in it is compared as it is and as the server resolves it, "/a/../.env" as
@@ -294,20 +332,15 @@ func (c *conditions) narrowPath(set *ruleSet, field int, path []byte, how coding
 	}
 }
 
-// compare is narrow for a field that may fit a glob. It has a function of its own because few lines get here, and it needs
-// room.
+// compare puts into where and not the rules whose globs a text fits. It has a function of its own because few lines get here,
+// and it needs room.
 //
 //go:noinline
-func (f *fieldRules) compare(set *ruleSet, text []byte, how coding) {
+func (g *globs) compare(set *ruleSet, text []byte, how coding, where, not *ruleSet) {
 	var room [maxCompared]byte
-	var where, not ruleSet
 	decoded := how.decode(room[:copy(room[:], text)])
 	foldASCII(decoded)
-	f.globs.match(decoded, set, &where, &not)
-	missed := f.where
-	missed.drop(&where)
-	set.drop(&missed)
-	set.drop(&not)
+	g.match(decoded, set, where, not)
 }
 
 // coding says how a field is written, and so what is undone before it is compared.

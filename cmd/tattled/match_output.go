@@ -37,7 +37,7 @@ func newFound(line int64, r *receiver.Record, b *receiver.Batch, f *detect.Findi
 		LineNo: line, Host: string(r.Host), Program: string(r.Program), PID: string(r.PID),
 		Service: f.Rule.Service.Name, Rule: f.Rule.Name, Kind: f.Rule.Kind.String(),
 		IP: f.Addr.String(), Port: f.Port, LocalPort: f.LocalPort, Proto: f.Proto.String(), User: string(f.User),
-		Handshake: f.Handshake(), Weak: f.Rule.Weak,
+		Handshake: f.Handshake(), Weak: f.Weak(),
 	}
 	at := r.Time
 	if at.IsZero() {
