@@ -6,6 +6,9 @@ import (
 	"strconv"
 )
 
+// accessParser is the name of access in rule files.
+const accessParser = "access"
+
 // access reads the access log of a web server in the forms that Apache calls common, combined and vhost_combined, with
 // anything behind, which are those of nginx and most other servers as well:
 //
@@ -52,7 +55,22 @@ type accessLine struct {
 	request           []byte
 	status            int
 	rest              []byte // from the number of bytes that were sent
+	port              uint16 // the peer's, 0 where the form has none
+	how               coding // what the server wrote for what would break its line
 	guessed           bool   // there are two addresses in a row: either may be what a client wrote
+	declared          bool   // the operator said which column is what: nothing is guessed, and the columns below are set
+	cut               bool   // the line is only the beginning of what the server wrote
+
+	// Of a declared line alone:
+	named    bool   // a name is in the column of the peer
+	doubtful bool   // columns can be told apart in several ways that do not agree on the peer
+	target   []byte // where the form has no whole request
+	query    []byte // the same, and the target has none
+	method   []byte
+	local    uint16 // our port
+	moment   Stamp
+
+	referer, agent, forwarded []byte
 }
 
 // read takes a line apart; ok is false for one of another form. It looks first at what costs least and tells most: behind
@@ -213,62 +231,120 @@ func column(m []byte) (value, rest []byte, ok bool) {
 // beginsDate reports whether m may have the date of an access log's line.
 func beginsDate(m []byte) bool { return bytes.IndexByte(m, '[') >= 0 }
 
-func (a *access) judge(m []byte) (r reading) {
-	var l accessLine
-	if !l.read(m) {
-		return r
+func (a *access) judge(m []byte) reading {
+	l := accessLine{how: escaped}
+	if !l.read(m) && !l.readHAProxy(m) {
+		return reading{}
 	}
-	r.named = looksNamed(l.peer)
-	q := newRequest(l.request)
+	return a.judgeLine(&l)
+}
+
+// judgeKnown is judge for a line of which more is known. A client can make its line so long that it is cut, but not move what
+// is before the cut: where the request and the status are whole, they count.
+func (a *access) judgeKnown(m []byte, known Known) reading {
+	l := accessLine{how: escaped, cut: known.Cut}
+	switch {
+	case known.Form != nil:
+		if !known.Form.read(m, &l) {
+			return reading{named: l.named}
+		}
+	case !l.read(m) && !l.readHAProxy(m):
+		return reading{}
+	}
+	return a.judgeLine(&l)
+}
+
+// judgeLine returns what a line says by one of the rules, if by any.
+func (a *access) judgeLine(l *accessLine) (r reading) {
+	r.named = l.named || !l.declared && looksNamed(l.peer)
+	q := l.asked()
 	set := a.begin(l.status, q.method)
-	a.narrowPath(&set, accessPath, q.path, escaped|percent|slashes)
+	a.narrowPath(&set, accessPath, q.path, l.how|percent|slashes)
 	if set.empty() {
 		return r
 	}
-	a.narrow(&set, accessQuery, q.query, escaped|percent|plus)
+	a.narrow(&set, accessQuery, q.query, l.how|percent|plus)
 	a.narrow(&set, accessTarget, q.target, 0)
-	a.narrow(&set, accessUser, l.user, escaped)
+	a.narrow(&set, accessUser, l.user, l.how)
 	a.narrow(&set, accessVhost, l.host(), 0)
 	if set.empty() {
 		return r
 	}
-	referer, rest, ok := column(l.behind())
-	a.narrow(&set, accessReferer, referer, escaped)
-	var agent []byte
-	if ok {
-		agent, rest, ok = column(rest)
-	}
-	a.narrow(&set, accessAgent, agent, escaped)
+	l.readTail()
+	a.narrow(&set, accessReferer, l.referer, l.how)
+	a.narrow(&set, accessAgent, l.agent, l.how)
 	if set.empty() {
 		return r
 	}
-	stamp, n := readDayFirst(l.stamp)
-	if zoned := stamp.zone(l.stamp[n:], false); n == 0 || stamp.kind != stampZoned || n+zoned != len(l.stamp) {
+	if r.stamp = l.time(); r.stamp.kind == stampNone && !l.declared {
 		return r
 	}
-	r.found, r.rule, r.stamp, r.unproven = true, a.rules[set.first()], stamp, l.guessed
-	r.weak = a.fetched(q.method, agent, escaped)
-	r.asked = asked{text: q.path, how: escaped | percent | slashes}
-	r.ambiguous = len(l.user) > 1 && mayBePeer(l.user)
+	r.found, r.rule, r.port, r.unproven = true, a.rules[set.first()], l.port, l.guessed
+	r.weak = a.fetched(q.method, l.agent, l.how)
+	r.asked = asked{text: q.path, how: l.how | percent | slashes}
+	r.ambiguous = l.doubtful || !l.declared && len(l.user) > 1 && mayBePeer(l.user)
 	if string(l.user) != "-" {
 		r.user = l.user
 	}
-	if _, _, port, ok := cutPort(l.vhost); ok {
+	r.local = l.local
+	if _, _, port, ok := cutPort(l.vhost); ok && !l.declared {
 		r.local = port
-	}
-	var forwarded []byte
-	if ok {
-		forwarded, rest, ok = column(rest)
-	}
-	if ok && len(rest) > 0 {
-		forwarded = nil // it is not the last column, so a client of a server that escapes nothing may have written it
 	}
 	var isPeer bool
 	if r.addr, isPeer = parseAddr(l.peer); !isPeer {
 		r.noAddress(l.peer, a.proxies)
 	}
-	r.forward(forwarded, a.proxies)
+	r.forward(l.forwarded, a.proxies)
 	return r
+}
+
+// asked is the request.
+func (l *accessLine) asked() request {
+	if l.request != nil || l.target == nil {
+		return newRequest(l.request)
+	}
+	q := request{method: l.method, target: l.target}
+	q.path, q.query = splitTarget(l.target)
+	if l.query != nil {
+		q.query = l.query
+	}
+	return q
+}
+
+// time is the line's stamp. That of HAProxy has no zone.
+func (l *accessLine) time() Stamp {
+	if l.declared {
+		return l.moment
+	}
+	stamp, n := readDayFirst(l.stamp)
+	if n == 0 {
+		return Stamp{}
+	}
+	if n < len(l.stamp) && l.how&hashes == 0 {
+		n += stamp.zone(l.stamp[n:], false)
+	}
+	if n != len(l.stamp) || l.how&hashes == 0 && stamp.kind != stampZoned {
+		return Stamp{}
+	}
+	return stamp
+}
+
+// readTail reads what is after the number of bytes, unless it was declared and so is read.
+func (l *accessLine) readTail() {
+	if l.declared {
+		return
+	}
+	var rest []byte
+	var ok bool
+	if l.referer, rest, ok = column(l.behind()); ok {
+		l.agent, rest, ok = column(rest)
+	}
+	if ok {
+		l.forwarded, rest, ok = column(rest)
+	}
+	if !ok || len(rest) > 0 || l.cut {
+		l.forwarded = nil // it may not be the last column, so a client of a server that escapes nothing may have written it
+	}
 }
 
 // host is the virtual host without its port.
@@ -281,22 +357,20 @@ func (l *accessLine) host() []byte {
 
 // explain says what is read of a line.
 func (a *access) explain(m []byte) (p Parsed) {
-	var l accessLine
-	if !l.read(m) {
+	l := accessLine{how: escaped}
+	if !l.read(m) && !l.readHAProxy(m) {
 		p.Failed = `it is no line of an access log: the form is PEER - USER [22/Nov/2026:10:00:00 +0000] "METHOD TARGET HTTP/1.1" STATUS BYTES`
 		return p
 	}
 	q := newRequest(l.request)
-	referer, rest, _ := column(l.behind())
-	agent, rest, _ := column(rest)
-	forwarded, _, _ := column(rest)
+	l.readTail()
 	p.Peer = string(l.peer)
 	for _, f := range []struct {
 		name  string
 		value []byte
 	}{
 		{"vhost", l.host()}, {"peer", l.peer}, {"user", l.user}, {"time", l.stamp}, {"method", q.method}, {"target", q.target}, {"path", q.path},
-		{"query", q.query}, {"status", strconv.AppendInt(nil, int64(l.status), 10)}, {"referer", referer}, {"agent", agent}, {"forwarded", forwarded},
+		{"query", q.query}, {"status", strconv.AppendInt(nil, int64(l.status), 10)}, {"referer", l.referer}, {"agent", l.agent}, {"forwarded", l.forwarded},
 	} {
 		if f.value != nil {
 			p.Fields = append(p.Fields, Field{f.name, string(f.value)})

@@ -89,7 +89,8 @@ func (r *Rules) listPrograms() {
 			r.matchers = append(r.matchers, m)
 		}
 		m.names = append(m.names, name)
-		all = append(all, program{name: name, service: knowing[name][0], matcher: m})
+		readsAccess := slices.ContainsFunc(knowing[name], func(s *Service) bool { return s.parserName == accessParser })
+		all = append(all, program{name: name, service: knowing[name][0], matcher: m, access: readsAccess})
 	}
 	r.programs = newPrograms(all)
 }

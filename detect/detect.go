@@ -207,15 +207,30 @@ func (r *Rules) Services() []*Service { return r.services }
 // written as a regular expression matches, and at the first message of a program). A message that is known to be cut off
 // must not be given to it: where it ends, its peer may have chosen.
 func (r *Rules) Detect(program, message []byte, f *Finding) Verdict {
+	return r.DetectKnown(program, message, Known{}, f)
+}
+
+// Known is what is known of a message besides its bytes.
+type Known struct {
+	// Cut says that the message is only the beginning of what was written, and whoever wrote it may have chosen where it ends.
+	// All such are ignored but lines of access logs that have their request and their status before that.
+	Cut bool
+	// Form is the form of the access log that the message is a line of, as the operator declared it. It is only for programs
+	// that write such logs.
+	Form *Form
+}
+
+// DetectKnown is Detect for a message of which more is known.
+func (r *Rules) DetectKnown(program, message []byte, known Known, f *Finding) Verdict {
 	f.Service, f.Rule, f.Refusal, f.Raw, f.Unproven = nil, nil, NotRefused, false, false
 	if p := r.programs.find(program); p != nil {
-		return r.judge(p, message, f)
+		return r.judge(p, message, known, f)
 	}
 	return Ignored
 }
 
-// judge is Detect for a program that a service knows.
-func (r *Rules) judge(p *program, message []byte, f *Finding) Verdict {
+// judge is DetectKnown for a program that a service knows.
+func (r *Rules) judge(p *program, message []byte, known Known, f *Finding) Verdict {
 	f.Service = p.service
 	var found reading
 	var stamp Stamp
@@ -228,12 +243,24 @@ func (r *Rules) judge(p *program, message []byte, f *Finding) Verdict {
 		r.build(p.matcher, true)
 		u = p.matcher.first.Load()
 	}
+	if !p.access {
+		known.Form = nil
+	}
 	first := u
 	for ; u != nil; u = u.next {
+		text := one
+		if known != (Known{}) {
+			if u.service != nil && u.service.parserName == accessParser {
+				one := r.parserOf(u).(*access).judgeKnown(text, known)
+				if f.Raw = f.Raw || one.named; one.found {
+					found.join(&one)
+				}
+			}
+			continue
+		}
 		if u.longest > 0 && len(message) > u.longest {
 			continue
 		}
-		text := one
 		if u.stamped {
 			n := stamp.take(text)
 			text = text[n:]

@@ -102,6 +102,9 @@ type fileForm struct {
 	Parser text `yaml:"parser"`
 	// Fields tells parser json where in an object its values are: a path, or several of which the first that is there wins.
 	Fields lists `yaml:"fields"`
+	// PeerOnce tells parser json that its program writes the name of the peer's address in one place alone, and lets no client
+	// choose names: a line that has it elsewhere was written by a client, and is refused.
+	PeerOnce bool `yaml:"peer_once"`
 	// Fetchers are User-Agents, with * for anything, of programs that fetch what somebody else links to. What they ask for by
 	// GET or HEAD is weak by any rule. For parsers access and json.
 	Fetchers []text     `yaml:"fetchers"`

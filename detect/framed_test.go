@@ -135,6 +135,22 @@ func TestEvasion(t *testing.T) {
 		{"nginx", `{"remote_addr":"203.0.113.5","request_method":"GET","request_uri":"/phpmyadmin/","status":"404","http_user_agent":"x"}`, "application-probe 203.0.113.5"},
 		{"nginx", `{"remote_addr":"203.0.113.5","http_user_agent":"a\x22,\x22remote_addr\x22:\x22198.51.100.66","request_method":"GET","request_uri":"/.env","status":"404"}`, secrets},
 		{"nginx", `{"remote_addr":"203.0.113.5","request_method":"GET","request_uri":"/.env","status":"404","http_user_agent":"a\xZZ"}`, ""},
+		{"haproxy", `203.0.113.5:40022 [22/Nov/2026:10:00:00.123] fe be/s 0/0/1/2/3 200 196 - - ---- 1/1/0/0/0 0/0 "GET /%2eenv HTTP/1.1"`, secrets},
+		{"haproxy", `203.0.113.5:40022 [22/Nov/2026:10:00:00.123] fe be/s 0/0/1/2/3 200 196 - - ---- 1/1/0/0/0 0/0 "GET /a/../.env HTTP/1.1"`, secrets},
+		{"haproxy", `[2001:db8::5]:40022 [22/Nov/2026:10:00:00.123] fe be/s 0/0/1/2/3 200 196 - - ---- 1/1/0/0/0 0/0 {198.51.100.66:1 [22/Nov/2026:10:00:00.123] #22GET /} "GET //.env HTTP/1.1"`, "secrets 2001:db8::5"},
+	})
+}
+
+// TestFramedByShadow has objects of which a client wrote a part, as nginx lets it with escape=none.
+func TestFramedByShadow(t *testing.T) {
+	judgeFramed(t, []framedCase{
+		{"nginx", `{"ua":"a","remote_addr":"198.51.100.66","request_uri":"/.env","request_method":"GET","status":404,"y":{"z":"b","remote_addr":"203.0.113.5","request_method":"GET","request_uri":"/x","status":404,"ref":"c"},"w":"d"}`, "ambiguous"},
+		{"nginx", `{"ua":"a","remote_addr":"198.51.100.66","request_uri":"/.env","request_method":"GET","status":404,"y":[{"z":[{"remote_addr":"203.0.113.5"}]}]}`, "ambiguous"},
+		{"nginx", `{"x":{"remote_addr":"203.0.113.5","ua":"a"},"remote_addr":"198.51.100.66","request_uri":"/.env","request_method":"GET","status":404}`, "ambiguous"},
+		{"nginx", `{"ua":"a","remote_addr":"198.51.100.66","request_uri":"/.env","request_method":"GET","status":404,"ua":"b","remote_addr":"203.0.113.5"}`, "ambiguous"},
+		// Another server's place comes before the one that this one writes
+		{"nginx", `{"ua":"a","request":{"remote_ip":"198.51.100.66"},"remote_addr":"203.0.113.5","request_uri":"/.env","request_method":"GET","status":404}`, "?secrets 198.51.100.66"},
+		{"nginx", `{"remote_addr":"203.0.113.5","request_uri":"/.env","request_method":"GET","status":404,"http_user_agent":"{\"remote_addr\":\"198.51.100.66\"}"}`, "secrets 203.0.113.5"},
 	})
 }
 

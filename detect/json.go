@@ -10,6 +10,10 @@ import (
 //
 // A client writes into values, not into names, and a value ends where the grammar says; so it cannot change where the
 // peer is read. A line in which a wanted place is there twice is refused: programs differ in which of them they take.
+//
+// That holds where the server escapes quotes (nginx: escape=json, or default). Without (escape=none) a client writes names, and an
+// object around the one that the server wrote. So a line is refused in which the peer's name is anywhere else, if the
+// program never writes that (peer_once), and one in which two places for the peer have addresses that differ proves nothing.
 type jsonLog struct {
 	form *fileForm
 	*conditions
@@ -51,6 +55,13 @@ func newJSONLog(p *parserForm) parser {
 			places = append(places, place)
 		}
 		role := slices.Index(jsonRoleNames, f.name.value)
+		if role == jsonIP && p.PeerOnce {
+			for _, path := range f.values {
+				if keys, err := cutPath(path.value); err == nil {
+					j.tree.peers = append(j.tree.peers, keys[len(keys)-1])
+				}
+			}
+		}
 		if role >= 0 {
 			j.roles[role] = places
 		}
@@ -104,7 +115,7 @@ func (j *jsonLog) judge(m []byte) reading {
 	switch {
 	case !s.scan():
 		return reading{}
-	case s.twice:
+	case s.twice, s.shadow:
 		return j.doubt(m, &s)
 	}
 	return j.read(&s)
@@ -226,6 +237,7 @@ func (j *jsonLog) peer(s *jsonScan, rule int32) (r reading) {
 		return r
 	}
 	r.found, r.rule = true, rule
+	r.unproven = j.disagree(s, at)
 	if port, ok := parsePort(s.bytes(s.first(j.roles[jsonPort]))); ok {
 		r.port = port
 	}
@@ -236,6 +248,16 @@ func (j *jsonLog) peer(s *jsonScan, rule int32) (r reading) {
 	r.stamp = stampOf(s.bytes(s.first(j.roles[jsonTime])))
 	r.forward(s.forwarded(s.first(j.roles[jsonForwarded])), j.proxies)
 	return r
+}
+
+// disagree reports whether another place for the peer's address has another one.
+func (j *jsonLog) disagree(s *jsonScan, at jsonValue) bool {
+	for _, p := range j.roles[jsonIP] {
+		if v := s.values[p]; v.kind != jsonAbsent && !bytes.Equal(s.bytes(v), s.bytes(at)) {
+			return true
+		}
+	}
+	return false
 }
 
 // forwarded returns an X-Forwarded-For, which may be a list of one text. Of a list of several only the program knows which

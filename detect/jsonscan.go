@@ -23,6 +23,7 @@ const (
 type jsonTree struct {
 	nodes []jsonNode
 	slots int
+	peers []string // the last names of the places where the peer's address may be, if they are to be nowhere else
 }
 
 type jsonNode struct {
@@ -130,6 +131,7 @@ type jsonScan struct {
 	depth  int
 	last   bool // of several values at one place, which no writer should write, take the last, not the first
 	twice  bool // there are several values at one place
+	shadow bool // a name of the peer's is at a place where it is not asked for
 	seen   [maxJSONNodes / 64]uint64
 	values [maxJSONPaths]jsonValue
 }
@@ -253,6 +255,9 @@ func (s *jsonScan) object(node int) bool {
 		if node >= 0 {
 			kid = s.tree.kid(node, s.line[from:s.at-1], kind)
 		}
+		if kid < 0 && s.tree.isPeer(s.line[from:s.at-1]) {
+			s.shadow = true
+		}
 		if s.space(); s.at == len(s.line) || s.line[s.at] != ':' {
 			return false
 		}
@@ -295,6 +300,16 @@ func (t *jsonTree) kid(node int, key []byte, kind jsonKind) int {
 		}
 	}
 	return -1
+}
+
+// isPeer reports whether a name is one under which the peer's address is somewhere.
+func (t *jsonTree) isPeer(key []byte) bool {
+	for _, p := range t.peers {
+		if p == string(key) {
+			return true
+		}
+	}
+	return false
 }
 
 func (t *jsonTree) escapedKid(node int, key []byte) int {

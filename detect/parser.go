@@ -30,19 +30,19 @@ type parserForm struct {
 
 // newParsers are the parsers by name. Each function checks the file's form as far as only that parser can tell.
 var newParsers = map[string]func(p *parserForm) parser{
-	"access":    newAccess,
-	"json":      newJSONLog,
-	"filterlog": newFilterlogParser,
-	"mikrotik":  newMikrotikParser,
-	"netfilter": newNetfilterParser,
+	accessParser: newAccess,
+	"json":       newJSONLog,
+	"filterlog":  newFilterlogParser,
+	"mikrotik":   newMikrotikParser,
+	"netfilter":  newNetfilterParser,
 }
 
 // glances are cheap looks at a message, by the name of a parser: false if the parser is sure to find nothing in it. A
 // service whose parser has one is read when a message first passes.
 var glances = map[string]func(message []byte) bool{
-	"access":    beginsDate,
-	"json":      beginsObject,
-	"netfilter": namesValue,
+	accessParser: beginsDate,
+	"json":       beginsObject,
+	"netfilter":  namesValue,
 }
 
 // parser makes the service's parser, and checks that its rules fit it.

@@ -44,6 +44,8 @@ func readPlain(content []byte) (form fileForm, ok bool) {
 			form.Parser = p.textLine()
 		case "fields":
 			form.Fields = p.lists(0)
+		case "peer_once":
+			form.PeerOnce = p.flag()
 		case "fetchers":
 			form.Fetchers = p.texts(0)
 		case "rules":

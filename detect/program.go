@@ -20,6 +20,7 @@ type program struct {
 	name    string   // may have a wildcard
 	service *Service // the first that knows the program
 	matcher *matcher
+	access  bool // one of its services reads access logs
 }
 
 // ends has the first and the last eight bytes of a name as numbers, twice the same of one that is no longer, with zeros

@@ -353,11 +353,13 @@ const (
 	slashes                    // several slashes for one
 	json                       // escapes of JSON, of which there is one
 	dots                       // segments of a path that are . or ..
+	hashes                     // #HH, as HAProxy writes what would break its line
 )
 
 // plain reports whether nothing is to be undone, letters in upper case aside.
 func (how coding) plain(text []byte) bool {
 	return how&(json|dots) == 0 && (how&escaped == 0 || bytes.IndexByte(text, '\\') < 0) &&
+		(how&hashes == 0 || bytes.IndexByte(text, '#') < 0) &&
 		(how&percent == 0 || bytes.IndexByte(text, '%') < 0) &&
 		(how&plus == 0 || bytes.IndexByte(text, '+') < 0) &&
 		(how&slashes == 0 || !bytes.Contains(text, []byte("//")))
@@ -371,8 +373,11 @@ func (how coding) decode(b []byte) []byte {
 	if how&escaped != 0 {
 		b = unescape(b)
 	}
+	if how&hashes != 0 {
+		b = unhex(b, '#', false)
+	}
 	if how&(percent|plus) != 0 {
-		b = unpercent(b, how&plus != 0)
+		b = unhex(b, '%', how&plus != 0)
 	}
 	if how&slashes != 0 {
 		to := 0
@@ -445,13 +450,13 @@ func unescape(b []byte) []byte {
 	return b[:to]
 }
 
-// unpercent undoes the coding of URLs in place, once.
-func unpercent(b []byte, plusIsSpace bool) []byte {
+// unhex undoes in place, once, the coding of a byte as a mark with two digits after it: that of URLs is %HH.
+func unhex(b []byte, mark byte, plusIsSpace bool) []byte {
 	to := 0
 	for i := 0; i < len(b); i++ {
 		c := b[i]
 		switch {
-		case c == '%' && i+2 < len(b) && hexDigit(b[i+1]) < 16 && hexDigit(b[i+2]) < 16:
+		case c == mark && i+2 < len(b) && hexDigit(b[i+1]) < 16 && hexDigit(b[i+2]) < 16:
 			c = hexDigit(b[i+1])<<4 | hexDigit(b[i+2])
 			i += 2
 		case c == '+' && plusIsSpace:
