@@ -59,7 +59,7 @@ func Check(path string, attackAll bool) (Checked, error) {
 		c.Samples += s.Samples
 		c.Attacks += attacks[i].Lines
 	}
-	c.Warnings = warnings(cfg)
+	c.Warnings = append(warnings(cfg), formWarnings(&cfg.Sources, rules)...)
 	return c, nil
 }
 

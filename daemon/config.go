@@ -290,5 +290,6 @@ func (c *Config) check(report setting.Report) {
 		}
 		listeners[l.Listen] = i
 	}
+	s.checkForms(report)
 	tail.Check(s.Files, func(path, problem string) { report("sources.files"+path, problem) })
 }

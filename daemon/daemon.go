@@ -153,6 +153,10 @@ func (d *Daemon) openRawLogs() error {
 	raw := &d.pipeline.raw
 	raw.restore(marks)
 	raw.keep = d.committer.PutMark
+	d.pipeline.attacked = func(service string) {
+		d.log.Warn("many lines tell of an attack and not of whom: a client writes what looks like another part of them", "service", service,
+			"remedy", "tattled explain 'one of the lines'; for an access log declare its form")
+	}
 	raw.overflow = func(source, program string) {
 		d.log.Warn("too many logs of one source have lines that peers can write: no line of theirs proves an address any more, and nothing is reported from them",
 			"source", source, "program", program, "remedy", "give each host a file, tag or listener of its own; see the problem on the page")
@@ -239,7 +243,8 @@ func newPolicy(cfg *Config, gate *policy.Gate, counters *policy.Counters, dry ma
 
 func newEngine(cfg *Config, rules *detect.Rules, gate *policy.Gate, t *tally) *engine {
 	e := &engine{rules: rules, gate: gate, driftLines: cfg.Rules.driftLines()}
-	e.matched, e.missed = t.forRules(rules)
+	e.matched, e.missed, e.refused = t.forRules(rules)
+	e.forms = cfg.Sources.forms()
 	return e
 }
 
@@ -419,6 +424,7 @@ func (d *Daemon) health() web.Health {
 	}
 	h.Problems = append(h.Problems, d.drift.problems()...)
 	h.Problems = append(h.Problems, d.pipeline.raw.problems()...)
+	h.Problems = append(h.Problems, d.pipeline.disputes.problems(d.pipeline.engine.Load().rules.Services(), time.Now())...)
 	h.Problems = append(h.Problems, d.sourceProblems()...)
 	h.Problems = append(h.Problems, edgeProblems(d.pipeline.engine.Load().gate)...)
 	for _, r := range d.receivers {

@@ -22,20 +22,24 @@ type submitter interface {
 // pipeline is the Handler of every receiver: detect, drop what is trusted, place, submit. It starts no goroutine; each
 // receiver calls it in its own.
 type pipeline struct {
-	engine atomic.Pointer[engine] // swapped by a reload
-	tally  *tally
-	places *geoip.Databases
-	out    submitter
-	raw    rawLogs
-	spare  sync.Pool // of *scratch
+	engine   atomic.Pointer[engine] // swapped by a reload
+	tally    *tally
+	places   *geoip.Databases
+	out      submitter
+	raw      rawLogs
+	disputes disputes
+	attacked func(service string) // is told of a service that somebody attacks who cannot be told; may be nil
+	spare    sync.Pool            // of *scratch
 }
 
 // engine is what a reload replaces in one step.
 type engine struct {
 	rules   *detect.Rules
 	gate    *policy.Gate
-	matched []*atomic.Uint64 // by Rule.Index
-	missed  []*atomic.Uint64 // by Service.Index: lines of a known program that matched nothing
+	matched []*atomic.Uint64        // by Rule.Index
+	missed  []*atomic.Uint64        // by Service.Index: lines of a known program that matched nothing
+	refused []*refusals             // by Service.Index
+	forms   map[string]*detect.Form // of access logs, by source
 
 	driftLines uint64 // how many of those in a row raise the alarm; 0 for never
 }
@@ -65,16 +69,16 @@ func (p *pipeline) Handle(ctx context.Context, b *receiver.Batch) error {
 	defer p.spare.Put(s)
 	s.events = s.events[:0]
 	e := p.engine.Load()
-	source := p.tally.source(b.Source)
+	source, form := p.tally.source(b.Source), e.forms[b.Source]
 	var ignored, refused, matched uint64
 	for i := range b.Records {
 		r := &b.Records[i]
-		if r.Cut {
+		verdict := e.rules.DetectKnown(r.Program, r.Message, detect.Known{Cut: r.Cut, Form: form}, &s.finding)
+		if r.Cut && verdict == detect.Ignored {
 			refused++
 			p.tally.overlong.Add(1)
 			continue
 		}
-		verdict := e.rules.Detect(r.Program, r.Message, &s.finding)
 		if s.finding.Raw && r.Trust == event.TrustReport { // what can lead to no report needs no remembering, and would crowd out what can
 			p.raw.add(s.log(b, r), b.Received)
 		}
@@ -90,7 +94,7 @@ func (p *pipeline) Handle(ctx context.Context, b *receiver.Batch) error {
 			s.events = append(s.events, p.event(s, r, b))
 		case detect.Refused:
 			refused++
-			p.tally.refused[s.finding.Refusal].Add(1)
+			p.refuse(e, &s.finding, b.Received)
 		default:
 			ignored++
 			if s.finding.Service != nil {
@@ -100,6 +104,14 @@ func (p *pipeline) Handle(ctx context.Context, b *receiver.Batch) error {
 	}
 	source.count(b, matched, ignored, refused)
 	return p.out.Submit(ctx, s.events, b.Stream, b.Cursor)
+}
+
+// refuse counts a message that a rule describes and of which the peer cannot be told.
+func (p *pipeline) refuse(e *engine, f *detect.Finding, now time.Time) {
+	e.refused[f.Service.Index][f.Refusal].Add(1)
+	if f.Attack && p.disputes.note(f.Service.Name, now) && p.attacked != nil {
+		p.attacked(f.Service.Name)
+	}
 }
 
 func (p *pipeline) event(s *scratch, r *receiver.Record, b *receiver.Batch) event.Event {

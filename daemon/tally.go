@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,15 +11,18 @@ import (
 
 // tally counts what the pipeline did. It outlives a reload, so that no counter ever falls.
 type tally struct {
-	refused  []atomic.Uint64 // by detect.Refusal
-	overlong atomic.Uint64   // refused because the record was cut
-	trusted  atomic.Uint64   // matched, and dropped because the address is trusted
+	overlong atomic.Uint64 // refused because the record was cut
+	trusted  atomic.Uint64 // matched, and dropped because the address is trusted
 
 	mu      sync.Mutex
 	sources map[string]*sourceTally
 	rules   map[ruleName]*atomic.Uint64
 	missed  map[string]*atomic.Uint64
+	refused map[string]*refusals // by service
 }
+
+// refusals counts by detect.Refusal.
+type refusals [16]atomic.Uint64
 
 type ruleName struct{ service, rule string }
 
@@ -33,10 +35,10 @@ type sourceTally struct {
 
 func newTally() *tally {
 	return &tally{
-		refused: make([]atomic.Uint64, slices.Max(detect.Refusals())+1),
 		sources: map[string]*sourceTally{},
 		rules:   map[ruleName]*atomic.Uint64{},
 		missed:  map[string]*atomic.Uint64{},
+		refused: map[string]*refusals{},
 	}
 }
 
@@ -55,7 +57,7 @@ func counter[K comparable, V any](m map[K]*V, key K) *V {
 }
 
 // forRules returns the counters of rules: those of the same name go on, whatever else changed.
-func (t *tally) forRules(rules *detect.Rules) (matched, missed []*atomic.Uint64) {
+func (t *tally) forRules(rules *detect.Rules) (matched, missed []*atomic.Uint64, refused []*refusals) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, r := range rules.All() {
@@ -63,8 +65,22 @@ func (t *tally) forRules(rules *detect.Rules) (matched, missed []*atomic.Uint64)
 	}
 	for _, s := range rules.Services() {
 		missed = append(missed, counter(t.missed, s.Name))
+		refused = append(refused, counter(t.refused, s.Name))
 	}
-	return matched, missed
+	return matched, missed, refused
+}
+
+// eachRefused calls emit for each reason for which a message of a service was refused.
+func (t *tally) eachRefused(emit func(service string, reason detect.Refusal, n uint64)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for service, counts := range t.refused {
+		for _, reason := range detect.Refusals() {
+			if n := counts[reason].Load(); n > 0 {
+				emit(service, reason, n)
+			}
+		}
+	}
 }
 
 // ruleCounts returns how often each rule matched.

@@ -26,6 +26,34 @@ type access struct {
 	proxies []netip.Prefix
 }
 
+// Shape is what the form of an access log's line was taken for.
+type Shape uint8
+
+// The shapes.
+const (
+	NoShape       Shape = iota // it is no access log's line, or its form was declared
+	PeerFirst                  // common, combined
+	VhostFirst                 // vhost_combined
+	HAProxyShaped              // option httplog
+	shapes
+)
+
+// Shapes is how many there are.
+const Shapes = int(shapes)
+
+func (s Shape) String() string {
+	switch s {
+	case PeerFirst:
+		return `common or combined (PEER - USER [TIME] "REQUEST" STATUS BYTES ...)`
+	case VhostFirst:
+		return `vhost_combined (VHOST PEER - USER [TIME] "REQUEST" STATUS BYTES ...)`
+	case HAProxyShaped:
+		return "HAProxy's option httplog"
+	default:
+		return "none"
+	}
+}
+
 // The fields of access with text, besides method and status, by their number in accessFields.
 const (
 	accessPath = iota
@@ -282,6 +310,7 @@ func (a *access) judgeLine(l *accessLine) (r reading) {
 	r.found, r.rule, r.port, r.unproven = true, a.rules[set.first()], l.port, l.guessed
 	r.weak = a.fetched(q.method, l.agent, l.how)
 	r.asked = asked{text: q.path, how: l.how | percent | slashes}
+	r.shape = l.shape()
 	r.ambiguous = l.doubtful || !l.declared && len(l.user) > 1 && mayBePeer(l.user)
 	if string(l.user) != "-" {
 		r.user = l.user
@@ -296,6 +325,20 @@ func (a *access) judgeLine(l *accessLine) (r reading) {
 	}
 	r.forward(l.forwarded, a.proxies)
 	return r
+}
+
+// shape is what the line's form was taken for.
+func (l *accessLine) shape() Shape {
+	switch {
+	case l.declared:
+		return NoShape
+	case l.how&hashes != 0:
+		return HAProxyShaped
+	case l.vhost != nil:
+		return VhostFirst
+	default:
+		return PeerFirst
+	}
 }
 
 // asked is the request.

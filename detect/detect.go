@@ -107,7 +107,12 @@ type Finding struct {
 
 	room [maxPath]byte // for Path
 
+	Shape Shape // what the form of a line of an access log was taken for, of one that matched or was refused
+
 	Refusal Refusal // why a message that a rule describes is not counted
+	// Attack says of a message that was refused as ambiguous that it tells of an attack whichever way it is read: only whom it
+	// is by cannot be told.
+	Attack bool
 }
 
 // Handshake reports whether a message that matched proves its address: the peer completed a handshake. It knows nothing of
@@ -287,10 +292,12 @@ func (r *Rules) judge(p *program, message []byte, known Known, f *Finding) Verdi
 		f.Rule = nil
 		return Ignored
 	}
+	f.Shape = found.shape
 	if found.ambiguous {
 		found.refusal = Ambiguous
 	}
 	if f.Refusal = found.refusal; f.Refusal != NotRefused {
+		f.Attack = found.ambiguous && r.hostile(found.rule) && (found.rival == 0 || r.hostile(found.rival-1))
 		return Refused
 	}
 	f.Addr, f.Port, f.LocalPort, f.User = found.addr, found.port, found.local, found.user
@@ -319,6 +326,19 @@ func (u *unit) ask(message, one []byte, found *reading) {
 			text = text[new(Stamp).take(text):]
 		}
 		u.veto.readShown(message, one, text, found)
+	}
+}
+
+// hostile reports whether a rule is about an attack.
+func (r *Rules) hostile(rule int32) bool {
+	if rule < 0 {
+		return false
+	}
+	switch r.rules[rule].Kind {
+	case event.AuthFailure, event.Probe, event.WebAttack, event.MailAbuse, event.Ban:
+		return true
+	default:
+		return false
 	}
 }
 

@@ -52,6 +52,7 @@ type reading struct {
 	local     uint16
 	order     int32
 	rule      int32
+	rival     int32 // one more than the rule of another way to read the message that made it ambiguous; 0 for none
 	addr      netip.Addr
 	user      []byte
 
@@ -63,6 +64,7 @@ type reading struct {
 	named    bool // a name is in the peer's place; said of lines that no rule describes as well
 	weak     bool // whatever the rule says: see fileForm.Fetchers
 	asked    asked
+	shape    Shape
 }
 
 // longestBehind is how long a message may be, in bytes, whose address stands behind what a peer chose. Syslog's relays and
@@ -102,14 +104,14 @@ func (r *reading) join(other *reading) {
 	case !r.found:
 		*r = *other
 	case other.ambiguous, r.addr != other.addr: // the address of a refused way is the zero one
-		r.ambiguous = true
+		r.ambiguous, r.rival = true, other.rule+1
 		if other.order < r.order {
-			r.order, r.rule = other.order, other.rule
+			r.order, r.rule, r.rival = other.order, other.rule, r.rule+1
 		}
 	case other.order <= r.order:
-		ambiguous := r.ambiguous
+		ambiguous, rival := r.ambiguous, r.rival
 		*r = *other
-		r.ambiguous = ambiguous
+		r.ambiguous, r.rival = ambiguous, rival
 	}
 }
 

@@ -89,6 +89,13 @@ func (p *programs) find(name []byte) *program {
 	return nil
 }
 
+// ReadsAccess reports whether rules read a program's messages as lines of an access log, so that the form of the log may be
+// declared.
+func (r *Rules) ReadsAccess(program string) bool {
+	p := r.programs.find([]byte(program))
+	return p != nil && p.access
+}
+
 // wildcard stands for any bytes, also none, in the name of a program as a rule file has it, once and not at its front.
 const wildcard = '*'
 

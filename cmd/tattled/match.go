@@ -24,6 +24,7 @@ type matchFlags struct {
 	program       string
 	rules         string
 	timezone      string
+	form          string
 }
 
 func matchCommand() *cobra.Command {
@@ -36,6 +37,9 @@ func matchCommand() *cobra.Command {
 Lines may have any header that is known on the wire, that of a log file, or that of journalctl's short formats. With --program
 they have none: the whole line is the message of that program. Logs that gzip, xz or zstd packed are read as they are, whatever
 they are called.
+
+The form of an access log is guessed for each line, and named on standard error; --form says which it is, as form: does in the
+configuration, and is believed exactly.
 
 By default each finding is a line for people; --json writes an object for each (line_no counts from 1 over all input), and
 --summary counts by rule, with totals: lines, matched, refused, addresses, seconds. An interrupt ends the reading; what was
@@ -55,6 +59,7 @@ Logs of more than 256 MiB keep all processors busy, and with --jobs shorter ones
 	cmd.Flags().BoolVar(&flags.summary, "summary", false, "count by rule")
 	cmd.Flags().IntVar(&flags.jobs, "jobs", 0, "keep `N` processors busy (default: all, from 256 MiB of a log on)")
 	cmd.Flags().StringVar(&flags.program, "program", "", "the lines have no header and are of the program `NAME`")
+	cmd.Flags().StringVar(&flags.form, "form", "", "the `FORM` of an access log: combined, common, vhost_combined, or the string of LogFormat or log_format")
 	cmd.Flags().StringVar(&flags.rules, "rules", "", "also use the rule files in `DIRECTORY`")
 	cmd.Flags().StringVar(&flags.timezone, "timezone", "", "the `ZONE` of timestamps that name none (default: this machine's)")
 	cmd.MarkFlagsMutuallyExclusive("json", "summary")
@@ -77,6 +82,10 @@ func match(ctx context.Context, flags *matchFlags, files []string, in io.Reader,
 	if flags.jobs < 0 {
 		return usageError{fmt.Errorf("--jobs: %d is no number of processors: write 1 or more, or leave it out for all", flags.jobs)}
 	}
+	form, err := formOf(flags)
+	if err != nil {
+		return err
+	}
 	rules, problems := detect.Load(detect.Options{Directory: flags.rules})
 	if len(problems) > 0 {
 		return daemon.RuleFaults(problems)
@@ -87,6 +96,7 @@ func match(ctx context.Context, flags *matchFlags, files []string, in io.Reader,
 	}
 	w := bufio.NewWriterSize(out, 64<<10)
 	s := newScan(rules, jobs, w)
+	s.form = form
 	if flags.jobs == 0 {
 		s.alone = manyBlocks
 	}
@@ -109,10 +119,32 @@ func match(ctx context.Context, flags *matchFlags, files []string, in io.Reader,
 	if flushed := w.Flush(); flushed != nil && err == nil {
 		err = fmt.Errorf("write: %w", flushed)
 	}
+	s.tellShapes(errOut)
 	if ctx.Err() != nil {
 		return fmt.Errorf("interrupted after %d lines", s.lines)
 	}
 	return err
+}
+
+// formOf reads --form.
+func formOf(flags *matchFlags) (*detect.Form, error) {
+	if flags.form == "" {
+		return nil, nil
+	}
+	form, err := detect.ParseForm(flags.form)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("--form: %w", err)}
+	}
+	return form, nil
+}
+
+// tellShapes says as what lines of access logs were read whose form nobody declared.
+func (s *scan) tellShapes(errOut io.Writer) {
+	for shape := detect.NoShape + 1; int(shape) < detect.Shapes; shape++ {
+		if n := s.shapes[shape]; n > 0 {
+			fmt.Fprintf(errOut, "note: the form of %d lines was taken for %v: --form says which it is\n", n, shape)
+		}
+	}
 }
 
 // matchFile brings one file, or standard input, to s.

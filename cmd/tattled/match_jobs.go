@@ -45,6 +45,9 @@ type scan struct {
 	err      error // of writing
 
 	lines, matched, refused int64
+	shapes                  [detect.Shapes]int64 // of access logs' lines that matched or were refused
+
+	form *detect.Form // as declared; nil
 }
 
 // block is a part of a log, and what was found in it.
@@ -53,6 +56,7 @@ type block struct {
 	index                   int64 // among all blocks, from 0
 	first                   int64 // the number of its first line, where lines are numbered
 	lines, matched, refused int64
+	shapes                  [detect.Shapes]int64
 	text                    []byte // findings as they are to be printed
 	hits                    []hit  // findings to be counted
 }
@@ -218,6 +222,9 @@ func (s *scan) add(b *block) {
 	s.lines += b.lines
 	s.matched += b.matched
 	s.refused += b.refused
+	for i, n := range b.shapes {
+		s.shapes[i] += n
+	}
 	for i := range b.hits {
 		s.tally.count(&b.hits[i])
 	}
@@ -231,6 +238,7 @@ func (s *scan) add(b *block) {
 // judge finds what is in blocks. It is a receiver.Handler for one goroutine.
 type judge struct {
 	rules   *detect.Rules
+	form    *detect.Form
 	print   printer
 	lines   *replay.Lines
 	finding detect.Finding
@@ -238,11 +246,12 @@ type judge struct {
 }
 
 func newJudge(s *scan, o replay.Options) *judge {
-	return &judge{rules: s.rules, print: s.print, lines: replay.NewLines(o)}
+	return &judge{rules: s.rules, form: s.form, print: s.print, lines: replay.NewLines(o)}
 }
 
 func (j *judge) judge(ctx context.Context, b *block) {
 	b.lines, b.matched, b.refused, b.text, b.hits = 0, 0, 0, b.text[:0], b.hits[:0]
+	b.shapes = [detect.Shapes]int64{}
 	j.block = b
 	_ = j.lines.Hand(ctx, &b.Block, j) // fails as Handle does: never
 }
@@ -253,13 +262,14 @@ func (j *judge) Handle(_ context.Context, batch *receiver.Batch) error {
 	for i := range batch.Records {
 		r := &batch.Records[i]
 		b.lines++
-		if r.Cut {
-			b.refused++
-			continue
-		}
-		switch j.rules.Detect(r.Program, r.Message, &j.finding) {
+		switch j.rules.DetectKnown(r.Program, r.Message, detect.Known{Cut: r.Cut, Form: j.form}, &j.finding) {
+		case detect.Ignored:
+			if r.Cut {
+				b.refused++
+			}
 		case detect.Matched:
 			b.matched++
+			b.shapes[j.finding.Shape]++
 			if j.print == nil {
 				b.hits = append(b.hits, hit{j.finding.Rule, j.finding.Addr})
 			} else {
@@ -267,6 +277,7 @@ func (j *judge) Handle(_ context.Context, batch *receiver.Batch) error {
 			}
 		case detect.Refused:
 			b.refused++
+			b.shapes[j.finding.Shape]++
 		}
 	}
 	return nil

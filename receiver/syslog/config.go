@@ -51,6 +51,11 @@ type Config struct {
 	// and no rule judges such messages.
 	Program string `yaml:"program"`
 
+	// Form is the form of the access log that a web server writes here: combined, common, vhost_combined, or the string of
+	// Apache's LogFormat or of nginx' log_format. It is believed exactly; without it each line's form is guessed. It is not
+	// for logs of JSON. Default: none.
+	Form string `yaml:"form"`
+
 	// Timezone is the zone of timestamps that name none, like those of RFC 3164: "Europe/Brussels", "UTC". Default: the zone
 	// of this machine.
 	Timezone string `yaml:"timezone"`

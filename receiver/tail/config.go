@@ -32,6 +32,11 @@ type Config struct {
 	// then the message. Default: none, and each line has a header.
 	Program string `yaml:"program"`
 
+	// Form is the form of the access log that a web server writes here: combined, common, vhost_combined, or the string of
+	// Apache's LogFormat or of nginx' log_format. It is believed exactly; without it each line's form is guessed. It is not
+	// for logs of JSON. Default: none.
+	Form string `yaml:"form"`
+
 	// Reporter is the label of this log on the page, in alerts and in metrics. Default: the host that each record names.
 	Reporter string `yaml:"reporter"`
 
@@ -55,6 +60,9 @@ type Config struct {
 	// Logger is told of files that cannot be read. Default: none.
 	Logger *slog.Logger `yaml:"-"`
 }
+
+// Source is the name that the batches of the receiver for c carry.
+func (c *Config) Source() string { return "file:" + c.Path }
 
 // Check reports every fault of c.
 func (c *Config) Check(report setting.Report) {

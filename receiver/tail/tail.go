@@ -82,7 +82,7 @@ func New(c Config) (*Receiver, error) {
 	if err != nil {
 		return nil, fmt.Errorf("follow %s: %w", c.Path, err)
 	}
-	r := &Receiver{config: c, source: "file:" + c.Path, log: c.Logger, zone: zone, poll: pollEvery, settle: settleAfter, shared: c.Shared}
+	r := &Receiver{config: c, source: c.Source(), log: c.Logger, zone: zone, poll: pollEvery, settle: settleAfter, shared: c.Shared}
 	if r.shared == nil {
 		r.shared = NewShared()
 	}
