@@ -120,7 +120,7 @@ func (p *pipeline) event(s *scratch, r *receiver.Record, b *receiver.Batch) even
 		Time: eventTime(r, f.Stamp, b), Received: b.Received,
 		Kind: f.Rule.Kind, Service: f.Rule.Service.Name, Rule: f.Rule.Name, Categories: f.Rule.Categories,
 		Addr: f.Addr, Port: f.Port, LocalPort: f.LocalPort, Proto: f.Proto,
-		Handshake: f.Handshake() && !p.raw.has(s.log(b, r)), Stray: f.Stray, Session: f.Rule.Service.Session, Weak: f.Weak(),
+		Handshake: f.Handshake() && whole(f, r) && !p.raw.has(s.log(b, r)), Stray: f.Stray, Session: f.Rule.Service.Session, Weak: f.Weak(),
 		User: textOf(f.User, maxName), Path: textOf(f.Path, event.MaxPath), Program: s.names.of(r.Program), PID: textOf(r.PID, maxName), Host: s.names.of(r.Host),
 		Source: b.Source, Reporter: b.Reporter, Trust: r.Trust,
 		Place: p.places.Place(f.Addr),
@@ -133,6 +133,11 @@ func (p *pipeline) event(s *scratch, r *receiver.Record, b *receiver.Batch) even
 		e.Reporter = e.Host
 	}
 	return e
+}
+
+// whole reports whether no peer of the service can have written the record as a line of its own.
+func whole(f *detect.Finding, r *receiver.Record) bool {
+	return f.Rule.Service.Lines.Whole(r.Framing == receiver.FileLine, r.Framing == receiver.OutLine)
 }
 
 // maxDrift is how far a record's own time may be from its receipt. What is further off was stamped by a clock that was

@@ -44,6 +44,9 @@ type Service struct {
 	// Raw says that a peer can put line ends into what the programs write, and so have whole lines of its own in their logs.
 	// Each begins in a line that Finding.Raw tells of.
 	Raw bool
+	// Lines says where a peer can write whole lines of its own, and Proof how that is known.
+	Lines Lines
+	Proof string
 	// Drift says that many lines of the programs in a row without a match are odd: a busy server of this sort always has
 	// some that match, be it a log-in that succeeds.
 	Drift bool

@@ -87,6 +87,11 @@ type fileForm struct {
 	// It goes with stamp, by which the lines are told that the program itself began. Other services of the same programs are
 	// believed no handshake where such lines are.
 	Raw bool `yaml:"raw"`
+	// Lines says where a peer can write a whole line of its own: one of the names of Lines. A user's file may leave it out,
+	// and is believed then.
+	Lines text `yaml:"lines"`
+	// Proof says how that is known: version, source file and function.
+	Proof text `yaml:"proof"`
 	// Session says that the lines of one program and PID tell of one connection, and one attempt may be several of them.
 	Session bool `yaml:"session"`
 	// Before are texts of which a message may begin with one, and After those of which it may end with one, without a

@@ -218,6 +218,7 @@ func newService(form *fileForm, user bool, f *faults) *Service {
 	if form.Raw && !form.Stamp {
 		f.add(form.Service.line, "raw: it goes with stamp: true, because a stamp tells which lines the program itself began")
 	}
+	s.readLines(form, f)
 	if len(s.Programs) == 0 {
 		f.add(form.Service.line, "programs: there is none: list the syslog tags that the service logs under")
 	}
@@ -288,6 +289,9 @@ func newRule(s *Service, form *ruleForm, f *faults) *Rule {
 	r := &Rule{
 		Service: s, Name: form.Name.value, Handshake: form.Handshake, Weak: form.Weak, Line: form.line(),
 		match: form.Match, regex: form.Regex,
+	}
+	if r.Handshake && (s.Lines == LinesRaw || s.Lines == LinesUnknown) {
+		f.add(r.Line, "handshake: no line of this log proves an address, as its lines are %s: leave handshake out", s.Lines)
 	}
 	if !isName(r.Name) {
 		f.add(r.Line, "name: %q is no name: write lower-case letters, digits and hyphens", r.Name)

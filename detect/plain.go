@@ -30,6 +30,10 @@ func readPlain(content []byte) (form fileForm, ok bool) {
 			form.Drift = &drift
 		case "raw":
 			form.Raw = p.flag()
+		case "lines":
+			form.Lines = p.textLine()
+		case "proof":
+			form.Proof = p.textLine()
 		case "session":
 			form.Session = p.flag()
 		case "before":

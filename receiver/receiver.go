@@ -25,7 +25,19 @@ type Record struct {
 	// Cut says that the record was longer than its source takes and Message is only its beginning. It must not be given to
 	// detection: whoever wrote it chose where it ends.
 	Cut bool
+	// Framing says what made the record one.
+	Framing Framing
 }
+
+// Framing says how a program's message became a record, and so whether one with line ends in it is one record or several.
+type Framing uint8
+
+// The framings.
+const (
+	Whole    Framing = iota // one message of the program is one record: syslog, the journal's own interface, a line with a header
+	FileLine                // a line of a file without headers, or of a stream of such lines that a listener takes
+	OutLine                 // a line of the program's standard output or error, as journald parts it
+)
 
 // Batch is a run of records of one source in the order in which they were read. Batches cross boundaries, records never
 // do. The receiver owns and reuses it.

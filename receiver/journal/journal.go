@@ -263,11 +263,15 @@ func (r *Receiver) fill(record *receiver.Record, p *parser, e *entry) {
 	record.Message, record.Cut = get(Message), e.cut
 	record.Host = get(Hostname)
 	record.Program = get(Identifier)
+	transport := get(Transport)
 	switch {
-	case string(get(Transport)) == "kernel":
+	case string(transport) == "kernel":
 		record.Program = r.kernel
 	case record.Program == nil:
 		record.Program = get(Comm)
+	}
+	if string(transport) == "stdout" {
+		record.Framing = receiver.OutLine
 	}
 	if record.PID = get(SyslogPID); !isPID(record.PID) {
 		if record.PID = get(PID); !isPID(record.PID) {

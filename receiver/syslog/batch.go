@@ -61,12 +61,12 @@ func (b *batcher) add(frame []byte, cut bool, trust event.Trust) {
 	}
 	b.batch.Records = b.batch.Records[:n+1]
 	record := &b.batch.Records[n]
-	record.Trust, record.Cut = trust, cut
+	record.Trust, record.Cut, record.Framing = trust, cut, receiver.Whole
 	if b.parser.Parse(frame, b.batch.Received, record) == wire.None {
 		b.answered = b.r.second.ask(frame, record) || b.answered
 	}
 	if record.Program == nil {
-		record.Program = b.program
+		record.Program, record.Framing = b.program, receiver.FileLine // the rest of a message with a line end has no header either
 	}
 }
 

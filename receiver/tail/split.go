@@ -48,7 +48,7 @@ func (s *Splitter) Split(block []byte, received time.Time, records []receiver.Re
 		records = records[:n+1]
 		if s.plain(line) {
 			r := &records[n]
-			r.Trust, r.Cut = s.Trust, false
+			r.Trust, r.Cut, r.Framing = s.Trust, false, receiver.Whole
 			s.Parser.Parse(line, received, r)
 		} else if !s.Record(line, received, &records[n]) {
 			records = records[:n]
@@ -83,10 +83,10 @@ func (s *Splitter) Record(line []byte, received time.Time, r *receiver.Record) b
 		line = line[:s.MaxLine]
 	}
 	if s.Program != nil {
-		*r = receiver.Record{Program: s.Program, Message: line, Trust: s.Trust, Cut: cut}
+		*r = receiver.Record{Program: s.Program, Message: line, Trust: s.Trust, Cut: cut, Framing: receiver.FileLine}
 		return true
 	}
-	r.Trust, r.Cut = s.Trust, cut
+	r.Trust, r.Cut, r.Framing = s.Trust, cut, receiver.Whole
 	s.Parser.Parse(line, received, r)
 	return true
 }

@@ -74,6 +74,7 @@ func NewParser(loc *time.Location) *Parser {
 //     which names no host. Else it is the host; "::" at its end belongs to an IPv6 address.
 //   - A tag ends at ":" or "[pid]". Words without either are message, never a program: a program decides which rules judge
 //     the line, so that none is guessed. RouterOS' topics alone ("firewall,info") are a tag as they are.
+//   - A tag with a parenthesis in it, as "wordpress(example.org:443)[123]:", ends right before the first space.
 //   - A host that is written twice, as UniFi OS does, counts once.
 //   - "auth.info" and the like between host and tag, as BusyBox writes it, is skipped.
 //   - One space behind the tag is dropped, further ones belong to the message.
@@ -276,6 +277,11 @@ func tag(rest []byte, r *receiver.Record) {
 	for end < len(rest) && !endsTag[rest[end]] {
 		end++
 	}
+	if program, pid, n := parenthesized(rest, end); n > 0 {
+		r.Program, r.PID = program, pid
+		message(unspace(rest[n:]), r)
+		return
+	}
 	if end > 0 && end < len(rest) {
 		switch rest[end] {
 		case ':':
@@ -317,6 +323,33 @@ func topics(s []byte) int {
 		words = rest
 	}
 	return 0
+}
+
+// parenthesized reads a tag like "wordpress(example.org:443)[123]:" and returns its length, 0 if it is none. What is in the
+// parentheses may be a peer's choice, such as the Host header of WP fail2ban's tag, and may have what else ends a tag, so
+// that the messages would go to no program. But it has no space, and the tag's end is right before the first one.
+// end is where a tag would end that has no parenthesis.
+func parenthesized(rest []byte, end int) (program, pid []byte, n int) {
+	if bytes.IndexByte(rest[:end], '(') <= 0 {
+		return nil, nil, 0
+	}
+	word := rest
+	if space := bytes.IndexByte(rest, ' '); space >= 0 {
+		word = rest[:space]
+	}
+	program, found := bytes.CutSuffix(word, []byte{':'})
+	if !found {
+		return nil, nil, 0
+	}
+	if open := bytes.LastIndexByte(program, '['); open > 0 {
+		if number, n := bracket(program[open:]); number != nil && open+n == len(program) {
+			program, pid = program[:open], number
+		}
+	}
+	if !bytes.HasSuffix(program, []byte{')'}) {
+		return nil, nil, 0
+	}
+	return program, pid, len(word)
 }
 
 // endsTag has the bytes that may follow a tag.
