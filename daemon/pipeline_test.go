@@ -393,3 +393,60 @@ func TestLogWithNames(t *testing.T) {
 		t.Errorf("handshakes %v, not %v", got, want)
 	}
 }
+
+// What a message with line ends in it becomes decides whether its lines can be believed: one record, or several of which a
+// peer wrote all but the first.
+func TestFramingDecides(t *testing.T) {
+	const whole, file, out = receiver.Whole, receiver.FileLine, receiver.OutLine
+	const access = `203.0.113.5 - - [22/Nov/2026:10:00:00 +0000] "GET /.env HTTP/1.1" 404 9 "-" "-"`
+	for _, c := range []struct {
+		program, message string
+		proven           []receiver.Framing
+	}{
+		{"sshd", "Failed password for root from 203.0.113.5 port 40022 ssh2", []receiver.Framing{whole}},
+		{"proftpd", "server.example.org (203.0.113.5[203.0.113.5]) - USER dan (Login failed): Incorrect password", []receiver.Framing{whole}},
+		{"postfix/smtpd", "warning: unknown[203.0.113.5]: SASL LOGIN authentication failed: UGFzc3dvcmQ6", []receiver.Framing{whole, file, out}},
+		{"vsftpd", `Sun Nov 22 10:00:00 2026 [pid 1] [dan] FAIL LOGIN: Client "203.0.113.5"`, []receiver.Framing{whole, file, out}},
+		{"lighttpd", access, []receiver.Framing{whole, file}}, // CGI programs' standard error is lighttpd's, without a stamp
+		{"nginx", access, []receiver.Framing{whole, file}},
+		{"lighttpd", "2026-11-22 10:00:00: (mod_auth.c.1) get_password failed, IP: 203.0.113.5", nil},
+		{"wordpress(example.org)", "Authentication failure for dan from 203.0.113.5", nil},
+	} {
+		for _, framing := range []receiver.Framing{whole, file, out} {
+			var got taken
+			p := testPipeline(t, "192.0.2.0/24", &got)
+			r := record(c.program, c.message)
+			r.Framing = framing
+			if err := p.Handle(t.Context(), &receiver.Batch{Source: "test", Received: time.Now(), Records: []receiver.Record{r}}); err != nil {
+				t.Fatal(err)
+			}
+			if len(got.events) != 1 || got.events[0].Addr != netip.MustParseAddr("203.0.113.5") {
+				t.Fatalf("%s: %v", c.message, got.events)
+			}
+			if want := slices.Contains(c.proven, framing); got.events[0].Handshake != want {
+				t.Errorf("%s, framing %d: handshake is %v: %s", c.program, framing, !want, c.message)
+			}
+		}
+	}
+}
+
+// The Host header is in the tag of WP fail2ban, and has a port where the peer writes one: that keeps no line from being counted.
+func TestTagWithHost(t *testing.T) {
+	for _, host := range []string{"example.org", "example.org:443", "[2001:db8::1]:443", "a)[1]:b", "a):", strings.Repeat("a", 310), ":", "[1]"} {
+		for _, header := range []string{"Nov 22 10:00:00 web1 ", "<38>Nov 22 10:00:00 ", "<38>Nov 22 10:00:00 web1 ", "2026-11-22T10:00:00.123456+00:00 web1 "} {
+			for _, pid := range []string{"[123]", ""} {
+				var got taken
+				p := testPipeline(t, "192.0.2.0/24", &got)
+				r := receiver.Record{Trust: event.TrustReport}
+				line := header + "wordpress(" + host + ")" + pid + ": Authentication failure for admin from 203.0.113.5"
+				wire.NewParser(time.UTC).Parse([]byte(line), time.Date(2026, 11, 22, 10, 0, 1, 0, time.UTC), &r)
+				if err := p.Handle(t.Context(), &receiver.Batch{Source: "test", Received: time.Now(), Records: []receiver.Record{r}}); err != nil {
+					t.Fatal(err)
+				}
+				if len(got.events) != 1 || got.events[0].Addr != netip.MustParseAddr("203.0.113.5") {
+					t.Errorf("%q: %v", line, got.events)
+				}
+			}
+		}
+	}
+}

@@ -156,7 +156,7 @@ const (
 	BadAddress          // what stands where the address should be is none, and no name either
 	HostName            // a name stands where the address should be; names are never resolved
 	Proxy               // a trusted proxy is the peer, and does not tell of whom it was asked
-	TooLong             // the address is after what a peer chose, in a message so long that it may have been cut there
+	TooLong             // the message may have been cut where its peer chose: it is too long for its service, or the address is after what a peer chose
 	AddressList         // several addresses are where the peer should be: a client wrote all of them but perhaps the last
 	refusals
 )
@@ -242,6 +242,7 @@ func (r *Rules) judge(p *program, message []byte, known Known, f *Finding) Verdi
 	f.Service = p.service
 	var found reading
 	var stamp Stamp
+	var begun *Rule // what a message that is too long begins to be
 	one := message
 	if len(message) > 0 && message[0] == 'm' {
 		one = once(message)
@@ -267,6 +268,9 @@ func (r *Rules) judge(p *program, message []byte, known Known, f *Finding) Verdi
 			continue
 		}
 		if u.longest > 0 && len(message) > u.longest {
+			if begun == nil {
+				begun = r.begun(u, one)
+			}
 			continue
 		}
 		if u.stamped {
@@ -286,7 +290,11 @@ func (r *Rules) judge(p *program, message []byte, known Known, f *Finding) Verdi
 		u.readShown(message, one, text, &found)
 	}
 	if !found.found || found.rule < 0 {
-		return Ignored
+		if begun == nil {
+			return Ignored
+		}
+		f.Rule, f.Service, f.Refusal = begun, begun.Service, TooLong
+		return Refused
 	}
 	first.ask(message, one, &found)
 	f.Rule = r.rules[found.rule]

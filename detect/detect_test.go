@@ -56,12 +56,12 @@ func userRules(t testing.TB, name, content string) string {
 	return dir
 }
 
-// TestLongest says that a message which may have been cut is not read: nginx cuts a line at 2048 bytes, and a peer whose
+// TestLongest says that a message which may have been cut names nobody, and is refused where a rule describes it: nginx cuts a line at 2048 bytes, and a peer whose
 // path is long enough decides what it seems to end in.
 func TestLongest(t *testing.T) {
 	r := load(t, Options{Directory: userRules(t, "cut.yaml", ruleFile("match: ['<any> by <ip>']", "samples: [{line: x by 203.0.113.5, ip: 203.0.113.5}]")+"longest: 20\n")})
 	var f Finding
-	for message, want := range map[string]Verdict{"12345 by 203.0.113.5": Matched, "123456 by 203.0.113.5": Ignored} {
+	for message, want := range map[string]Verdict{"12345 by 203.0.113.5": Matched, "123456 by 203.0.113.5": Refused, "123456 and 203.0.113.5": Ignored} {
 		if v := r.Detect([]byte("mine"), []byte(message), &f); v != want {
 			t.Errorf("%q is %s", message, describe(v, &f))
 		}

@@ -88,7 +88,7 @@ const MaxWays = 16
 // Way is one way to read a message.
 type Way struct {
 	Rule    *Rule
-	Pattern string     // as the rule file has it; "" for a parser's rule
+	Pattern string     // as the rule file has it; "" for a parser's rule, and for a message that is too long for its service
 	Line    int        // of the pattern in Rule.Service.File
 	Peer    string     // what stands where the address belongs
 	Addr    netip.Addr // of Peer; the zero address where Refusal says why it is none
@@ -139,6 +139,9 @@ func (x *Explainer) Explain(program, message []byte) Explanation {
 			}
 			x.service(s, message, &e)
 		}
+	}
+	if f := &e.Finding; f.Refusal == TooLong && len(e.Ways) == 0 { // longer than its service writes: there is no end to read it to
+		e.Ways = append(e.Ways, Way{Rule: f.Rule, Line: f.Rule.Line, Refusal: TooLong})
 	}
 	slices.SortStableFunc(e.Ways, func(a, b Way) int { return min(b.Rule.Index, 0) - min(a.Rule.Index, 0) })
 	if e.Verdict != Ignored {

@@ -2,6 +2,7 @@ package detect
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 )
 
@@ -184,6 +185,32 @@ func TestFramedByWholeLine(t *testing.T) {
 		var f Finding
 		if r.Detect([]byte(program), []byte(line), &f); !f.Raw {
 			t.Errorf("a line of %s's error log does not say that what follows it may be made up", program)
+		}
+	}
+}
+
+// TestNobodyIsFramed has lines by which a peer, who is 203.0.113.5 where the log tells, would have 198.51.100.66 blamed: the log of
+// each program as it is written, line by line. No line may prove anything about the victim.
+func TestNobodyIsFramed(t *testing.T) {
+	r := load(t, Options{})
+	victim := netip.MustParseAddr(framed1)
+	for _, c := range []struct{ way, program, log string }{
+		{"rsync 3.5.0 of Debian", "rsyncd", "2026/11/22 10:00:00 [28117] rsync on pub/ from localhost (203.0.113.5)\n2026/11/22 10:00:00 [28117] auth failed on module backup from mail.example.net (198.51.100.66) for root: password mismatch"},
+		{"Redis 7.0.15", "redis", `28614:M 22 Nov 2026 10:00:00.441 # Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands to Redis. This is likely due to an attacker attempting to use Cross Protocol Scripting to compromise your Redis instance. Connection from 198.51.100.66:40022 aborted.`},
+		{"Apache 2.4.71 of Debian, event MPM, mod_cgid", "apache2", "unknown action: x\n[core:error] [pid 1] [client 198.51.100.66:4002] AH10244: invalid URI path (/../../etc/passwd)"},
+		{"lighttpd 1.4.69 of Debian", "lighttpd", "unknown action: a=x\n(mod_auth.c.1) get_password failed, IP: 198.51.100.66"},
+		{"Home Assistant in its container (musl): PTR with labels of 37, 10, 4, 63, 4, 3, 2 and 3 bytes", "homeassistant", "2026-11-22 10:00:00.123 WARNING (MainThread) [homeassistant.components.http.ban] Login attempt or request with invalid authentication from x\nWARNING (MainThread) [homeassistant.components.http.ban] Login attempt or request with invalid authentication from . (198.51.100.66)\n (203.0.113.5). Requested URL: '/auth/login_flow/0123'. (curl/8)"},
+		{"FreeSWITCH (mod_sofia.h check_decode, mod_dialplan_xml.c)", "freeswitch", "2026-11-22 10:00:00.123456 [INFO] mod_dialplan_xml.c:637 Processing x <y>->\nIP 198.51.100.66 Rejected by acl \"loopback.auto\"\n in context public"},
+		{"Samba (auth/auth_log.c; \"DCE/RPC\" of dcesrv_auth.c)", "smbd", `  Auth: [DCE/RPC,(null)] user [x] at [Sun, 22 Nov 2026 10:00:00.123456 UTC] with [NTLMv2] status [NT_STATUS_WRONG_PASSWORD] workstation [w] remote host [ipv4:198.51.100.66:1] mapped to [y]\[] at [Sun, 22 Nov 2026 10:00:00.123456 UTC] with [NTLMv2] status [NT_STATUS_OK] workstation [WS] remote host [ipv4:203.0.113.5:45321] became [NT AUTHORITY]\[ANONYMOUS LOGON] [S-1-5-7]. local host [ipv4:192.0.2.1:49152] `},
+	} {
+		raw := false
+		for line := range strings.SplitSeq(c.log, "\n") {
+			var f Finding
+			verdict := r.Detect([]byte(c.program), []byte(line), &f)
+			raw = raw || f.Raw
+			if verdict == Matched && f.Addr == victim && f.Handshake() && f.Rule.Service.Lines.Whole(false, false) && !raw {
+				t.Errorf("%s: %s blames the victim: %s", c.way, f.Rule, line)
+			}
 		}
 	}
 }

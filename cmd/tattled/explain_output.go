@@ -216,6 +216,10 @@ func (a *answer) refused(d *detect.Explanation) {
 	case detect.AddressList:
 		a.Reason = fmt.Sprintf("%s describes it, but several addresses are where the peer should be (%s), and all but what your own proxies add at the end is the client's word: log the connection's address, or name the proxies in rules.trusted_proxies", a.Rule, peer)
 	case detect.TooLong:
+		if peer == "" {
+			a.Reason = fmt.Sprintf("%s describes it, but it is longer than its program writes whole lines, so that a peer may have chosen where it ends", a.Rule)
+			break
+		}
 		a.Reason = fmt.Sprintf("%s describes it, but it is so long that it may have been cut, where a peer had it end in %s", a.Rule, peer)
 	default:
 		a.Reason = fmt.Sprintf("%s describes it, but it can be read in more than one way, and so may name somebody whom the sender chose", a.Rule)

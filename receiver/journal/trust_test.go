@@ -3,6 +3,8 @@ package journal
 import (
 	"strings"
 	"testing"
+
+	"tattled/receiver"
 )
 
 // entryOf makes a parser's entry of FIELD=value words.
@@ -119,6 +121,22 @@ func TestBelieved(t *testing.T) {
 	} {
 		if p, e := entryOf(t, c.entry); believed(p, e) != c.want {
 			t.Errorf("%s: believed is %v", c.entry, !c.want)
+		}
+	}
+}
+
+// What a program prints becomes an entry for each line, so that a message with line ends becomes several; what it sends stays one.
+func TestFraming(t *testing.T) {
+	for entry, want := range map[string]receiver.Framing{
+		"_TRANSPORT=stdout SYSLOG_IDENTIFIER=lighttpd MESSAGE=x": receiver.OutLine, "_TRANSPORT=stdout _COMM=lighttpd MESSAGE=x": receiver.OutLine,
+		"_TRANSPORT=syslog SYSLOG_IDENTIFIER=lighttpd MESSAGE=x": receiver.Whole, "_TRANSPORT=journal SYSLOG_IDENTIFIER=lighttpd MESSAGE=x": receiver.Whole,
+		"_TRANSPORT=kernel MESSAGE=x": receiver.Whole, "SYSLOG_IDENTIFIER=lighttpd MESSAGE=x": receiver.Whole,
+	} {
+		p, e := entryOf(t, entry)
+		var record receiver.Record
+		(&Receiver{kernel: []byte("kernel")}).fill(&record, p, e)
+		if program := string(record.Program); record.Framing != want || program != "lighttpd" && program != "kernel" {
+			t.Errorf("%s: framing %d, program %q", entry, record.Framing, program)
 		}
 	}
 }

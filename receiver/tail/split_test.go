@@ -77,3 +77,24 @@ func BenchmarkSplit(b *testing.B) {
 		})
 	}
 }
+
+// A line of a file without headers may be the rest of a message that has a line end in it; a line with a header is not.
+func TestSplitTellsFraming(t *testing.T) {
+	for _, c := range []struct {
+		program []byte
+		line    string
+		want    receiver.Framing
+	}{
+		{[]byte("proftpd"), "one\n", receiver.FileLine},
+		{nil, "Nov 22 10:00:00 web1 proftpd[1]: one\n", receiver.Whole},
+		{nil, " Nov 22 10:00:00 web1 proftpd[1]: one\r\n", receiver.Whole},
+	} {
+		s := Splitter{Program: c.program, MaxLine: 100, Parser: wire.NewParser(time.UTC)}
+		records := make([]receiver.Record, 1)
+		records[0].Framing = receiver.OutLine // of an earlier use
+		records, _ = s.Split([]byte(c.line), time.Now(), records[:0])
+		if len(records) != 1 || records[0].Framing != c.want {
+			t.Errorf("%q: %+v", c.line, records)
+		}
+	}
+}
