@@ -70,6 +70,7 @@ type Rule struct {
 	Name       string     // unique within its service
 	Kind       event.Kind // 0 for lines that are no events, described so that none can be taken for one: they are Ignored
 	Handshake  bool       // the peer completed a handshake, so that its address is proven
+	Raw        bool       // what such a line quotes of a peer keeps its line ends: see Finding.Raw
 	Weak       bool       // a well-behaved peer fits it now and then
 	Categories []int      // of AbuseIPDB; never written to
 	Line       int        // in the service's file
@@ -87,7 +88,7 @@ type Finding struct {
 	Service *Service // set whenever the program is known, also when nothing matched
 	// Raw says that no line of this log proves a handshake. Either the message has the stamp of a Raw service that shares its
 	// program with others: the lines after it may be made up, and look like any of them. Or it is a line of a web server's log
-	// with a name where the peer's address should be: who writes such names may write addresses there, too.
+	// with a name where the peer's address should be: who writes such names may write addresses there, too. Or its rule is Raw.
 	Raw bool
 	// Unproven says that the line's form had to be guessed, so that the peer's own word may be in the address's place.
 	Unproven bool
@@ -298,7 +299,7 @@ func (r *Rules) judge(p *program, message []byte, known Known, f *Finding) Verdi
 	}
 	first.ask(message, one, &found)
 	f.Rule = r.rules[found.rule]
-	f.Service = f.Rule.Service
+	f.Service, f.Raw = f.Rule.Service, f.Raw || f.Rule.Raw
 	if f.Rule.Kind == 0 && !found.ambiguous {
 		f.Rule = nil
 		return Ignored

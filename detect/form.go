@@ -124,6 +124,8 @@ type ruleForm struct {
 	Kind text `yaml:"kind"`
 	// Handshake says that the peer completed a TCP handshake, or its equal, before this could be logged.
 	Handshake bool `yaml:"handshake"`
+	// Raw says that what such a line quotes of a peer keeps its line ends: nothing is proven in a log that has such lines.
+	Raw bool `yaml:"raw"`
 	// Weak says that a well-behaved peer fits the rule now and then: policies weigh it by itself, if at all.
 	Weak bool `yaml:"weak"`
 	// Categories are those of AbuseIPDB, 1 to 23, at least one unless the kind is a success or an accepted packet.

@@ -214,3 +214,18 @@ func TestNobodyIsFramed(t *testing.T) {
 		}
 	}
 }
+
+// TestRawRule says that a log in which Dovecot quotes tokens is told of, by the very line whose end a peer may have broken.
+func TestRawRule(t *testing.T) {
+	r := load(t, Options{})
+	for line, want := range map[string]bool{
+		"auth(bob,203.0.113.5,sasl:oauthbearer)<abc>: oauth2 failed: Local validation failed: unsupported algorithm 'x":                           true,
+		"auth: Info: oauth2(bob,203.0.113.5,<Y5mbdnNh5sZ/AAAB>): oauth2 failed: Local validation failed: unsupported algorithm 'x":                true,
+		"imap-login: Disconnected (auth failed, 1 attempts in 2 secs): user=<x>, method=PLAIN, rip=203.0.113.5, lip=192.0.2.10, session=<x3AhoW>": false,
+	} {
+		var f Finding
+		if r.Detect([]byte("dovecot"), []byte(line), &f); f.Raw != want {
+			t.Errorf("%s: raw is %v", line, f.Raw)
+		}
+	}
+}

@@ -287,7 +287,7 @@ const noEvent = "none"
 // newRule reads a rule; patterns are compiled later.
 func newRule(s *Service, form *ruleForm, f *faults) *Rule {
 	r := &Rule{
-		Service: s, Name: form.Name.value, Handshake: form.Handshake, Weak: form.Weak, Line: form.line(),
+		Service: s, Name: form.Name.value, Handshake: form.Handshake, Raw: form.Raw, Weak: form.Weak, Line: form.line(),
 		match: form.Match, regex: form.Regex,
 	}
 	if r.Handshake && (s.Lines == LinesRaw || s.Lines == LinesUnknown) {

@@ -74,6 +74,8 @@ func (p *plain) rule() (r ruleForm) {
 			r.Kind = p.textLine()
 		case "handshake":
 			r.Handshake = p.flag()
+		case "raw":
+			r.Raw = p.flag()
 		case "weak":
 			r.Weak = p.flag()
 		case "categories":
