@@ -270,7 +270,7 @@ func (r *Receiver) fill(record *receiver.Record, p *parser, e *entry) {
 	case record.Program == nil:
 		record.Program = get(Comm)
 	}
-	if string(transport) == "stdout" {
+	if string(transport) == "stdout" || len(transport) == 0 && len(get(StreamID)) > 0 { // collected journals may lack fields
 		record.Framing = receiver.OutLine
 	}
 	if record.PID = get(SyslogPID); !isPID(record.PID) {

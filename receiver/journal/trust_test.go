@@ -130,7 +130,8 @@ func TestFraming(t *testing.T) {
 	for entry, want := range map[string]receiver.Framing{
 		"_TRANSPORT=stdout SYSLOG_IDENTIFIER=lighttpd MESSAGE=x": receiver.OutLine, "_TRANSPORT=stdout _COMM=lighttpd MESSAGE=x": receiver.OutLine,
 		"_TRANSPORT=syslog SYSLOG_IDENTIFIER=lighttpd MESSAGE=x": receiver.Whole, "_TRANSPORT=journal SYSLOG_IDENTIFIER=lighttpd MESSAGE=x": receiver.Whole,
-		"_TRANSPORT=kernel MESSAGE=x": receiver.Whole, "SYSLOG_IDENTIFIER=lighttpd MESSAGE=x": receiver.Whole,
+		"_STREAM_ID=7 SYSLOG_IDENTIFIER=lighttpd MESSAGE=x": receiver.OutLine,
+		"_TRANSPORT=kernel MESSAGE=x":                       receiver.Whole, "SYSLOG_IDENTIFIER=lighttpd MESSAGE=x": receiver.Whole,
 	} {
 		p, e := entryOf(t, entry)
 		var record receiver.Record
