@@ -91,7 +91,7 @@ func (d *Daemon) registerMetrics() error {
 	m.add(prometheus.CounterValue, "detect_matched_total", "Records in which a rule found an event.", d.matched, "service", "rule")
 	m.add(prometheus.CounterValue, "detect_unmatched_total", "Records of a known program in which no rule found anything, by service.", d.unmatched, "program")
 	m.add(prometheus.GaugeValue, "detect_drifting", "1 while none of many records of a known program matched: its format may have changed.", d.drift.each, "program")
-	m.add(prometheus.CounterValue, "detect_refused_total", "Records that a rule fits and that are not sure enough to count.", d.refused, "service", "reason")
+	m.add(prometheus.CounterValue, "detect_refused_total", "Records that a rule describes and that name no peer for sure, by service and reason.", d.refused, "service", "reason")
 	m.add(prometheus.GaugeValue, "detect_raw_logs", "Logs in which peers can write whole lines: no line of theirs proves an address.", d.rawLogs(func(c rawCount) float64 { return float64(c.logs) }), "source")
 	m.add(prometheus.CounterValue, "detect_raw_overflows_total", "Bounds on such logs that were reached: all logs of a program, or of the source, count as such since.", d.rawLogs(func(c rawCount) float64 { return float64(c.overflows) }), "source")
 	m.add(prometheus.CounterValue, "policy_decisions_total", "Policies that were reached, and what came of it.", d.decisions, "policy", "action")

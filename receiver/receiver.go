@@ -22,8 +22,9 @@ type Record struct {
 	PID     []byte    // digits as sent, nil if there is none
 	Message []byte    // what follows the header, without the line's end
 	Trust   event.Trust
-	// Cut says that the record was longer than its source takes and Message is only its beginning. It must not be given to
-	// detection: whoever wrote it chose where it ends.
+	// Cut says that the record was longer than its source takes and Message is only its beginning. Whoever wrote it
+	// chose where it ends, so detection must be told (detect.Known): it counts lines of access logs alone, where the cut is after
+	// the status.
 	Cut bool
 	// Framing says what made the record one.
 	Framing Framing

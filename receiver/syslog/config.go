@@ -60,8 +60,8 @@ type Config struct {
 	// of this machine.
 	Timezone string `yaml:"timezone"`
 
-	// MaxLine is the longest record in bytes, 512 to 65536. A longer one is cut there, counted, and matches no rule. Default:
-	// 8192.
+	// MaxLine is the longest record in bytes, 512 to 65536. A longer one is cut there, counted, and matches no rule,
+	// unless it is of an access log and its status is before the cut. Default: 8192.
 	MaxLine int `yaml:"max_line"`
 
 	// MaxConnections bounds the TCP connections open at once, 1 to 65536. When it is reached, a new one takes the place of

@@ -47,7 +47,8 @@ type Config struct {
 	// Timezone is the zone of timestamps that name none, such as "Europe/Brussels". Default: this machine's.
 	Timezone string `yaml:"timezone"`
 
-	// MaxLine is the longest line, in bytes. A longer one is cut there and can match no rule. From 512 to 1048576; default 16384.
+	// MaxLine is the longest line, in bytes. A longer one is cut there, and matches no rule unless it is of an access
+	// log and its status is before the cut. From 512 to 1048576; default 16384.
 	MaxLine int `yaml:"max_line"`
 
 	// Start says where reading begins in a file that is there when tattled first sees it: "end", or "beginning". A file that

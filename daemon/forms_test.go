@@ -1,0 +1,126 @@
+package daemon
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"tattled/detect"
+	"tattled/receiver"
+)
+
+// A declared form is believed exactly, by the source that it was declared for alone.
+func TestDeclaredForm(t *testing.T) {
+	cfg, err := parseConfig("x.yaml", []byte(`
+sources:
+  files:
+    - {path: /var/log/a.log, program: nginx, form: '$host - $remote_addr [$time_local] "$request" $status $body_bytes_sent'}
+    - {path: /var/log/b.log, program: nginx}
+    - {path: /var/log/c.log, program: sshd, form: combined}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out taken
+	p := testPipeline(t, "192.0.2.0/24", &out)
+	p.engine.Load().forms = cfg.Sources.forms()
+	line := record("nginx", `198.51.100.66 - 203.0.113.5 [22/Nov/2026:10:00:00 +0000] "GET /.env HTTP/1.1" 404 9`)
+	for source, want := range map[string]string{"file:/var/log/a.log": "203.0.113.5", "file:/var/log/b.log": ""} {
+		out.events = nil
+		if err := p.Handle(t.Context(), &receiver.Batch{Source: source, Received: time.Now(), Records: []receiver.Record{line}}); err != nil {
+			t.Fatal(err)
+		}
+		switch {
+		case want == "" && len(out.events) > 0, want != "" && (len(out.events) != 1 || out.events[0].Addr.String() != want || !out.events[0].Handshake):
+			t.Errorf("%s: %v", source, out.events)
+		}
+	}
+	warned := strings.Join(formWarnings(&cfg.Sources, testRules(t)), "\n")
+	if strings.Contains(warned, "files[0]") || !strings.Contains(warned, "sources.files[1].form: is missing") || !strings.Contains(warned, `files[2].form: is for access logs`) {
+		t.Errorf("the warnings are:\n%s", warned)
+	}
+}
+
+// A form that cannot be believed is a fault at its line.
+func TestFormFault(t *testing.T) {
+	_, err := parseConfig("x.yaml", []byte(`sources:
+  files:
+    - path: /var/log/a.log
+      form: '%{X-Forwarded-For}i "%r" %s'
+  syslog:
+    - listen: udp://127.0.0.1:5514
+      form: nonsense
+`))
+	if err == nil || !strings.Contains(err.Error(), "x.yaml:4: sources.files[0].form: it has no column") || !strings.Contains(err.Error(), "x.yaml:7: sources.syslog[0].form: ") {
+		t.Error(err)
+	}
+}
+
+// Lines that tell of an attack and not of whom are counted by service, and twenty within an hour are a problem.
+func TestDisputed(t *testing.T) {
+	var out taken
+	p := testPipeline(t, "192.0.2.0/24", &out)
+	began := 0
+	p.attacked = func(service string) {
+		if began++; service != "web-access" {
+			t.Errorf("%s is attacked", service)
+		}
+	}
+	now := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
+	hand := func(at time.Time, program, line string) {
+		if err := p.Handle(t.Context(), &receiver.Batch{Source: "s", Received: at, Records: []receiver.Record{record(program, line)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const attack = `198.51.100.66 - 203.0.113.5 [22/Nov/2026:10:00:00 +0000] "GET /.env HTTP/1.1" 404 9`
+	services := p.engine.Load().rules.Services()
+	for i := range 2*disputedLines - 2 { // one in four minutes: 15 in an hour
+		hand(now.Add(time.Duration(i)*4*time.Minute), "nginx", attack)
+	}
+	now = now.Add(10 * time.Hour)
+	for i := range disputedLines - 1 {
+		hand(now.Add(time.Duration(i)*time.Second), "nginx", attack)
+		hand(now, "nginx", `www.example.org - - [22/Nov/2026:10:00:00 +0000] "GET /.env HTTP/1.1" 404 9`) // nobody's word against another's
+	}
+	if all := p.disputes.problems(services, now); len(all) > 0 || began > 0 {
+		t.Errorf("%d lines are a problem: %v", disputedLines-1, all)
+	}
+	hand(now.Add(time.Minute), "nginx", attack)
+	hand(now.Add(time.Minute), "nginx", attack)
+	if all := p.disputes.problems(services, now.Add(2*time.Minute)); len(all) != 1 || !strings.HasPrefix(all[0], "web-access: ") || began != 1 {
+		t.Errorf("%d lines are no problem: %v, %d", disputedLines, all, began)
+	}
+	if all := p.disputes.problems(services, now.Add(2*time.Hour)); len(all) > 0 {
+		t.Errorf("it is a problem for ever: %v", all)
+	}
+	counted := map[detect.Refusal]uint64{}
+	p.tally.eachRefused(func(service string, reason detect.Refusal, n uint64) {
+		if counted[reason] += n; service != "web-access" {
+			t.Errorf("%d lines of %s were refused", n, service)
+		}
+	})
+	if counted[detect.Ambiguous] != 3*disputedLines-1 || counted[detect.HostName] != disputedLines-1 {
+		t.Errorf("refused: %v", counted)
+	}
+	if n := len(detect.Refusals()); n >= len(refusals{}) {
+		t.Errorf("there are %d reasons, and room for fewer", n)
+	}
+}
+
+// A record of an access log that was cut after its status counts, and the books balance.
+func TestCutAccessRecord(t *testing.T) {
+	var out taken
+	p := testPipeline(t, "192.0.2.0/24", &out)
+	whole := record("nginx", `203.0.113.5 - - [22/Nov/2026:10:00:00 +0000] "GET /.env HTTP/1.1" 404 9 "-" "`+strings.Repeat(`\x22`, 4000))
+	early := record("nginx", `203.0.113.5 - - [22/Nov/2026:10:00:00 +0000] "GET /.env?`+strings.Repeat("x", 16000))
+	sshd := record("sshd", "Invalid user x from 203.0.113.9 port 22")
+	whole.Cut, early.Cut, sshd.Cut = true, true, true
+	b := &receiver.Batch{Source: "test", Received: time.Now(), Records: []receiver.Record{whole, early, sshd}}
+	if err := p.Handle(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	s := p.tally.source("test")
+	if m, i, r := s.matched.Load(), s.ignored.Load(), s.refused.Load(); len(out.events) != 1 || m != 1 || i != 0 || r != 2 || p.tally.overlong.Load() != 2 {
+		t.Errorf("%d events; matched %d, ignored %d, refused %d", len(out.events), m, i, r)
+	}
+}
