@@ -40,7 +40,7 @@ type sibling struct {
 // for each log would take a minute; one serves all logs of a turn.
 type folder struct {
 	turn    time.Time // it is not used in another one: sizes and times in it are old by then
-	made    time.Time
+	made    time.Time // when it was begun
 	changed time.Time // when something was last made, renamed or removed in the folder
 	files   []listed  // sorted by name
 	inodes  map[uint64][]int
@@ -59,29 +59,28 @@ type folders struct {
 	lists  int // made since the start
 }
 
-// current reports whether no name has changed since the list was made. Changes within a tick of the clock show nowhere.
-func (d *folder) current(turn time.Time, path string) bool {
-	return d.turn.Equal(turn) && folderTime(path).Equal(d.changed) && d.made.Sub(d.changed).Abs() > 2*tick
-}
+// settled reports whether the list is of a folder at rest: what was renamed within a tick of the last change shows in no
+// time, and may be missing from it.
+func (d *folder) settled() bool { return d.made.Sub(d.changed).Abs() > 2*tick }
 
-// list returns the list of a folder. It is not sure if the folder changes so often that it may be out of date.
+// list returns the list of a folder. It is not sure if the folder was changed so shortly before, or is changed so often,
+// that a file may be missing from it: another turn tells.
 func (c *folders) list(path string, turn time.Time) (d *folder, sure bool) {
-	d = c.byPath[path]
-	if d != nil && d.current(turn, path) {
-		return d, true
-	}
 	lists := 0
-	if d != nil && d.turn.Equal(turn) {
+	if d = c.byPath[path]; d != nil && d.turn.Equal(turn) {
+		if folderTime(path).Equal(d.changed) {
+			return d, d.settled()
+		}
 		lists = d.lists
 	}
 	for ; lists < patience; lists++ {
 		c.lists++
-		before := folderTime(path)
+		made, before := time.Now(), folderTime(path)
 		d = listFolder(path)
-		d.turn, d.made, d.changed, d.lists = turn, time.Now(), before, lists+1
+		d.turn, d.made, d.changed, d.lists = turn, made, before, lists+1
 		c.byPath[path] = d
 		if folderTime(path).Equal(before) { // else it may lack a file that was renamed meanwhile
-			return d, true
+			return d, d.settled()
 		}
 	}
 	return d, false
@@ -131,7 +130,7 @@ func readSome(dir string) ([]os.DirEntry, error) {
 type siblings struct {
 	all    []sibling // those whose name says so, and the path's own, the oldest first
 	inodes func(inode uint64) []sibling
-	sure   bool // else the folders change so often that one may be missing
+	sure   bool // else the folders were changed so shortly before that one may be missing
 }
 
 // siblings lists the path's file and those beside it, and beside what it is a link to, that rotation made of it.
@@ -175,7 +174,24 @@ func (r *Receiver) siblings(fl *follower) siblings {
 		found.all = append(found.all, sibling{path: fl.path, info: info, number: notCounted})
 	}
 	sortByAge(found.all)
+	switch {
+	case found.sure:
+		fl.restless = time.Time{}
+	case fl.restless.IsZero():
+		fl.restless = r.now
+	}
 	return found
+}
+
+// unmoved reports whether no name in fl's folders has changed since r.folders.lists was lists.
+func (r *Receiver) unmoved(fl *follower, lists int) bool {
+	return r.siblings(fl).sure && r.folders.lists == lists
+}
+
+// endless reports whether fl's folders have been changing for so long that they will not tell for certain what is in them.
+// Somebody may see to that: it must not keep the log from being read.
+func (r *Receiver) endless(fl *follower) bool {
+	return !fl.restless.IsZero() && r.now.Sub(fl.restless).Abs() >= pollEvery
 }
 
 // sortByAge sorts the oldest first. Of two written to in the same tick of the clock, log.2 is older than log.1.

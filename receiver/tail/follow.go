@@ -41,7 +41,9 @@ type follower struct {
 	seen     int64
 	catching bool
 	wentBack bool      // while catching: the clock was put back since
+	resumed  bool      // what resume has opened was not read yet
 	folder   time.Time // when the folder was last changed, as of the last look that found nothing at the path
+	restless time.Time // since when the folders change too often to be listed for certain, else zero
 }
 
 // start says where the next file begins that appears at a path.
@@ -61,10 +63,10 @@ func (fl *follower) marks(marks []mark) []mark {
 	return marks
 }
 
-// knows reports whether s is a file that was read before, and closed.
+// knows reports whether s is a file that was read before, and closed or not found.
 func (r *Receiver) knows(fl *follower, s sibling) bool {
 	same := func(m mark) bool { return m.inode == inode(s.info) }
-	if !slices.ContainsFunc(fl.past, same) && !r.shared.has(same) {
+	if !slices.ContainsFunc(fl.past, same) && !fl.lacks(s.info) && !r.shared.has(same) {
 		return false
 	}
 	f, info, err := open(s.path)
@@ -74,6 +76,11 @@ func (r *Receiver) knows(fl *follower, s sibling) bool {
 	defer f.Close()
 	_, known := r.finishedMark(fl, f, info)
 	return known
+}
+
+// lacks reports whether info may be of a file that was not found when reading was to go on in it.
+func (fl *follower) lacks(info os.FileInfo) bool {
+	return slices.ContainsFunc(fl.absent, func(m mark) bool { return m.inode == inode(info) })
 }
 
 // remember notes up to where a file was read that is read no more.
@@ -138,11 +145,17 @@ func (r *Receiver) look(fl *follower) {
 		return
 	}
 	if len(fl.absent) > 0 { // perhaps it is one of them
-		f.Close()
 		absent := fl.absent
 		fl.absent = nil
 		r.resume(fl, absent)
-		return // the next look sees what came of it
+		if len(fl.absent) == 0 || !r.endless(fl) || fl.holds(info) != nil {
+			f.Close()
+			return // the next look sees what came of it
+		}
+	}
+	if fl.resumed && len(fl.files)+len(fl.absent) >= maxMarks { // it has to wait for room: those before it are read first
+		f.Close()
+		return
 	}
 	m, wait := r.firstMark(fl, f, info)
 	if wait {
@@ -197,6 +210,7 @@ func (r *Receiver) follow(fl *follower, f *file, i int) bool {
 	}
 	r.meter.Open.Add(1)
 	fl.files = slices.Insert(fl.files, i, f)
+	fl.absent = slices.DeleteFunc(fl.absent, func(m mark) bool { return m.inode == f.at.inode && m.offset <= f.at.offset })
 	if len(fl.files)+len(fl.absent) <= maxMarks {
 		return true
 	}
@@ -213,6 +227,7 @@ func (r *Receiver) follow(fl *follower, f *file, i int) bool {
 		}
 	}
 	if len(fl.absent) > 0 {
+		fl.remember(fl.absent[0])
 		fl.absent = slices.Delete(fl.absent, 0, 1)
 		r.meter.Gaps.Add(1)
 		return true
@@ -280,9 +295,13 @@ func (r *Receiver) firstMark(fl *follower, f *os.File, info os.FileInfo) (m mark
 	return endOf(f, info.Size()), false
 }
 
-// finishedMark finds out where reading stopped in a file that was closed, perhaps under another name.
+// finishedMark finds out where reading stopped in a file that was closed, perhaps under another name, or was not found when
+// reading was to go on in it.
 func (r *Receiver) finishedMark(fl *follower, f *os.File, info os.FileInfo) (mark, bool) {
 	if m, found := r.shared.mark(f, info); found {
+		return m, true
+	}
+	if m, found := lastFitting(fl.absent, f, info); found {
 		return m, true
 	}
 	return lastFitting(fl.past, f, info)

@@ -10,24 +10,12 @@ import (
 )
 
 // resume opens what marks, a cursor, are of, wherever rotation has moved it. What came to the path after them and left it
-// again, while nobody read, is for catchUp. What may be there and cannot be opened now is kept for a later look.
+// again, while nobody read, is for catchUp. What may be there and cannot be found or opened now is kept for a later look.
 func (r *Receiver) resume(fl *follower, marks []mark) {
-	fl.catching = true
+	fl.catching, fl.resumed = true, true
+	located, sure := r.locateAll(fl, marks)
 	for i, m := range marks {
-		var f *os.File
-		var s sibling
-		sure := false
-		for try := 0; f == nil && try < patience; try++ { // it may be in the middle of a rotation
-			lists := r.folders.lists
-			found := r.siblings(fl)
-			sure = found.sure
-			if f, s = fl.locate(found, m); try > 0 && r.folders.lists == lists {
-				break // nothing was renamed since the last try
-			}
-			if f == nil && !sure {
-				r.nextTurn()
-			}
-		}
+		f, s := located[i].f, located[i].sibling
 		switch {
 		case f == nil && r.shared.has(func(f mark) bool { return f.inode == m.inode && f.offset >= m.offset }): // it was read, and closed, before the path was given up
 			continue
@@ -36,6 +24,7 @@ func (r *Receiver) resume(fl *follower, marks []mark) {
 			continue
 		case f == nil:
 			r.meter.Gaps.Add(1)
+			fl.remember(m)
 			continue
 		}
 		if done, read := r.shared.mark(f, s.info); read && done.offset > m.offset {
@@ -47,6 +36,40 @@ func (r *Receiver) resume(fl *follower, marks []mark) {
 			fl.catching = false // nothing came after it
 		}
 	}
+}
+
+// located is a file that a mark is of; f is nil if there is none.
+type located struct {
+	f *os.File
+	sibling
+}
+
+// locateAll finds the files that marks are of. They may be in the middle of a rotation: it looks again until it has found
+// all, or is sure that the rest is not there, for a tenth of a second at most. Only when it is sure may a copy be what is left.
+func (r *Receiver) locateAll(fl *follower, marks []mark) (all []located, sure bool) {
+	all = make([]located, len(marks))
+	search := func(locate func(siblings, mark) (*os.File, sibling), found siblings) (missing bool) {
+		for i, m := range marks {
+			if all[i].f == nil {
+				all[i].f, all[i].sibling = locate(found, m)
+				missing = missing || all[i].f == nil
+			}
+		}
+		return missing
+	}
+	for range patience {
+		found := r.siblings(fl)
+		lists := r.folders.lists
+		if !search(fl.locate, found) {
+			return all, true
+		}
+		if found.sure && r.unmoved(fl, lists) {
+			search(fl.locateCopy, found)
+			return all, true
+		}
+		r.nextTurn()
+	}
+	return all, false
 }
 
 // nextTurn waits until the clock of files has moved on, so that lists can be made again.
@@ -68,7 +91,7 @@ func readable(path string) bool {
 // it is newer than those that were read. When there is none left, the path's own file may be read.
 func (r *Receiver) catchUp(fl *follower) {
 	found := r.siblings(fl)
-	if !found.sure {
+	if !found.sure && !r.endless(fl) {
 		return // look again
 	}
 	newest := r.newestKnown(fl, found.all)
@@ -81,7 +104,8 @@ func (r *Receiver) catchUp(fl *follower) {
 		}
 		if f := fl.holds(s.info); f != nil {
 			if f.later {
-				f.later, fl.seen = false, modified(s.info)
+				f.later = false
+				fl.sees(s)
 				return
 			}
 			continue
@@ -107,11 +131,11 @@ func (r *Receiver) catchUp(fl *follower) {
 			return
 		}
 		m, read := r.finishedMark(fl, f, info)
-		if read && m.offset == info.Size() || !read && !isNew {
+		if read && m.offset == info.Size() && !fl.lacks(info) || !read && !isNew {
 			f.Close()
 			continue
 		}
-		fl.seen = modified(s.info)
+		fl.sees(s)
 		later := slices.IndexFunc(fl.files, func(f *file) bool { return f.later })
 		if later < 0 {
 			later = len(fl.files)
@@ -134,7 +158,7 @@ func (r *Receiver) caughtUp(fl *follower, all []sibling, newest *sibling) {
 			return !fl.wentBack && s.number < newest.number && renamedTogether(&s, newest)
 		}
 	})
-	if lists := r.folders.lists; unsure && (!r.siblings(fl).sure || r.folders.lists != lists) {
+	if unsure && !r.unmoved(fl, r.folders.lists) && !r.endless(fl) {
 		return // they are being renamed: look again
 	}
 	fl.catching = false
@@ -147,6 +171,14 @@ func (r *Receiver) caughtUp(fl *follower, all []sibling, newest *sibling) {
 		fl.seen = min(fl.seen, r.now.UnixNano())
 	}
 	fl.wentBack = false
+}
+
+// sees notes that s has its turn: what was written to before it is older. A file that was read before may be older than
+// what was seen since, and then tells nothing.
+func (fl *follower) sees(s sibling) {
+	if fl.seen < modified(s.info) || fl.wentBack {
+		fl.seen = modified(s.info)
+	}
 }
 
 // newestKnown returns that with the lowest number of the rotated files that were read or are being read, nil if there is none.
@@ -189,10 +221,8 @@ func renamedTogether(a, b *sibling) bool {
 	return statusChanged(a.info).Sub(statusChanged(b.info)).Abs() < time.Minute
 }
 
-// locate finds the file that m is of: the same inode with the same beginning; or else the copy that copytruncate left.
-// The caller closes it; nil if there is none.
+// locate finds the file that m is of: the same inode with the same beginning. The caller closes it; nil if there is none.
 func (fl *follower) locate(found siblings, m mark) (*os.File, sibling) {
-	emptied := false // the path still names the inode, and it is not what it was: it was truncated
 	for _, s := range found.inodes(m.inode) {
 		// While nothing was read of it, a file has no beginning to know it by, and another may have its inode by now.
 		if m.print.length > 0 || s.rotated || s.path == fl.path {
@@ -200,8 +230,14 @@ func (fl *follower) locate(found siblings, m mark) (*os.File, sibling) {
 				return f, s
 			}
 		}
-		emptied = emptied || s.path == fl.path
 	}
+	return nil, sibling{}
+}
+
+// locateCopy finds the copy that copytruncate left of the file that m is of. The caller closes it; nil if there is none.
+func (fl *follower) locateCopy(found siblings, m mark) (*os.File, sibling) {
+	// The path still names the inode, and it is not what it was: it was truncated.
+	emptied := slices.ContainsFunc(found.inodes(m.inode), func(s sibling) bool { return s.path == fl.path })
 	for _, s := range slices.Backward(found.all) {
 		if s.rotated && (m.print.length == printLength || emptied && m.print.length > 0 && modified(s.info) >= fl.seen) {
 			if f := fitting(s, m); f != nil {

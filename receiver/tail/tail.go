@@ -294,9 +294,11 @@ func (r *Receiver) step(ctx context.Context, fl *follower) (more bool, err error
 		}
 		i++
 	}
+	fl.resumed = false
 	if fl.catching {
 		r.catchUp(fl)
 		return true, nil
 	}
+	fl.restless = time.Time{}
 	return false, nil
 }
