@@ -74,7 +74,7 @@ func (r *Receiver) locateAll(fl *follower, marks []mark) (all []located, sure bo
 
 // nextTurn waits until the clock of files has moved on, so that lists can be made again.
 func (r *Receiver) nextTurn() {
-	time.Sleep(tick)
+	<-time.After(tick)
 	r.now = time.Now()
 }
 
