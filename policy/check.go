@@ -64,12 +64,44 @@ func (c *Config) Check(report setting.Report) {
 	case within > 0 && within < time.Second:
 		report("within", fmt.Sprintf("%s is too short: many logs have whole seconds only, write at least 1s", c.Within))
 	}
-	if c.Distinct != "" && c.Distinct != distinctPorts && c.Distinct != distinctUsers {
-		report("distinct", fmt.Sprintf("%q can not be counted: write ports or users, or leave it out", c.Distinct))
-	}
+	c.checkDistinct(report)
+	c.checkSuccesses(report)
 	c.checkDo(report)
 	if c.Reputation != nil {
 		c.Reputation.check(report)
+	}
+}
+
+func (c *Config) checkDistinct(report setting.Report) {
+	switch c.Distinct {
+	case "", distinctPorts, distinctUsers, distinctPaths:
+	default:
+		report("distinct", fmt.Sprintf("%q can not be counted: write ports, users or paths, or leave it out", c.Distinct))
+	}
+	switch {
+	case c.MinDistinct == 0:
+	case c.Distinct == "":
+		report("min_distinct", "it needs distinct: write of what there must be so many, such as distinct: users")
+	case c.MinDistinct < 2 || c.MinDistinct > maxMinDistinct:
+		report("min_distinct", fmt.Sprintf("%d is out of range: write 2 to %d", c.MinDistinct, maxMinDistinct))
+	case c.Threshold < c.MinDistinct || c.Threshold > maxBroad:
+		report("threshold", fmt.Sprintf("%d does not go with min_distinct %d: write %d to %d", c.Threshold, c.MinDistinct, c.MinDistinct, maxBroad))
+	}
+}
+
+func (c *Config) checkSuccesses(report setting.Report) {
+	if c.Successes == 0 {
+		return
+	}
+	switch {
+	case c.Successes < 0 || c.Successes > maxLogins:
+		report("successes", fmt.Sprintf("%d is out of range: write 1 to %d", c.Successes, maxLogins))
+	case len(c.When.Kind) != 1 || c.When.Kind[0] != event.AuthFailure:
+		report("successes", "it weighs logins against failures of logins: write when: {kind: [auth-failure]}, or drop it")
+	case len(c.After) > 0:
+		report("successes", "it can not be combined with after: a success that follows failures is what such a policy is about")
+	case c.Distinct != "" && c.Distinct != distinctUsers:
+		report("successes", fmt.Sprintf("it can not be combined with distinct: %s: write users, or leave distinct out", c.Distinct))
 	}
 }
 

@@ -74,7 +74,7 @@ func TestDefaultsKnowHonestClients(t *testing.T) {
 			e.Service, e.Rule, e.User = "dovecot", "auth-failed", fmt.Sprint("user", i%n)
 		}
 	}
-	left := func(_ int, e *event.Event) { e.Rule, e.User = "left-while-authenticating", "backup" }
+	left := func(_ int, e *event.Event) { e.Rule, e.User, e.Weak = "left-while-authenticating", "backup", true }
 	for name, c := range map[string]struct {
 		events []*event.Event
 		policy string
@@ -85,8 +85,11 @@ func TestDefaultsKnowHonestClients(t *testing.T) {
 		"one who guesses a password, slowly":        {every(time.Hour, func(int, *event.Event) {}), "ssh-slow-bruteforce"},
 		"one who guesses a password, fast":          {every(time.Minute, func(int, *event.Event) {}), "ssh-bruteforce"},
 		"one who tries the same on many accounts":   {every(30*time.Minute, account(1000)), "login-slow-bruteforce"},
-		"one who tries many passwords of one":       {every(30*time.Second, account(1)), "login-bruteforce"},
-		"one who leaves before the password, often": {every(time.Minute, left), "ssh-bruteforce"},
+		"one who tries many passwords of three":     {every(30*time.Second, account(3)), "login-bruteforce"},
+		"one who tries many passwords of one":       {every(3*time.Second, account(1)), "login-hammering"},
+		"a mail server with an old relay password":  {every(5*time.Second, account(1)), ""},
+		"one who leaves before the password, often": {every(time.Minute, left), ""},
+		"one who leaves before the password, fast":  {every(time.Second, left), "flood"},
 	} {
 		var got string
 		for _, r := range judge(newPolicy(t, GateConfig{}, Defaults()...), c.events...) {

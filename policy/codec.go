@@ -10,8 +10,17 @@ import (
 
 // stateVersion is the first byte of an encoded State. A reader refuses what it does not know. In version 1 sessions had
 // no port. Up to version 2 a track had one tally for all events, whose moments said which of them were clean, the full
-// addresses of a /64 were counted once for all tracks, and windows had no class: see decodeOld.
-const stateVersion = 3
+// addresses of a /64 were counted once for all tracks, and windows had no class: see decodeOld. Up to version 3 values had 32
+// bits, moments had no service, and nothing was known of who got in.
+const stateVersion = 4
+
+// What is written of each moment beside its time.
+const (
+	timesOnly byte = iota
+	withValue
+	withService // and a value
+	momentEnd
+)
 
 // maxHits is what a track keeps at most.
 const maxHits = 2 * MaxThreshold
@@ -33,6 +42,13 @@ func (s *State) AppendBinary(b []byte) ([]byte, error) {
 		b = appendText(b, w.policy)
 		b = binary.AppendUvarint(b, uint64(w.at))
 	}
+	b = binary.AppendUvarint(b, uint64(len(s.logins)))
+	for _, l := range s.logins {
+		b = append(b, flag(l.clean))
+		b = binary.BigEndian.AppendUint64(b, l.account)
+		b = binary.BigEndian.AppendUint16(b, l.service)
+		b = binary.AppendUvarint(b, uint64(l.at))
+	}
 	b = binary.AppendUvarint(b, uint64(len(s.tracks)))
 	for i := range s.tracks {
 		t := &s.tracks[i]
@@ -49,12 +65,15 @@ func (s *State) AppendBinary(b []byte) ([]byte, error) {
 // append writes the tally: all times as distances to the time before, because they are close together.
 func (t *tally) append(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(len(t.hits)))
-	last, distinct := int64(0), len(t.hits) > 0 && t.hits[0].value != 0
-	b = append(b, flag(distinct))
+	last, form := int64(0), t.form()
+	b = append(b, form)
 	for _, h := range t.hits {
 		b = binary.AppendUvarint(b, uint64(h.at-last))
-		if distinct {
-			b = binary.BigEndian.AppendUint32(b, h.value)
+		if form != timesOnly {
+			b = binary.BigEndian.AppendUint64(b, h.value)
+		}
+		if form == withService {
+			b = binary.BigEndian.AppendUint16(b, h.service)
 		}
 		last = h.at
 	}
@@ -88,6 +107,20 @@ func (t *tally) append(b []byte) []byte {
 	return b
 }
 
+// form returns what must be written of the moments.
+func (t *tally) form() byte {
+	form := timesOnly
+	for _, h := range t.hits {
+		switch {
+		case h.service != 0:
+			return withService
+		case h.value != 0:
+			form = withValue
+		}
+	}
+	return form
+}
+
 func (s *session) append(b []byte, last int64) []byte {
 	b = binary.BigEndian.AppendUint32(b, s.id)
 	b = binary.BigEndian.AppendUint16(b, s.port)
@@ -115,6 +148,11 @@ func (s *State) UnmarshalBinary(b []byte) error {
 	}
 	for range d.count(maxWindows * int(classEnd)) {
 		s.windows = append(s.windows, d.window())
+	}
+	if d.version >= 4 {
+		for range d.count(2 * maxLogins) {
+			s.logins = append(s.logins, d.login())
+		}
 	}
 	if d.version < 3 {
 		for range d.count(maxPeers) { // whose events they counted is not known
@@ -153,6 +191,13 @@ func (d *decoder) window() window {
 	return w
 }
 
+func (d *decoder) login() login {
+	clean := d.flag()
+	l := login{account: binary.BigEndian.Uint64(d.bytes(8)), service: binary.BigEndian.Uint16(d.bytes(2)), clean: clean}
+	l.at = d.moment()
+	return l
+}
+
 func (t *tally) decode(d *decoder) {
 	last := t.decodeHits(d, nil)
 	t.run = d.run(last)
@@ -172,7 +217,10 @@ func (t *tally) decode(d *decoder) {
 // decodeHits reads the moments and returns the time of the last. Where clean is not nil, each says whether it is clean.
 func (t *tally) decodeHits(d *decoder, clean *[]bool) (last int64) {
 	n := d.count(maxHits)
-	distinct := d.flag()
+	form := d.byte()
+	if form >= momentEnd || d.version < 4 && form > withValue {
+		d.bad = true
+	}
 	if cap(t.hits) < n {
 		t.hits = make([]hit, 0, room(n, maxHits))
 	}
@@ -183,10 +231,17 @@ func (t *tally) decodeHits(d *decoder, clean *[]bool) (last int64) {
 			delta >>= 1
 		}
 		h := hit{at: d.within(last + int64(min(delta, maxMoment+1)))}
-		if distinct {
-			if h.value = binary.BigEndian.Uint32(d.bytes(4)); h.value == 0 {
+		switch {
+		case form == timesOnly:
+		case d.version < 4:
+			if h.value = uint64(binary.BigEndian.Uint32(d.bytes(4))); h.value == 0 {
 				d.bad = true
 			}
+		default:
+			h.value = binary.BigEndian.Uint64(d.bytes(8))
+		}
+		if form == withService {
+			h.service = binary.BigEndian.Uint16(d.bytes(2))
 		}
 		t.hits, last = append(t.hits, h), h.at
 	}

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"math"
@@ -69,6 +70,36 @@ func TestSecondVersionIsDivided(t *testing.T) {
 	}
 }
 
+// One that version 3 wrote after three ports and two accounts: values that had 32 bits are read, and count no more.
+func TestThirdVersionIsRead(t *testing.T) {
+	old := thirdVersion()
+	s := new(State)
+	if err := s.UnmarshalBinary(old); err != nil {
+		t.Fatal(err)
+	}
+	if len(s.tracks) != 1 || len(s.tracks[0].clean.hits) != 2 || s.tracks[0].clean.hits[1].value != 23 || len(s.logins) != 0 || len(s.windows) != 1 {
+		t.Fatalf("%+v", s)
+	}
+	mustComeBack(t, 0, s)
+	distinct := bruteforce("report")
+	distinct.Distinct, distinct.Threshold = "ports", 3
+	e := failure(noon)
+	e.LocalPort = 24
+	if got := judgeInto(newPolicy(t, GateConfig{}, distinct), s, e); len(got) != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// thirdVersion is a window and a track with two moments that have values, as version 3 wrote them.
+func thirdVersion() []byte {
+	b := []byte{3, 1, byte(proven)}
+	b = binary.AppendUvarint(appendText(appendText(b, "abuseipdb"), ""), uint64(noon.UnixMilli()))
+	b = append(b, 1, 1, 2, 3, 4, 0, 2, 1)
+	b = binary.BigEndian.AppendUint32(binary.AppendUvarint(b, uint64(noon.UnixMilli())), 22)
+	b = binary.BigEndian.AppendUint32(binary.AppendUvarint(b, 1000), 23)
+	return append(b, 2, 0, 0, 0, 0, 0, 0)
+}
+
 // aPolicy draws policies of every form, up to all bounds at once, and destinations with names of any length.
 func aPolicy(rt *rapid.T) *Policy {
 	n := rapid.SampledFrom([]int{1, 2, MaxRules, MaxRules + 1}).Draw(rt, "policies")
@@ -78,8 +109,9 @@ func aPolicy(rt *rapid.T) *Policy {
 			Name: fmt.Sprint("p", i, strings.Repeat("x", rapid.SampledFrom([]int{0, maxName - 3, 500}).Draw(rt, "name"))),
 			When: When{Kind: []event.Kind{event.AuthFailure, event.Probe}}, Within: setting.Duration(30 * 24 * time.Hour),
 			Threshold: rapid.SampledFrom([]int{0, 1, 3, MaxThreshold, 1 << 20}).Draw(rt, "threshold"),
-			Distinct:  rapid.SampledFrom([]string{"", distinctPorts, distinctUsers}).Draw(rt, "distinct"),
-			Do:        rapid.SampledFrom([][]string{{doReport}, {doAlert}, {doReport, doAlert}, {doCount}}).Draw(rt, "do"),
+			Distinct:  rapid.SampledFrom([]string{"", distinctPorts, distinctUsers, distinctPaths}).Draw(rt, "distinct"),
+			Successes: rapid.SampledFrom([]int{0, 1, maxLogins, 1 << 20}).Draw(rt, "successes"), MinDistinct: rapid.SampledFrom([]int{0, 2, 1 << 20}).Draw(rt, "least"),
+			Do: rapid.SampledFrom([][]string{{doReport}, {doAlert}, {doReport, doAlert}, {doCount}}).Draw(rt, "do"),
 		}
 		if rapid.Bool().Draw(rt, "sequence") {
 			c.After = []event.Kind{event.AuthFailure}
@@ -145,7 +177,7 @@ func mustComeBack(t rapid.TB, i int, s *State) {
 // plain is s without what only is capacity.
 func plain(s *State) State {
 	var c State
-	c.windows = append(c.windows, s.windows...)
+	c.windows, c.logins = append(c.windows, s.windows...), append(c.logins, s.logins...)
 	for _, t := range s.tracks {
 		for _, one := range []*tally{&t.clean, &t.mixed} {
 			*one = tally{
@@ -176,6 +208,12 @@ func TestTheLargestStateIsReadBack(t *testing.T) {
 	first := bruteforce("report")
 	first.Threshold = 1
 	New([]Config{first}, NewGate(GateConfig{}), everywhere, nil).Judge(&s, failure(noon), &j)
+	first.Successes = 5
+	for i := range 4 * maxLogins {
+		login := failure(noon)
+		login.Kind, login.User, login.Trust = event.AuthSuccess, fmt.Sprint(i), event.Trust(i%2)
+		New([]Config{first}, NewGate(GateConfig{}), everywhere, nil).Judge(&s, login, &j)
+	}
 	p := New(rules, NewGate(GateConfig{}), everywhere[1:2], nil)
 	for i := range 2*maxHits + 1 {
 		e := failure(noon.Add(time.Duration(i) * 100 * time.Second))
@@ -184,7 +222,7 @@ func TestTheLargestStateIsReadBack(t *testing.T) {
 	}
 	b, _ := s.AppendBinary(nil)
 	t.Logf("%d bytes", len(b))
-	if c, m := len(s.tracks[1].clean.hits), len(s.tracks[1].mixed.hits); len(s.tracks) != MaxRules || c != maxHits || m != maxHits || len(s.windows) != 2*maxWindows {
+	if c, m := len(s.tracks[1].clean.hits), len(s.tracks[1].mixed.hits); len(s.tracks) != MaxRules || c != maxHits || m != maxHits || len(s.windows) != 2*maxWindows || len(s.logins) != 2*maxLogins {
 		t.Errorf("not the largest: %d tracks, %d and %d moments, %d windows", len(s.tracks), c, m, len(s.windows))
 	}
 	mustComeBack(t, 0, &s)

@@ -18,6 +18,9 @@ const (
 	maxSum       = 4000 // of the thresholds of all policies
 	maxName      = 64   // bytes in the name of a policy
 	maxWithin    = 30 * 24 * time.Hour
+
+	maxMinDistinct = 32  // different values that a policy can ask for beside a number
+	maxBroad       = 100 // the number beside them: finding the values looks at each of the events several times
 )
 
 // Unknown is the country code of an address whose country is not known.
@@ -47,9 +50,21 @@ type Config struct {
 	// is above 1, or where there is an after.
 	Within setting.Duration `yaml:"within"`
 
-	// Distinct counts different values instead of events: "ports" (of ours) or "users" (the accounts tried). Events
-	// without that value do not count.
+	// Distinct counts different values instead of events: "ports" (of ours), "users" (the accounts tried) or "paths" (what a
+	// web server was asked for, without the query). Events without that value do not count.
 	Distinct string `yaml:"distinct"`
+
+	// MinDistinct asks for number and breadth: Threshold counts events again, each with the value that Distinct names, and
+	// among them must be at least so many different ones: 2 to 32, at most Threshold, which then is at most 100. "Ten tries at
+	// three accounts or more" is threshold: 10, distinct: users, min_distinct: 3. By default 0: Threshold counts the values.
+	MinDistinct int `yaml:"min_distinct"`
+
+	// Successes weighs successful logins (auth-success) against the failures that the policy counts, 1 to 20; by default 0:
+	// they are not looked at. One takes back so many failures at most: the newest of its own account, at its own service, from
+	// its own address, of the ten minutes before. And the policy is not reached before there are more failures than different
+	// accounts, at most 20, that got in from the address in the time of Within. A success weighs only as far as it is as
+	// trusted as the failures. It goes with when.kind: [auth-failure] alone, without after, and with distinct: users or none.
+	Successes int `yaml:"successes"`
 
 	// Reputation asks AbuseIPDB for the address's score before an alert goes out, and sends it only if the score lies
 	// within. It cannot be combined with "report": AbuseIPDB forbids reports that rest on its own scores.

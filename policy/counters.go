@@ -16,11 +16,13 @@ const (
 	outcomeCount
 	outcomeMuted   // a window is open
 	outcomeRefused // the gate
+	outcomeWeighed // as many accounts got in as failed
+	outcomeHeld    // the service seems to be at fault
 	outcomeEnd
 )
 
 func (o outcome) String() string {
-	return [...]string{doReport, doAlert, doCount, "muted", "refused"}[o]
+	return [...]string{doReport, doAlert, doCount, "muted", "refused", "weighed", "held"}[o]
 }
 
 func outcomeOf(a Action) outcome {
@@ -34,13 +36,14 @@ func outcomeOf(a Action) outcome {
 type Judgement struct {
 	Reports []event.Report // due, in the order of the events
 	Clock   Clock          // what is known of the clock that the events were read by; Reset keeps it
+	Outages Outages        // what is known of services that let nobody in; Reset keeps it
 
 	policy  *Policy
 	tally   []uint64
 	refused [refusalEnd]uint64
 }
 
-// Reset empties j, but for the Clock.
+// Reset empties j, but for Clock and Outages.
 func (j *Judgement) Reset() {
 	clear(j.Reports)
 	j.Reports = j.Reports[:0]
@@ -67,7 +70,7 @@ type Counters struct {
 }
 
 // Decision names a counter: a policy that was reached, and what came of it: "report", "alert", "count", "muted" (a window
-// is open) or "refused" (by the gate).
+// is open), "refused" (by the gate), "weighed" (successes outweigh the failures) or "held" (the service seems to be at fault).
 type Decision struct{ Policy, Action string }
 
 // Count adds what j decided. The committer calls it once the group is durable.

@@ -16,6 +16,7 @@ const (
 	doCount       = "count"
 	distinctPorts = "ports"
 	distinctUsers = "users"
+	distinctPaths = "paths"
 	strong        = "strong"
 	weak          = "weak"
 )
@@ -31,6 +32,8 @@ type rule struct {
 	within       int64 // milliseconds
 	gap          int64 // a run of events ends with a pause of this, milliseconds
 	distinct     string
+	minDistinct  int // different values among threshold events; 0 where threshold counts the values
+	successes    int // failures that one success takes back at most; 0 where successes are not weighed
 	reputation   *event.Reputation
 
 	report, alert, count bool
@@ -64,8 +67,18 @@ func compile(c *Config) rule {
 			r.reputation.MaxAge = 90 * 24 * time.Hour
 		}
 	}
+	if c.MinDistinct > 0 && c.Distinct != "" {
+		r.minDistinct = min(c.MinDistinct, maxMinDistinct)
+		r.threshold = min(max(r.threshold, r.minDistinct), maxBroad)
+	}
+	if r.after == 0 && r.distinct != distinctPorts && r.distinct != distinctPaths {
+		r.successes = min(max(c.Successes, 0), maxLogins)
+	}
 	h := fnv.New32a()
 	fmt.Fprintf(h, "%q %q %v %v", c.Name, c.Distinct, c.After, c.When)
+	if c.Distinct != "" || r.successes > 0 { // values have had 64 bits since, and some tracks have them that had none
+		fmt.Fprintf(h, " 64 %v %v", r.minDistinct > 0, r.successes > 0)
+	}
 	r.id = h.Sum32()
 	return r
 }
@@ -78,11 +91,17 @@ func (r *rule) tells(d *destination) bool {
 // keeps returns how many moments a track of the rule keeps. Twice the threshold lets an old log that is read late reach
 // the threshold by itself beside what happens meanwhile.
 func (r *rule) keeps() int {
-	if r.threshold == 1 && r.after == 0 {
+	switch {
+	case r.successes > 0: // more than the accounts whose successes may outweigh them
+		return max(2*r.threshold, maxLogins+1)
+	case r.threshold == 1 && r.after == 0:
 		return 0
 	}
 	return 2 * r.threshold
 }
+
+// unique reports whether of several moments with one value only the newest counts.
+func (r *rule) unique() bool { return r.distinct != "" && r.minDistinct == 0 }
 
 // roles says what e is to the rule: something to count, something that may reach it, or both.
 func (r *rule) roles(e *event.Event) (counts, triggers bool) {
@@ -92,6 +111,12 @@ func (r *rule) roles(e *event.Event) (counts, triggers bool) {
 	}
 	counts = r.after.has(e.Kind) && r.foreign(e) == ""
 	return counts, r.mismatch(e) == ""
+}
+
+// concerns reports whether the conditions on the service let one pass, by its hash.
+func (r *rule) concerns(service uint16) bool {
+	is := func(name string) bool { return service16(name) == service }
+	return (len(r.when.Service) == 0 || slices.ContainsFunc(r.when.Service, is)) && !slices.ContainsFunc(r.when.ServiceNot, is)
 }
 
 // mismatch returns the name of the first condition of When that e does not fulfil, "" if it fulfils all.

@@ -17,6 +17,7 @@ const maxWindows = 32
 type State struct {
 	tracks  []track
 	windows []window
+	logins  []login
 }
 
 // window is one notification.
@@ -49,7 +50,7 @@ type Window struct {
 
 // Reset makes s an address that was never seen. It keeps the memory for what comes next.
 func (s *State) Reset() {
-	s.windows, s.tracks = s.windows[:0], s.tracks[:0]
+	s.windows, s.tracks, s.logins = s.windows[:0], s.tracks[:0], s.logins[:0]
 }
 
 // Windows returns what was reported of the address, in no order.
@@ -80,10 +81,8 @@ func timeOf(ms int64) time.Time { return time.UnixMilli(ms) }
 // track returns the track of a rule, a new one where there is none. For a new one the tracks of rules that p does not have
 // are evicted, and where there are still too many, the one whose last event is the oldest.
 func (s *State) track(p *Policy, id uint32) *track {
-	for i := range s.tracks {
-		if s.tracks[i].rule == id {
-			return &s.tracks[i]
-		}
+	if t := s.known(id); t != nil {
+		return t
 	}
 	s.tracks = slices.DeleteFunc(s.tracks, func(t track) bool {
 		return !slices.ContainsFunc(p.rules, func(r rule) bool { return r.id == t.rule })
@@ -103,6 +102,16 @@ func (s *State) track(p *Policy, id uint32) *track {
 	}
 	t.rule = id
 	return t
+}
+
+// known returns the track of a rule, nil where there is none.
+func (s *State) known(id uint32) *track {
+	for i := range s.tracks {
+		if s.tracks[i].rule == id {
+			return &s.tracks[i]
+		}
+	}
+	return nil
 }
 
 // nextTrack appends an empty track, in the memory of one that was there before if there is any.

@@ -22,6 +22,7 @@ func anEvent(rt *rapid.T, clock *time.Time) *event.Event {
 	e.Time = e.Time.Add(-time.Duration(rapid.IntRange(-60, 7200).Draw(rt, "late")) * time.Second)
 	e.Kind = rapid.SampledFrom([]event.Kind{event.AuthFailure, event.AuthSuccess, event.FirewallBlock, event.Probe}).Draw(rt, "kind")
 	e.Addr = rapid.SampledFrom([]netip.Addr{attacker, netip.MustParseAddr("2a02:6b8::1"), netip.MustParseAddr("2a02:6b8::2")}).Draw(rt, "addr")
+	e.Path = rapid.SampledFrom([]string{"", "/a", "/b"}).Draw(rt, "path")
 	e.User = rapid.SampledFrom([]string{"", "a", "b", "c", "d", "e"}).Draw(rt, "user")
 	e.PID = rapid.SampledFrom([]string{"1", "2", "3"}).Draw(rt, "pid")
 	e.Port = rapid.Uint16Range(0, 3).Draw(rt, "peer's port")

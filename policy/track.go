@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"slices"
 	"sort"
 
@@ -44,8 +46,9 @@ type tally struct {
 
 // hit is one moment that counts.
 type hit struct {
-	at    int64  // milliseconds
-	value uint32 // what must be distinct; 0 where nothing must
+	at      int64  // milliseconds
+	value   uint64 // the hash of what must be distinct, or of the account where successes weigh; 0 where neither does
+	service uint16 // the hash of its service where successes weigh, else 0
 }
 
 // run is a span of events without a long pause, since the last report.
@@ -81,6 +84,18 @@ func (t *track) count(r *rule, o *observation) (all, clean bool) {
 		return clean, clean
 	}
 	return t.mixed.count(r, o, false), clean
+}
+
+// excuse takes back what the success o explains. One that may be forged explains nothing that is proven.
+func (t *track) excuse(r *rule, o *observation) {
+	if !o.clean {
+		t.divide()
+	} else {
+		t.clean.excuse(r, o)
+	}
+	if t.split {
+		t.mixed.excuse(r, o)
+	}
 }
 
 // all returns the tally of all events.
@@ -123,25 +138,24 @@ func (t *track) clear() {
 
 // count takes o into the tally, and its full address if peers is set. It returns false where o is nothing new.
 func (t *tally) count(r *rule, o *observation, peers bool) bool {
-	value := uint32(0)
+	h := hit{at: o.at}
 	switch r.distinct {
 	case distinctPorts:
-		if value = uint32(o.e.LocalPort); value == 0 {
-			return false
-		}
+		h.value = uint64(o.e.LocalPort)
 	case distinctUsers:
-		if o.e.User == "" {
-			return false
-		}
-		value = hash32(o.e.User)
-	default:
-		if o.e.Session && !t.attempt(o) {
-			return false
-		}
+		h.value = o.account()
+	case distinctPaths:
+		h.value = hash64(o.e.Path)
+	}
+	if r.distinct != "" && h.value == 0 || !r.unique() && o.e.Session && !t.attempt(o) {
+		return false
+	}
+	if r.successes > 0 {
+		h.value, h.service = o.account(), service16(o.e.Service)
 	}
 	t.clampTo(o.now)
 	if keeps := r.keeps(); keeps > 0 {
-		t.insert(hit{o.at, value}, keeps)
+		t.insert(r, h, keeps)
 	}
 	if !t.extend(o.at, r.gap) {
 		return true
@@ -247,10 +261,16 @@ func (t *tally) remember(e *event.Event) {
 	}
 }
 
-// insert puts h in its place by time. Of the same value only the newest moment counts. A track that is full loses its
-// oldest moment.
-func (t *tally) insert(h hit, keeps int) {
-	if h.value != 0 {
+// insert puts h in its place by time. Where values must be distinct, of the same one only the newest moment counts. A track
+// that is full loses its oldest moment, or, where it is about breadth, the oldest whose value comes again: whoever repeats
+// himself does not push out what else he did.
+func (t *tally) insert(r *rule, h hit, keeps int) {
+	if r.minDistinct > 0 && len(t.hits) >= keeps {
+		if i := t.repeated(h.value); i >= 0 && t.hits[i].at <= h.at {
+			t.hits = slices.Delete(t.hits, i, i+1)
+		}
+	}
+	if r.unique() {
 		if i := slices.IndexFunc(t.hits, func(old hit) bool { return old.value == h.value }); i >= 0 {
 			if t.hits[i].at >= h.at {
 				return
@@ -272,10 +292,58 @@ func (t *tally) insert(h hit, keeps int) {
 	}
 }
 
-// reached reports whether enough moments lie close enough together around o. For a rule with an after it looks back from o.
-func (t *tally) reached(r *rule, o *observation) bool {
-	if r.keeps() == 0 {
-		return true
+// repeated returns the place of the oldest moment whose value comes again or is next, -1 where there is none.
+func (t *tally) repeated(next uint64) int {
+	for i := range t.hits {
+		if value := t.hits[i].value; value == next || slices.ContainsFunc(t.hits[i+1:], func(h hit) bool { return h.value == value }) {
+			return i
+		}
+	}
+	return -1
+}
+
+// excuse takes back failures that the success o explains: those of its account at its service shortly before, the newest
+// first.
+func (t *tally) excuse(r *rule, o *observation) {
+	account, service, left := o.account(), service16(o.e.Service), r.successes
+	for i := len(t.hits) - 1; i >= 0 && left > 0; i-- {
+		h := t.hits[i]
+		if h.at < o.at-excusedFor {
+			return
+		}
+		if h.at > o.at || h.value != account || h.service != service {
+			continue
+		}
+		t.hits = slices.Delete(t.hits, i, i+1)
+		left--
+		if t.run.n--; t.run.n == 0 || t.run.n == 1<<32-1 {
+			t.run = run{}
+			t.forget()
+		}
+	}
+}
+
+// breadth reports whether hits have so many different values.
+func breadth(hits []hit, least int) bool {
+	var seen [maxMinDistinct]uint64
+	n := 0
+	for i := 0; i < len(hits) && n < least; i++ {
+		if !slices.Contains(seen[:n], hits[i].value) {
+			seen[n] = hits[i].value
+			n++
+		}
+	}
+	return n >= least
+}
+
+// reached reports whether enough moments lie close enough together around o, and more than logins outweigh. For a rule
+// with an after it looks back from o. Where only the logins keep it from being reached, it is outweighed.
+func (t *tally) reached(r *rule, o *observation, logins int) (reached, outweighed bool) {
+	if r.keeps() == 0 || len(t.hits) < r.threshold {
+		return r.keeps() == 0, false
+	}
+	if !breadth(t.hits, r.minDistinct) {
+		return false, false
 	}
 	lo, hi, last := t.around(r, o.at)
 	n, end := 0, lo
@@ -283,12 +351,15 @@ func (t *tally) reached(r *rule, o *observation) bool {
 		for ; end < last && t.hits[end].at-t.hits[begin].at <= r.within; end++ {
 			n++
 		}
-		if n >= r.threshold {
-			return true
+		if n >= r.threshold && (n > logins || !outweighed) && breadth(t.hits[begin:end], r.minDistinct) {
+			if n > logins {
+				return true, false
+			}
+			outweighed = true
 		}
 		n--
 	}
-	return false
+	return false, outweighed
 }
 
 // around returns which moments may lie in one span of r.within with the moment at: spans begin in hits[lo:hi] and end
@@ -339,3 +410,17 @@ func hashInto(h uint32, s string) uint32 {
 
 // hash32 is never 0.
 func hash32(s string) uint32 { return max(hashInto(fnvOffset, s), 1) }
+
+// service16 is never 0. Services are few, and no peer names one.
+func service16(s string) uint16 { return uint16(hash32(s)>>16) | 1 }
+
+// hash64 is 0 for "" only. Peers choose what it is made of, and whoever has an account may choose its name, so that it must
+// not be easy to find a name with the hash of another one.
+func hash64(s string) uint64 {
+	if s == "" {
+		return 0
+	}
+	var room [256]byte
+	sum := sha256.Sum256(append(room[:0], s...))
+	return max(binary.BigEndian.Uint64(sum[:]), 1)
+}
