@@ -72,6 +72,7 @@ type Daemon struct {
 	page      *web.Server
 	drift     drift
 	missteps  missteps
+	away      away
 }
 
 // New reads the configuration and opens all that it names: state file, sockets, databases. It starts nothing. Its error is
@@ -220,6 +221,10 @@ func remedyForSocket(name string) string {
 func (d *Daemon) committed(events []event.Event, _ []event.Report) {
 	d.page.Feed().Publish(events)
 	d.metrics.places(events)
+	for _, o := range d.away.began(d.store.Outages()) {
+		d.log.Warn("addresses that logged in before all fail now: reports about such are held back", "service", o.Service, "addresses", o.Addresses,
+			"remedy", "see whether what the service asks for accounts (LDAP, RADIUS, SSSD, a database) is reachable")
+	}
 }
 
 // newGate makes the gate of a configuration; onHit is policy.GateConfig's.
@@ -422,6 +427,7 @@ func (d *Daemon) health() web.Health {
 	if err := d.places.Err(); err != nil {
 		h.Problems = append(h.Problems, strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
+	h.Problems = append(h.Problems, awayProblems(d.store.Outages(), time.Now())...)
 	h.Problems = append(h.Problems, d.drift.problems()...)
 	h.Problems = append(h.Problems, d.pipeline.raw.problems()...)
 	h.Problems = append(h.Problems, d.pipeline.disputes.problems(d.pipeline.engine.Load().rules.Services(), time.Now())...)

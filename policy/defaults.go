@@ -40,6 +40,9 @@ const day = 24 * time.Hour
 
 func within(d time.Duration) setting.Duration { return setting.Duration(d) }
 
+// webServices are those whose rules judge requests, and know their paths.
+func webServices() []string { return []string{"web-access", "web-json", "haproxy"} }
+
 func sshDefaults() []Config {
 	passwords := When{Kind: []event.Kind{event.AuthFailure}, Service: []string{"sshd"}, Strength: strong}
 	return []Config{
@@ -64,8 +67,8 @@ func sshDefaults() []Config {
 
 // loginDefaults is about mail, FTP, databases and all else that asks for a password.
 func loginDefaults() []Config {
-	web := []string{"unauthorized", "unauthorized-dav", "wp-login", "login"}
-	logins := When{Kind: []event.Kind{event.AuthFailure}, ServiceNot: []string{"sshd"}, RuleNot: web, Strength: strong}
+	logins := When{Kind: []event.Kind{event.AuthFailure}, ServiceNot: append(webServices(), "sshd"), Strength: strong}
+	basic := When{Kind: []event.Kind{event.AuthFailure}, Service: webServices(), Rule: []string{"unauthorized"}}
 	return []Config{
 		{
 			Name: "login-bruteforce", When: logins,
@@ -82,15 +85,17 @@ func loginDefaults() []Config {
 		},
 		{
 			// Posted forms, whose log names no account; WordPress answers 200 to some right passwords as well.
-			Name: "web-login-bruteforce", When: When{Kind: []event.Kind{event.AuthFailure}, Rule: []string{"wp-login", "login"}, Strength: strong},
+			Name: "web-login-bruteforce", When: When{
+				Kind: []event.Kind{event.AuthFailure}, Service: webServices(), RuleNot: []string{"unauthorized"}, Strength: strong,
+			},
 			Threshold: 50, Within: within(10 * time.Minute), Do: []string{doReport},
 		},
 		{
-			Name: "http-auth-bruteforce", When: When{Kind: []event.Kind{event.AuthFailure}, Rule: []string{"unauthorized"}},
+			Name: "http-auth-bruteforce", When: basic,
 			Threshold: 300, Within: within(5 * time.Minute), Do: []string{doReport},
 		},
 		{
-			Name: "http-auth-spraying", When: When{Kind: []event.Kind{event.AuthFailure}, Rule: []string{"unauthorized"}},
+			Name: "http-auth-spraying", When: basic,
 			Threshold: 10, Within: within(10 * time.Minute), Distinct: distinctUsers, Do: []string{doReport},
 		},
 	}
@@ -109,7 +114,7 @@ func webDefaults() []Config {
 		},
 		{
 			// What applications say themselves: their logs name no path. Any page can post a form to them now and then.
-			Name: "application-attacks", When: When{Kind: []event.Kind{event.WebAttack}, ServiceNot: []string{"web-access", "web-json", "haproxy"}, Strength: strong},
+			Name: "application-attacks", When: When{Kind: []event.Kind{event.WebAttack}, ServiceNot: webServices(), Strength: strong},
 			Threshold: 10, Within: within(10 * time.Minute), Do: []string{doReport},
 		},
 	}

@@ -170,11 +170,25 @@ func country(e *event.Event) string {
 	return e.Place.Country
 }
 
+// has reports whether e has the value that must be distinct.
+func (r *rule) has(e *event.Event) bool {
+	switch r.distinct {
+	case distinctPorts:
+		return e.LocalPort != 0
+	case distinctUsers:
+		return e.User != ""
+	case distinctPaths:
+		return e.Path != ""
+	}
+	return true
+}
+
 // Explanation is what one policy makes of one event by itself.
 type Explanation struct {
 	Policy   string
-	Mismatch string // the condition that does not hold, as named in the configuration; "" if all hold
+	Mismatch string // the condition that does not hold, as named in the configuration, "distinct" where there is no such value; "" if all hold
 	Counts   bool   // the event counts towards the threshold
+	Weighs   bool   // it is a success that takes back failures, and is weighed against others
 }
 
 // Explain says what each policy makes of e, without a state. An event that is Ordinary to the gate, or trusted, counts
@@ -186,7 +200,11 @@ func (p *Policy) Explain(e *event.Event) []Explanation {
 		r := &p.rules[i]
 		x := Explanation{Policy: r.name, Mismatch: r.mismatch(e)}
 		counts, _ := r.roles(e)
+		if x.Mismatch == "" && r.distinct != "" && !r.has(e) {
+			x.Mismatch, counts = "distinct", false
+		}
 		x.Counts = counts && !idle
+		x.Weighs = r.successes > 0 && e.Kind == event.AuthSuccess && e.User != "" && r.foreign(e) == "" && !idle
 		all = append(all, x)
 	}
 	return all

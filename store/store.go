@@ -37,6 +37,7 @@ type Store struct {
 	seenBad  map[string]bool // damaged records that a reader has met, counted once each
 	opened   time.Time
 	held     uint64          // reports that were held back because the store was restored
+	outages  []policy.Outage // as of the last commit
 	inUse    map[string]bool // streams that this run reads on, as far as it asked for them; at most as many as there are files
 }
 
@@ -98,6 +99,13 @@ func (s *Store) load(tx ReadTx) error {
 		}
 	}
 	return nil
+}
+
+// Outages returns the services that are at fault, by what was committed so far. How long ago that was, Outage.Last says.
+func (s *Store) Outages() []policy.Outage {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.outages)
 }
 
 // Close closes the backend. The committer must have ended.

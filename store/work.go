@@ -328,7 +328,7 @@ func (w *work) publish() {
 	s.recent.publish(w)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.counts, s.clock = w.counts, w.judgement.Clock
+	s.counts, s.clock, s.outages = w.counts, w.judgement.Clock, w.judgement.Outages.Now()
 	s.commits++
 	for what, n := range w.evict {
 		s.evicted[what] += n

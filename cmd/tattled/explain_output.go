@@ -103,6 +103,9 @@ type answerPolicy struct {
 	Threshold int      `json:"threshold"`
 	Within    string   `json:"within,omitempty"`
 	Distinct  string   `json:"distinct,omitempty"`
+	Least     int      `json:"min_distinct,omitempty"`
+	Successes int      `json:"successes,omitempty"`
+	Weighs    bool     `json:"weighs,omitempty"`
 	After     []string `json:"after,omitempty"`
 	Do        []string `json:"do"`
 }
@@ -165,6 +168,7 @@ func (a *answer) matched(e *daemon.Explained, r *receiver.Record) {
 	for _, p := range e.Policies {
 		one := answerPolicy{
 			Name: p.Policy, Counts: p.Counts, Mismatch: p.Mismatch, Threshold: max(p.Config.Threshold, 1), Distinct: p.Config.Distinct, Do: p.Config.Do,
+			Least: p.Config.MinDistinct, Successes: p.Config.Successes, Weighs: p.Weighs,
 		}
 		if p.Config.Within > 0 {
 			one.Within = p.Config.Within.String()
@@ -336,7 +340,7 @@ func (a *answer) writeFollows(row func(name, format string, args ...any)) {
 	var others []string
 	for _, p := range a.Policies {
 		what := "events"
-		if p.Distinct != "" {
+		if p.Distinct != "" && p.Least == 0 {
 			what = "different " + p.Distinct
 		}
 		if len(p.After) > 0 {
@@ -346,6 +350,12 @@ func (a *answer) writeFollows(row func(name, format string, args ...any)) {
 		if p.Within != "" {
 			reach += " within " + p.Within
 		}
+		if p.Least > 0 {
+			reach += fmt.Sprintf(" with at least %d different %s", p.Least, p.Distinct)
+		}
+		if p.Successes > 0 {
+			reach += fmt.Sprintf(", of which a login of the same account within 10m takes back %d, and more than accounts that get in", p.Successes)
+		}
 		reach += ", then " + strings.Join(p.Do, ", ")
 		switch {
 		case p.Counts:
@@ -353,6 +363,9 @@ func (a *answer) writeFollows(row func(name, format string, args ...any)) {
 			name = ""
 		case p.Mismatch == "" && len(p.After) > 0:
 			row(name, "%s: it is what reaches it; %s", p.Name, reach)
+			name = ""
+		case p.Weighs:
+			row(name, "%s: it takes back up to %d failures of the account in the 10m before, and weighs against those of others", p.Name, p.Successes)
 			name = ""
 		case p.Mismatch != "":
 			others = append(others, p.Name+" ("+p.Mismatch+")")
