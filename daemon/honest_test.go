@@ -39,12 +39,16 @@ type judging struct {
 	states    map[netip.Addr]*policy.State
 	judgement policy.Judgement
 	events    int
+	last      *event.Event // of the last batch; nil where it had none
 	report    func(r event.Report)
 }
 
 func (j *judging) Submit(_ context.Context, events []event.Event, _ string, _ receiver.Cursor) error {
+	j.last = nil
 	for i := range events {
 		e := &events[i]
+		kept := *e
+		j.last = &kept
 		key := policy.Key(e.Addr)
 		if j.states[key] == nil {
 			j.states[key] = &policy.State{}
