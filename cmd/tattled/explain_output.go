@@ -337,7 +337,7 @@ func (a *answer) writeFollows(row func(name, format string, args ...any)) {
 		row("gate", "no report, because %s", a.Gate.Because)
 	}
 	name := "policies"
-	var others []string
+	var others, weighing []string
 	for _, p := range a.Policies {
 		what := "events"
 		if p.Distinct != "" && p.Least == 0 {
@@ -353,14 +353,14 @@ func (a *answer) writeFollows(row func(name, format string, args ...any)) {
 		if p.Least > 0 {
 			reach += fmt.Sprintf(" with at least %d different %s", p.Least, p.Distinct)
 		}
-		if p.Successes > 0 {
-			reach += fmt.Sprintf(", of which a login of the same account within 10m takes back %d, and more than accounts that get in", p.Successes)
-		}
 		reach += ", then " + strings.Join(p.Do, ", ")
 		switch {
 		case p.Counts:
 			row(name, "%s: it is counted; %s", p.Name, reach)
 			name = ""
+			if p.Successes > 0 {
+				weighing = append(weighing, fmt.Sprintf("%s (%d)", p.Name, p.Successes))
+			}
 		case p.Mismatch == "" && len(p.After) > 0:
 			row(name, "%s: it is what reaches it; %s", p.Name, reach)
 			name = ""
@@ -370,6 +370,10 @@ func (a *answer) writeFollows(row func(name, format string, args ...any)) {
 		case p.Mismatch != "":
 			others = append(others, p.Name+" ("+p.Mismatch+")")
 		}
+	}
+	if len(weighing) > 0 {
+		row("unless", "a login of this account, there and from there, takes it back within 10m (so many at once: %s); more accounts get in from there than fail; "+
+			"or many addresses that got in before fail at once", strings.Join(weighing, ", "))
 	}
 	if len(others) > 0 {
 		row("not for", "%s", strings.Join(others, ", "))
