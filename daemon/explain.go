@@ -121,10 +121,14 @@ func (x *Explainer) Explain(r *receiver.Record, b *receiver.Batch) Explained {
 	if e.Detection.Verdict != detect.Matched {
 		return e
 	}
+	e.Trusted = x.gate.Trusts(e.Detection.Finding.Addr)
 	e.Detection.Finding.Addr = policy.Peer(e.Detection.Finding.Addr)
 	ev := x.pipeline.event(&scratch{finding: e.Detection.Finding}, r, b)
 	e.Event = &ev
-	e.Trusted, e.Ordinary, e.Refusal = x.gate.Trusts(ev.Addr), x.gate.Ordinary(&ev), x.gate.Refuse(&ev)
+	e.Ordinary, e.Refusal = x.gate.Ordinary(&ev), x.gate.Refuse(&ev)
+	if e.Trusted {
+		e.Refusal = policy.Trusted
+	}
 	e.Because = x.gate.Because(e.Refusal, ev.Addr)
 	for i, one := range x.policy.Explain(&ev) {
 		e.Policies = append(e.Policies, ExplainedPolicy{one, x.policies[i]})

@@ -86,11 +86,11 @@ func (p *pipeline) Handle(ctx context.Context, b *receiver.Batch) error {
 		case detect.Matched:
 			matched++
 			e.matched[s.finding.Rule.Index].Add(1)
-			s.finding.Addr = policy.Peer(s.finding.Addr)
 			if e.gate.Trusts(s.finding.Addr) {
 				p.tally.trusted.Add(1)
 				continue
 			}
+			s.finding.Addr = policy.Peer(s.finding.Addr)
 			s.events = append(s.events, p.event(s, r, b))
 		case detect.Refused:
 			refused++

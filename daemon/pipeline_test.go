@@ -113,6 +113,23 @@ func TestPipeline(t *testing.T) {
 	}
 }
 
+// A client of NAT64 is trusted by the address that the log has and by its own, and judged by its own.
+func TestPipelineNAT64(t *testing.T) {
+	for trusted, events := range map[string]int{"64:ff9b::/96": 0, "64:ff9b::2d09:1407": 0, "45.9.20.0/24": 0, "45.9.21.0/24": 1} {
+		var out taken
+		p := testPipeline(t, trusted, &out)
+		b := &receiver.Batch{Source: "test", Received: time.Now(), Records: []receiver.Record{
+			record("sshd", "Failed password for root from 64:ff9b::2d09:1407 port 40022 ssh2"),
+		}}
+		if err := p.Handle(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+		if len(out.events) != events || events > 0 && out.events[0].Addr != netip.MustParseAddr("45.9.20.7") {
+			t.Errorf("trusted %s: %+v", trusted, out.events)
+		}
+	}
+}
+
 // A log without headers dates its events itself, in the zone of its source; a header's word comes first.
 func TestStampsDateEvents(t *testing.T) {
 	dir := t.TempDir()

@@ -183,10 +183,11 @@ func (g *Gate) SetOwn(own []netip.Addr) {
 	g.own.Store(set)
 }
 
-// Trusts reports whether addr lies in a trusted network.
+// Trusts reports whether addr lies in a trusted network, as it is written or as Peer has it: the operator may have written
+// down either.
 func (g *Gate) Trusts(addr netip.Addr) bool {
-	addr = Peer(addr)
-	return addr.IsValid() && g.trusted.Contains(addr)
+	addr = addr.Unmap().WithZone("")
+	return addr.IsValid() && (g.trusted.Contains(addr) || g.trusted.Contains(Peer(addr)))
 }
 
 // Refuse says why e must not lead to a report; None if it may.
@@ -220,11 +221,11 @@ func (g *Gate) refuseAddr(addr netip.Addr) Refusal {
 	if !addr.IsValid() || addr.Zone() != "" || addr.Is4In6() {
 		return Invalid
 	}
-	addr = Peer(addr)
-	switch {
-	case g.trusted.Contains(addr):
+	if g.Trusts(addr) {
 		return Trusted
-	case g.own.Load().Contains(addr):
+	}
+	addr = Peer(addr)
+	if g.own.Load().Contains(addr) {
 		return Own
 	}
 	if r := g.registry.refuse(addr); r != None {

@@ -113,6 +113,25 @@ func TestPortScan(t *testing.T) {
 	}
 }
 
+// TestTrustedThroughNAT64 says that a client of NAT64 is trusted by either of its addresses.
+func TestTrustedThroughNAT64(t *testing.T) {
+	for _, network := range []string{"64:ff9b::/96", "64:ff9b::45.9.20.0/120", "64:ff9b::45.9.20.7", "45.9.20.0/24"} {
+		var trusted shared.Network
+		if err := trusted.UnmarshalText([]byte(network)); err != nil {
+			t.Fatal(err)
+		}
+		g := NewGate(GateConfig{Trusted: []shared.Network{trusted}})
+		e := failure(noon)
+		e.Addr = netip.MustParseAddr("64:ff9b::45.9.20.7")
+		if !g.Trusts(e.Addr) || g.Refuse(e) != Trusted {
+			t.Errorf("trusted %s: %v, %q", network, g.Trusts(e.Addr), g.Refuse(e))
+		}
+		if other := netip.MustParseAddr("45.9.21.7"); g.Trusts(other) {
+			t.Errorf("trusted %s trusts %s", network, other)
+		}
+	}
+}
+
 // TestInfrastructure says that networks which many share are refused, last of all reasons, that the first hit of each list is
 // told of once, and that the operator can have them reported.
 func TestInfrastructure(t *testing.T) {
@@ -148,6 +167,14 @@ func TestInfrastructure(t *testing.T) {
 	}
 	if g.Because(UDP, netip.MustParseAddr("172.64.0.1")) != UDP.Because() {
 		t.Error("another reason names a list")
+	}
+	hits = nil
+	g = NewGate(GateConfig{OnHit: func(h Hit) { hits = append(hits, h.List.Name+" "+h.Addr.String()) }})
+	if r := refuse("64:ff9b::172.64.0.1", as); r != Infrastructure || !slices.Equal(hits, []string{"cloudflare 172.64.0.1"}) {
+		t.Errorf("through NAT64: %v, hits %q", r, hits)
+	}
+	if because := g.Because(Infrastructure, netip.MustParseAddr("64:ff9b::172.64.0.1")); !strings.Contains(because, "Cloudflare") {
+		t.Error(because)
 	}
 	g = NewGate(GateConfig{ReportInfrastructure: true})
 	if r := refuse("172.64.0.1", as); r != None || g.Hits() != nil {

@@ -32,6 +32,7 @@ func (h Hit) Edge() bool { return h.List.Kind == shared.CDN }
 
 // hit notes that addr was refused.
 func (i *infrastructure) hit(addr netip.Addr) {
+	addr = Peer(addr)
 	l := i.set.Find(addr)
 	i.mu.Lock()
 	_, known := i.hits[l.Name]
@@ -60,7 +61,7 @@ func (g *Gate) Because(r Refusal, addr netip.Addr) string {
 	if r != Infrastructure || g.shared == nil {
 		return r.Because()
 	}
-	l := g.shared.set.Find(addr)
+	l := g.shared.set.Find(Peer(addr))
 	if l == nil {
 		return r.Because()
 	}

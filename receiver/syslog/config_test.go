@@ -53,6 +53,8 @@ func TestCheck(t *testing.T) {
 		"datagrams":      {Config{Listen: "udp://127.0.0.1:514", Datagrams: "many"}, []string{"datagrams"}},
 		"peers":          {Config{Listen: "unix:///run/log", Peers: []string{"root", "4242"}}, nil},
 		"peers, unknown": {Config{Listen: "unix:///run/log", Peers: []string{"no-such-user"}}, []string{"peers"}},
+		"peers, nobody":  {Config{Listen: "unix:///run/log", Peers: []string{"root", "nobody"}}, []string{"peers"}},
+		"peers, 65534":   {Config{Listen: "unix:///run/log", Peers: []string{"65534"}}, []string{"peers"}},
 		"peers on udp":   {Config{Listen: "udp://127.0.0.1:514", Peers: []string{"root"}}, []string{"peers"}},
 		"all at once": {
 			Config{Listen: "x", Trust: "yes", Timezone: "Atlantis", MaxLine: 5, MaxConnections: -1, MaxPerPeer: 2, IdleTimeout: setting.Duration(time.Second), ReceiveBuffer: 1},

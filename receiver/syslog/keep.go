@@ -82,7 +82,7 @@ func taught(limit int, how framing) wire.Framer {
 	case framingCounted:
 		f.Next([]byte("1 <"), false)
 	case framingLF:
-		f.Next([]byte("\n"), false)
+		f.Next([]byte("x\n"), false)
 	case framingNUL:
 		f.Next([]byte("x\x00"), false)
 	}

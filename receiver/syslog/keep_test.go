@@ -451,8 +451,8 @@ func TestTaught(t *testing.T) {
 			t.Fatalf("%q: %q by the first, %q by the next (%c)", before+after, a, b, how)
 		}
 	}
-	if skipped == 0 || skipped > 5000 {
-		t.Errorf("%d streams ended in the middle of a cut record", skipped)
+	if skipped == 0 || skipped > 6000 {
+		t.Errorf("%d streams ended out of step or in the middle of a cut record", skipped)
 	}
 }
 

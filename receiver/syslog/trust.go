@@ -86,6 +86,9 @@ func (c *Config) trustUnix(uid uint32, known bool, uids map[uint32]bool) event.T
 // firstPerson is the least number that Debian gives to a person; those below are of the system.
 const firstPerson = 1000
 
+// overflowUID is the number that Linux gives to each user who has none in the user namespace of the one who asks.
+const overflowUID = 65534
+
 // uids returns the numbers of the users in peers.
 func (c *Config) uids() (map[uint32]bool, error) {
 	all := map[uint32]bool{}
@@ -110,6 +113,9 @@ func (c *Config) uids() (map[uint32]bool, error) {
 		uid, err := strconv.ParseUint(number, 10, 32)
 		if err != nil {
 			return nil, fmt.Errorf("%q has no user number: %w", name, err)
+		}
+		if uid == overflowUID {
+			return nil, fmt.Errorf("%q stands for every user whom the service cannot see, which in the sandbox of tattled.service are nearly all: name others, or write trust: report and let mode decide", name)
 		}
 		all[uint32(uid)] = true
 	}

@@ -318,6 +318,30 @@ func TestOutOfStep(t *testing.T) {
 	stop()
 }
 
+// A sender may end its counted frames with LF. It is out of step all the same when its count is wrong, and a frame that is
+// longer than max_line is let go by its count: no line begins in the middle of a message.
+func TestOutOfStepWithLineEnds(t *testing.T) {
+	made := forged[strings.Index(forged, "\n")+1:]
+	frame := func(count int, text string) string { return fmt.Sprintf("%d %s\n", count, text) }
+	first := header + "first"
+	long := header + strings.Repeat("x", 2000) + "\n" + made
+	wrong := header + "caf\u00e9"
+	stream := frame(len(first), first) + frame(len(long), long) + frame(len(first), first) + frame(len(wrong)-1, wrong+made)
+	r := listen(t, Config{Listen: "tcp://127.0.0.1:0", Trust: "report", MaxLine: 1024})
+	w := newWatch()
+	stop := run(t, r, w)
+	c := dial(t, r)
+	_, _ = c.Write([]byte(stream))
+	closed(t, c)
+	until(t, "the count", func() bool { return r.Meter().Dropped(receiver.OutOfStep) == 1 })
+	for _, record := range w.wait(t, 4) {
+		if record.program == "sshd" && strings.HasPrefix(record.message, "Failed password") {
+			t.Errorf("a record that a stranger wrote: %+v", record)
+		}
+	}
+	stop()
+}
+
 // An IPv4 literal opens IPv4 alone; no address opens both.
 func TestFamily(t *testing.T) {
 	for listenOn, want := range map[string][2]bool{ // by IPv4, by IPv6

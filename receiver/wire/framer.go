@@ -25,14 +25,16 @@ const (
 // sender counts characters where it should count bytes, or its counts are wrong in another way, and what is read next is
 // the middle of a message, that is, text which a stranger may have chosen. To look there for something that could be a
 // frame would let the stranger write one. The caller ends the stream; the sender's next connection begins in step.
+// Blank lines are frames and make no stream of lines, because some senders put a line end after each counted frame.
 //
-// NUL ends a line as LF does if it was the first of the two to end one; some devices do that. In other streams it is text.
+// NUL ends a line as LF does if it was the first of the two to end one that is not blank; some devices do that. In other
+// streams it is text.
 type Framer struct {
 	Max int // longest frame in bytes, without its count and its line end; at least 1
 
 	skipping   bool // until the end of the line
 	left       int  // bytes of a counted frame to skip
-	lines, nul bool // a line was seen; it ended in NUL
+	lines, nul bool // a line was seen that is not blank; it ended in NUL
 	counts     bool // a counted frame was seen
 	lost       bool
 }
@@ -153,8 +155,11 @@ func (f *Framer) line(buf []byte, eof bool) ([]byte, int, State) {
 	end := f.lineEnd(buf[:min(len(buf), f.Max+1)])
 	switch {
 	case end >= 0:
-		f.lines = true
-		return Trim(buf[:end]), end + 1, Frame
+		line := Trim(buf[:end])
+		if !f.lines && !Blank(line) {
+			f.lines, f.nul = true, buf[end] == 0
+		}
+		return line, end + 1, Frame
 	case len(buf) > f.Max:
 		f.lines, f.skipping = true, true
 		return buf[:f.Max], f.Max, Cut
@@ -177,7 +182,6 @@ func (f *Framer) lineEnd(buf []byte) int {
 		head = buf[:end]
 	}
 	if nul := bytes.IndexByte(head, 0); nul >= 0 {
-		f.nul = f.nul || !f.lines
 		return nul
 	}
 	return end

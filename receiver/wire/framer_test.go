@@ -114,6 +114,29 @@ func TestFramer(t *testing.T) {
 	}
 }
 
+// TestBlankLinesMakeNoStreamOfLines says that a stream of counted frames stays one where its sender puts a line end after
+// each: what a wrong count leaves of a message is a stranger's text, and must not become a line.
+func TestBlankLinesMakeNoStreamOfLines(t *testing.T) {
+	for name, stream := range map[string]string{
+		"LF after each frame":      "5 <38>x\n5 <38>y<38>MADE UP\n",
+		"CR LF after each frame":   "5 <38>x\r\n5 <38>y<38>MADE UP\n",
+		"several":                  "5 <38>x\n\n\r\n5 <38>y<38>MADE UP\n",
+		"an empty line before all": "\n5 <38>x5 <38>y<38>MADE UP\n",
+		"white space before all":   " \r\n5 <38>x\n5 <38>y<38>MADE UP\n",
+	} {
+		got := whole(t, 16, stream)
+		got = slices.DeleteFunc(got, func(frame string) bool { return frame == "frame:" || frame == "frame: " })
+		if want := []string{"frame:<38>x", "frame:<38>y", "lost"}; !slices.Equal(got, want) {
+			t.Errorf("%s: %q\n got %q\nwant %q", name, stream, got, want)
+		}
+	}
+	// A frame that is longer than Max is skipped by its count, and no line begins in the middle of it.
+	got := whole(t, 16, "5 <38>x\n40 <38>0123456789012\n<38>MADE UP9012345678955 <38>y\n")
+	if slices.Contains(got, "frame:<38>MADE UP90123") || !slices.Contains(got, "cut:<38>012345678901") {
+		t.Errorf("a long frame: %q", got)
+	}
+}
+
 // streams draws hostile streams: pieces that framing turns on, put together at random.
 func streams() *rapid.Generator[[]byte] {
 	piece := rapid.OneOf(
