@@ -210,9 +210,6 @@ func (g *Gate) Refuse(e *event.Event) Refusal {
 	case e.Time.Sub(e.Received) > maxAhead:
 		return Future
 	}
-	if r == Infrastructure {
-		g.shared.hit(e.Addr)
-	}
 	return r
 }
 

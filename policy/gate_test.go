@@ -136,7 +136,8 @@ func TestTrustedThroughNAT64(t *testing.T) {
 // told of once, and that the operator can have them reported.
 func TestInfrastructure(t *testing.T) {
 	var hits []string
-	g := NewGate(GateConfig{OnHit: func(h Hit) { hits = append(hits, h.List.Name+" "+h.Addr.String()) }})
+	config := GateConfig{OnHit: func(h Hit) { hits = append(hits, h.List.Name+" "+h.Addr.String()) }}
+	g := NewGate(config)
 	refuse := func(addr string, change func(*event.Event)) Refusal {
 		e := failure(noon)
 		e.Addr = netip.MustParseAddr(addr)
@@ -155,10 +156,28 @@ func TestInfrastructure(t *testing.T) {
 	if r := refuse("151.101.0.1", func(e *event.Event) { e.Handshake = false }); r != Unproven {
 		t.Errorf("unproven: %v", r)
 	}
+	p := newPolicy(t, config, bruteforce("report", "alert"))
+	attack := func(addr string, n int, change func(*event.Event)) {
+		events := series(n, noon, time.Second)
+		for _, e := range events {
+			e.Addr = netip.MustParseAddr(addr)
+			change(e)
+		}
+		judge(p, events...)
+	}
+	attack("172.64.0.1", 4, as) // not enough for a report
+	attack("172.64.0.1", 9, func(e *event.Event) { e.Kind = event.AuthSuccess })
+	attack("172.64.0.1", 9, func(e *event.Event) { e.Trust = event.TrustCount })
+	if len(hits) > 0 || p.Gate().Hits() != nil {
+		t.Errorf("hits %q where no report would have been made", hits)
+	}
+	for _, addr := range []string{"172.64.0.1", "172.64.0.2", "8.8.8.8", "64:ff9b::66.249.66.1"} {
+		attack(addr, 9, as)
+	}
 	if want := []string{"cloudflare 172.64.0.1", "google-dns 8.8.8.8", "googlebot 66.249.66.1"}; !slices.Equal(hits, want) {
 		t.Errorf("hits %q, not %q", hits, want)
 	}
-	found := g.Hits()
+	found := p.Gate().Hits()
 	if len(found) != 3 || !found[0].Edge() || found[1].Edge() || found[2].Edge() {
 		t.Errorf("%v", found)
 	}
@@ -168,10 +187,8 @@ func TestInfrastructure(t *testing.T) {
 	if g.Because(UDP, netip.MustParseAddr("172.64.0.1")) != UDP.Because() {
 		t.Error("another reason names a list")
 	}
-	hits = nil
-	g = NewGate(GateConfig{OnHit: func(h Hit) { hits = append(hits, h.List.Name+" "+h.Addr.String()) }})
-	if r := refuse("64:ff9b::172.64.0.1", as); r != Infrastructure || !slices.Equal(hits, []string{"cloudflare 172.64.0.1"}) {
-		t.Errorf("through NAT64: %v, hits %q", r, hits)
+	if r := refuse("64:ff9b::172.64.0.1", as); r != Infrastructure {
+		t.Errorf("through NAT64: %v", r)
 	}
 	if because := g.Because(Infrastructure, netip.MustParseAddr("64:ff9b::172.64.0.1")); !strings.Contains(because, "Cloudflare") {
 		t.Error(because)

@@ -30,9 +30,8 @@ type Hit struct {
 // its visitors.
 func (h Hit) Edge() bool { return h.List.Kind == shared.CDN }
 
-// hit notes that addr was refused.
+// hit notes that a report about addr, which is as Peer returns it, was refused.
 func (i *infrastructure) hit(addr netip.Addr) {
-	addr = Peer(addr)
 	l := i.set.Find(addr)
 	i.mu.Lock()
 	_, known := i.hits[l.Name]

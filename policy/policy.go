@@ -202,6 +202,9 @@ func (p *Policy) decide(s *State, t *track, i int, o *observation, all, clean bo
 			if o.refusal != None {
 				j.decided(i, outcomeRefused)
 				j.refused[o.refusal]++
+				if o.refusal == Infrastructure {
+					p.gate.shared.hit(o.addr)
+				}
 			}
 			continue
 		}
