@@ -73,12 +73,16 @@ func foreign(line []byte, whole bool) bool {
 		return false
 	}
 	switch string(bytes.ToUpper(word)) {
-	case "EHLO", "HELO", "LHLO", "STARTTLS", "PROXY":
+	case "EHLO", "HELO", "LHLO", "STARTTLS":
 		return true
 	case "MAIL":
 		return prefixFold(rest, "FROM:<")
 	case "RCPT":
 		return prefixFold(rest, "TO:<")
+	}
+	switch string(word) { // these are written in capitals; in other letters they are words: "Report /var/log/x written"
+	case "PROXY":
+		return bytes.HasPrefix(rest, []byte("TCP")) || bytes.HasPrefix(rest, []byte("UNKNOWN"))
 	case "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH", "PROPFIND", "SEARCH", "REPORT":
 		if len(rest) > 0 && (rest[0] == '/' || rest[0] == '*' || prefixFold(rest, "http")) {
 			return true
