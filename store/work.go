@@ -127,10 +127,16 @@ func (w *work) judge(e *event.Event, p *policy.Policy) error {
 	if err != nil {
 		return err
 	}
+	first, seen := a.first, a.total > 0
 	a.note(e)
 	switch {
 	case p == nil:
 	case !w.since.At.IsZero() || a.lost > 0:
+		if e.Trust != event.TrustReport { // what anybody may have forged makes no address one that was seen before
+			if a.first = max(a.first, w.since.UpTo.UnixMilli()+1); seen {
+				a.first = first
+			}
+		}
 		w.judgeHeld(a, e, p)
 	default:
 		p.Judge(&a.state, e, &w.judgement)

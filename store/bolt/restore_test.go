@@ -292,6 +292,37 @@ func TestBackupsWithoutANumber(t *testing.T) {
 	}
 }
 
+// After a restoration, an event from before it that anybody may have forged makes nobody an address that was seen before:
+// else an attacker could keep himself from being reported with one datagram.
+func TestForgedEventsHoldNothingBack(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	b, s, _ := openStore(t, path)
+	if _, err := b.Backup(time.Now(), 2); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	_, s, _ = openStore(t, path)
+	defer s.Close()
+	a := &attackers{told: map[netip.Addr]int{}}
+	old := s.Restored().UpTo.Add(-time.Hour)
+	forged, seen := a.event(1, old), a.event(2, old)
+	forged.Trust = event.TrustCount
+	events := []event.Event{forged, forged, seen}
+	for range 3 {
+		events = append(events, a.event(1, time.Now()), a.event(2, time.Now()))
+	}
+	for i := range events {
+		events[i].Received = time.Now()
+	}
+	a.read(t, s, 0, events...)
+	if a.told[forged.Addr] != 1 || a.told[seen.Addr] != 0 {
+		t.Errorf("told %v: want one report, of %s", a.told, forged.Addr)
+	}
+}
+
 // A file that is gone while its backups are there was not removed by anybody who wanted to start afresh.
 func TestMissingFileIsRestored(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.db")
