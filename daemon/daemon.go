@@ -59,7 +59,8 @@ type Daemon struct {
 	scores    *report.Reputation
 	backup    backuper
 	backups   backups
-	repairs   []string // what was done to the state file at start
+	hold      map[string]time.Duration // holdFor at start: a reload does not change it
+	repairs   []string                 // what was done to the state file at start
 	store     *store.Store
 	committer *store.Committer
 	receivers []receiver.Receiver
@@ -109,8 +110,9 @@ func (d *Daemon) wire(rules *detect.Rules) error {
 		return err
 	}
 	d.metrics = newMetrics()
+	d.hold = holdFor(d.config)
 	d.committer = store.NewCommitter(d.store, newPolicy(d.config, gate, d.counters, d.dryRuns()), store.CommitterOptions{
-		Hold:          holdFor(d.config),
+		Hold:          d.hold,
 		OnCommit:      d.committed,
 		ObserveCommit: func(took time.Duration) { d.metrics.commits.Observe(took.Seconds()) },
 	})
@@ -409,7 +411,7 @@ func (d *Daemon) health() web.Health {
 		h.Problems = append(h.Problems, problem)
 	}
 	h.Problems = append(h.Problems, d.closed()...)
-	if problem := restoredProblem(d.store.Restored(), d.store.Stats().Held, holdFor(d.config), time.Now()); problem != "" {
+	if problem := restoredProblem(d.store.Restored(), d.store.Stats().Held, d.hold, time.Now()); problem != "" {
 		h.Problems = append(h.Problems, problem)
 	}
 	if problem := d.backups.problem(); problem != "" {
