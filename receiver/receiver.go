@@ -78,6 +78,12 @@ type Positions interface {
 	Position(stream string) Cursor
 }
 
+// Hurrier is a Positions that can be asked to commit soon what was handed over. A source that must hold on to what is not
+// committed asks when it runs out of room. It does not wait, and is safe for concurrent use.
+type Hurrier interface {
+	Hurry()
+}
+
 // Receiver reads one configured source. Its constructor opens what may fail at start (sockets, the helper's program) and
 // starts nothing.
 type Receiver interface {

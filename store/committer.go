@@ -146,6 +146,18 @@ func (c *Committer) join(events []event.Event, stream string, cursor receiver.Cu
 	c.poke()
 }
 
+// Hurry has what was submitted committed next, where otherwise it would wait for more: a cursor alone for a second. It does
+// not wait.
+func (c *Committer) Hurry() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.urgent.IsZero() && c.lazy.IsZero() {
+		return
+	}
+	c.urgent = time.Now().Add(-c.options.Linger)
+	c.poke()
+}
+
 func (c *Committer) poke() {
 	select {
 	case c.wake <- struct{}{}:

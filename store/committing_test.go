@@ -55,3 +55,31 @@ func TestCommitting(t *testing.T) {
 		}
 	})
 }
+
+// A cursor alone waits for a second, unless somebody is in a hurry.
+func TestHurry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, c := open(t, mem.New(0), storetest.Options())
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- c.Run(ctx) }()
+		synctest.Wait()
+		c.Hurry() // with nothing to do
+		if err := c.Submit(ctx, nil, "ring", []byte("here")); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if s.Position("ring") != nil {
+			t.Error("the cursor was committed at once")
+		}
+		c.Hurry()
+		synctest.Wait()
+		if got := s.Position("ring"); string(got) != "here" {
+			t.Errorf("%q after Hurry", got)
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
