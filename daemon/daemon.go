@@ -294,7 +294,7 @@ func (d *Daemon) Run(ctx context.Context, hangup <-chan os.Signal) error {
 	var receivers, couriers []func(context.Context) error
 	for _, r := range d.receivers {
 		receivers = append(receivers, func(ctx context.Context) error {
-			if err := r.Run(ctx, d.store, d.pipeline); err != nil {
+			if err := r.Run(ctx, positions{d.store, d.committer}, d.pipeline); err != nil {
 				return fmt.Errorf("%s: %w", r.Source(), err)
 			}
 			return nil
@@ -327,6 +327,15 @@ func (d *Daemon) Run(ctx context.Context, hangup <-chan os.Signal) error {
 	}
 	return err
 }
+
+// positions is where the sources were left, for receivers that may be in need of a commit.
+type positions struct {
+	*store.Store
+	committer *store.Committer
+}
+
+// Hurry implements receiver.Hurrier.
+func (p positions) Hurry() { p.committer.Hurry() }
 
 // keepPatience is how long a stop waits for systemd to store connections. A burst of thousands takes a second or two.
 const keepPatience = 5 * time.Second

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"tattled/geoip"
 	"tattled/policy"
 	"tattled/receiver"
+	"tattled/receiver/syslog"
 )
 
 // submitter takes what was detected; *store.Committer does.
@@ -51,9 +53,13 @@ type scratch struct {
 	names   names
 }
 
-// log names the log that r is a line of.
+// log names the log that r is a line of. What is read by way of a ring has the name that it has without one.
 func (s *scratch) log(b *receiver.Batch, r *receiver.Record) rawLog {
-	return rawLog{b.Source, b.Stream, s.names.of(r.Program), s.names.of(r.Host)}
+	stream := b.Stream
+	if strings.HasPrefix(stream, syslog.StreamPrefix) {
+		stream = ""
+	}
+	return rawLog{b.Source, stream, s.names.of(r.Program), s.names.of(r.Host)}
 }
 
 func newPipeline(e *engine, t *tally, places *geoip.Databases, out submitter) *pipeline {

@@ -9,6 +9,7 @@ import (
 
 	"tattled/event"
 	"tattled/receiver"
+	"tattled/receiver/syslog"
 )
 
 // rawLine begins what a peer may go on with in a line of its own.
@@ -160,5 +161,19 @@ func TestRawLogsOutliveARestart(t *testing.T) {
 	l.add(one, now.Add(rawKeptFor))
 	if n := len(kept) - before; n != 2 {
 		t.Errorf("%d marks were renewed, want 2", n)
+	}
+}
+
+// A listener's log is the same log with a ring and without one, so what was learnt of it before an upgrade still holds.
+func TestRawLogOfARing(t *testing.T) {
+	var out taken
+	p := testPipeline(t, "192.0.2.0/24", &out)
+	handleAs(t, p, "udp", "", event.TrustReport, "nginx", rawLine, "web1")
+	handleAs(t, p, "udp", syslog.StreamPrefix+"udp", event.TrustReport, "nginx", accessLine, "web1")
+	if len(out.events) != 1 || out.events[0].Handshake {
+		t.Errorf("%d events; one that proves no handshake is wanted", len(out.events))
+	}
+	if out.stream != syslog.StreamPrefix+"udp" {
+		t.Errorf("stream %q", out.stream)
 	}
 }

@@ -75,6 +75,10 @@ func testDeaths(t *testing.T, h Harness) {
 		src.Append(t, more...)
 		want = append(want, more...)
 	}
+	amount := 3000
+	if h.Forgets {
+		amount = 150
+	}
 	for range 12 {
 		c, r := newCollector(t, h), src.Receiver(t)
 		for stream, cursor := range committed {
@@ -83,7 +87,7 @@ func testDeaths(t *testing.T, h Harness) {
 		c.killAt = 1 + random.IntN(3)
 		c.commitTo = random.IntN(c.killAt + 1)
 		if !h.Ends || len(want) == 0 {
-			appendMore(3000)
+			appendMore(amount)
 		}
 		l := liveOn(t, h, r, c, c)
 		for missing := len(want) - len(have); !h.Ends && c.reach(l, missing); missing++ {

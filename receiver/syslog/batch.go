@@ -25,6 +25,13 @@ type batcher struct {
 	outOfStep                 uint64
 
 	answered bool // records of the batch hold memory of their own, by go-syslog
+
+	pieces []piece // for the spool; nil without
+
+	// Of the batcher of a spool.
+	spool *spool
+	at    place64 // how far the records bring the ring
+	skip  uint32  // how many records of the block are not to be handed on
 }
 
 func newBatcher(r *Receiver) *batcher {
@@ -43,7 +50,20 @@ func newBatcher(r *Receiver) *batcher {
 func (b *batcher) begin(now time.Time) { b.batch.Received = now }
 
 // full says that flush must come before the next add.
-func (b *batcher) full() bool { return len(b.batch.Records) >= maxBatch }
+func (b *batcher) full() bool { return len(b.batch.Records)+len(b.pieces) >= maxBatch }
+
+// hold takes a piece for the spool. It must keep until it was delivered.
+func (b *batcher) hold(data []byte, cut bool, trust event.Trust) {
+	b.pieces = append(b.pieces, piece{data, cut, trust})
+}
+
+// piece takes a piece out of the spool.
+func (b *batcher) piece(ctx context.Context, h receiver.Handler, p *piece) error {
+	if b.r.tcp == nil {
+		return b.datagram(ctx, h, p.data, p.cut, p.trust)
+	}
+	return b.line(ctx, h, p.data, p.cut, p.trust)
+}
 
 // add takes a frame, which must keep until flush.
 func (b *batcher) add(frame []byte, cut bool, trust event.Trust) {
@@ -85,8 +105,13 @@ func (b *batcher) datagram(ctx context.Context, h receiver.Handler, data []byte,
 	}
 }
 
-// line takes one record of a datagram.
+// line takes one record.
 func (b *batcher) line(ctx context.Context, h receiver.Handler, line []byte, cut bool, trust event.Trust) error {
+	b.at.done++
+	if b.skip > 0 {
+		b.skip--
+		return nil
+	}
 	if limit := b.r.cfg.MaxLine; len(line) > limit {
 		line, cut = line[:limit], true
 	}
@@ -102,6 +127,9 @@ func (b *batcher) flush(ctx context.Context, h receiver.Handler) error {
 	b.count()
 	if len(b.batch.Records) == 0 {
 		return nil
+	}
+	if b.spool != nil {
+		b.spool.mark(&b.batch, b.at)
 	}
 	err := h.Handle(ctx, &b.batch)
 	if b.answered {

@@ -81,6 +81,12 @@ type Config struct {
 	// 4194304.
 	ReceiveBuffer int `yaml:"receive_buffer"`
 
+	// Ring is how many bytes of what was received and is not yet committed to the state file are kept over a crash, 16777216 to
+	// 268435456: in a file in memory that systemd keeps (FileDescriptorStoreMax= in tattled.service), and of which only what is
+	// needed is used. When it is full, nothing is read until there is room. A change takes effect when the service was stopped
+	// and started. Default: 16777216.
+	Ring int `yaml:"ring"`
+
 	// Mode is the file mode of a unix socket, in octal: who may write there. Default: "0660".
 	Mode string `yaml:"mode"`
 }
@@ -92,6 +98,7 @@ const (
 	defaultMaxPerPeer     = 64
 	defaultIdleTimeout    = 24 * time.Hour
 	defaultReceiveBuffer  = 4 << 20
+	defaultRing           = 16 << 20
 	defaultMode           = 0o660
 
 	datagramsRecord = "record"
@@ -116,6 +123,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.ReceiveBuffer == 0 {
 		c.ReceiveBuffer = defaultReceiveBuffer
+	}
+	if c.Ring == 0 {
+		c.Ring = defaultRing
 	}
 	return c
 }
@@ -152,6 +162,7 @@ func (c *Config) Check(report setting.Report) {
 	between("max_connections", d.MaxConnections, 1, 65536)
 	between("max_per_peer", d.MaxPerPeer, 1, max(1, d.MaxConnections))
 	between("receive_buffer", d.ReceiveBuffer, 64<<10, 256<<20)
+	between("ring", d.Ring, defaultRing, 256<<20) // at least twice what one recvmmsg(2) may bring
 	if idle := d.IdleTimeout.D(); idle < 10*time.Second || idle > 30*24*time.Hour {
 		report("idle_timeout", fmt.Sprintf("%s is out of bounds: 10s to 30d", d.IdleTimeout))
 	}

@@ -3,6 +3,7 @@ package syslog
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -21,8 +22,8 @@ import (
 // frameTimeout is how long a record may take from its first byte to its last.
 const frameTimeout = time.Minute
 
-// conn is one TCP connection. It takes no bytes out of the kernel before their record was handed on: it looks at them
-// (MSG_PEEK), hands on the whole records in them, and then lets the kernel discard those. So an idle connection, or one
+// conn is one TCP connection. It takes no bytes out of the kernel before their record is in the ring or, without one, was
+// handed on: it looks at them (MSG_PEEK), takes the whole records in them, and then lets the kernel discard those. So an idle connection, or one
 // with half a record, holds no memory of ours, and what was not handed on is still there for whoever has the connection.
 //
 // The exception is half a record that fills the kernel's buffer: its few bytes can be the end of a packet of 64 KiB, which
@@ -46,11 +47,10 @@ type conn struct {
 	memo  *memo     // kept under the same name: carry, for the next process; nil if there never was any
 	tried time.Time // when it was last asked for being kept
 
-	carry  []byte    // the beginning of a record, taken out of the kernel
-	begin  uint64    // its position in the stream
-	placed bool      // which is known
-	seen   int       // bytes of the record that is not whole, carry included
-	since  time.Time // when that record was begun; zero if there is none
+	taken uint64    // up to where the kernel has given the stream away
+	carry []byte    // the beginning of a record, taken out of the kernel: what is before taken
+	seen  int       // bytes of the record that is not whole, carry included
+	since time.Time // when that record was begun; zero if there is none
 
 	// What peek found.
 	rd    *reader
@@ -182,10 +182,7 @@ func (c *conn) peek(fd uintptr) {
 // process might get it and begin in the middle of the record.
 func (c *conn) pull(fd uintptr) bool {
 	begun := c.rd.buf[:c.seen] // as peek left it
-	if len(c.carry) == 0 {
-		c.begin, c.placed = position(fd)
-	}
-	if c.kept != "" && (!c.placed || !c.note(begun)) && !c.unkeep() {
+	if c.kept != "" && !c.note(begun) && !c.unkeep() {
 		return false
 	}
 	more := begun[len(c.carry):]
@@ -194,6 +191,7 @@ func (c *conn) pull(fd uintptr) bool {
 		n = 0
 	}
 	c.carry = append(c.carry, more[:n]...)
+	c.taken += uint64(n)
 	return n == len(more) // all of it was seen
 }
 
@@ -219,7 +217,11 @@ func (c *conn) take(ctx context.Context) error {
 		switch state {
 		case wire.Frame, wire.Cut:
 			proven = proven || !wire.Blank(frame)
-			b.add(frame, state == wire.Cut, c.trust)
+			if c.server.spool != nil {
+				b.hold(frame, state == wire.Cut, c.trust)
+			} else {
+				b.add(frame, state == wire.Cut, c.trust)
+			}
 		case wire.Bad:
 			b.records++
 			b.bad++
@@ -230,13 +232,12 @@ func (c *conn) take(ctx context.Context) error {
 		}
 		if state == wire.More || lost || b.full() {
 			b.bytes += uint64(at - done)
-			if err := b.flush(ctx, c.server.handler); err != nil {
-				return err
-			}
-			if err := c.discard(at - done); err != nil {
+			if err := c.hand(ctx, at-done); errors.Is(err, errEnds) {
 				c.server.meter.Errors.Add(1)
 				c.eof = true
 				return nil
+			} else if err != nil {
+				return err
 			}
 			done = at
 		}
@@ -289,25 +290,38 @@ func (c *conn) wait(done int, now time.Time) {
 	}
 }
 
-// errMidRecord says that the next process might get a connection in the middle of a record.
-var errMidRecord = errors.New("systemd did not take the connection's removal in time")
+// errEnds says that the connection must end, for a fault of its own. errMidRecord is one of those.
+var (
+	errEnds      = errors.New("the connection must end")
+	errMidRecord = fmt.Errorf("%w: systemd did not take its removal in time, and the next process might get it in the middle of a record", errEnds)
+)
 
-// discard lets the kernel forget n bytes that were handed on.
-func (c *conn) discard(n int) error {
-	if n == 0 {
-		return nil
+// hand hands on the records in the first n bytes of what was not yet handed on, and has the kernel forget these.
+func (c *conn) hand(ctx context.Context, n int) error {
+	b := c.rd.batcher
+	if c.server.spool != nil {
+		return c.server.spool.takeFrames(ctx, c, n)
+	}
+	if err := b.flush(ctx, c.server.handler); err != nil || n == 0 {
+		return err
 	}
 	if !c.vouch() {
 		return errMidRecord
 	}
+	return c.forget(n)
+}
+
+// begin is where what is not yet handed on begins.
+func (c *conn) begin() uint64 { return c.taken - uint64(len(c.carry)) }
+
+// forget lets the kernel forget n bytes that were handed on, or are in the ring.
+func (c *conn) forget(n int) error {
 	carried := min(n, len(c.carry))
 	if err := c.drop(n - carried); err != nil || carried == 0 {
 		return err
 	}
-	c.carry = c.carry[carried:]
-	c.begin += uint64(carried)
-	if len(c.carry) == 0 {
-		c.carry, c.placed = nil, false
+	if c.carry = c.carry[carried:]; len(c.carry) == 0 {
+		c.carry = nil
 	}
 	if c.kept != "" && !c.note(c.carry) && !c.unkeep() {
 		return errMidRecord
@@ -323,13 +337,14 @@ func (c *conn) drop(n int) error {
 		err := c.raw.Control(func(fd uintptr) { got, errno = recv(fd, c.rd.buf[:min(n, len(c.rd.buf))], unix.MSG_TRUNC) })
 		switch {
 		case err != nil:
-			return err
+			return fmt.Errorf("%w: %w", errEnds, err)
 		case errno != 0:
-			return errno
+			return fmt.Errorf("%w: %w", errEnds, errno)
 		case got == 0:
-			return io.ErrUnexpectedEOF
+			return fmt.Errorf("%w: %w", errEnds, io.ErrUnexpectedEOF)
 		}
 		n -= got
+		c.taken += uint64(got)
 	}
 	return nil
 }

@@ -102,6 +102,23 @@ func listenerName(a netip.AddrPort) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:4])
 }
 
+// ringPrefix begins the names of rings.
+const ringPrefix = keptPrefix + "R"
+
+// ringName is the name under which the ring of a listener is kept.
+func ringName(listen string) string {
+	sum := sha256.Sum256([]byte(listen))
+	return ringPrefix + base64.RawURLEncoding.EncodeToString(sum[:6])
+}
+
+// streamID tells a connection in the ring by its name.
+func streamID(name string) uint64 {
+	if len(name) < 8 {
+		return 0
+	}
+	return binary.BigEndian.Uint64([]byte(name[len(name)-8:]))
+}
+
 // readKeptName is the reverse of keptName. The listener is as listenerName writes it.
 func readKeptName(name string) (how framing, listener string, ok bool) {
 	rest, ok := strings.CutPrefix(name, keptPrefix)
@@ -134,7 +151,7 @@ func (f framing) known() bool {
 // keep asks for the connection to be kept. What the framer has learnt goes into the name, the beginning of a record that
 // was taken out of the kernel into a file of its own.
 func (c *conn) keep(how framing) {
-	if c.server.keeper == nil || len(c.carry) > 0 && !c.placed {
+	if c.server.keeper == nil {
 		return
 	}
 	kept, name := false, keptName(how, c.server.identity())
@@ -192,7 +209,7 @@ func (c *conn) secure(now time.Time) {
 }
 
 // note writes the beginning of a record to where the next process finds it, before it is taken out of the kernel: into a
-// memo that is made when it is first needed. c.begin must be its position. It reports whether the note holds.
+// memo that is made when it is first needed. It reports whether the note holds.
 func (c *conn) note(begun []byte) bool {
 	if c.memo == nil {
 		if len(begun) == 0 {
@@ -208,7 +225,7 @@ func (c *conn) note(begun []byte) bool {
 		}
 		c.memo = m
 	}
-	return c.memo.write(c.begin, begun) == nil
+	return c.memo.write(c.begin(), begun) == nil
 }
 
 // resume goes on where the last process left the connection.
@@ -216,13 +233,25 @@ func (c *conn) resume(k *keptConn) error {
 	c.kept, c.how = k.name, k.how
 	c.framer = taught(c.server.cfg.MaxLine, k.how)
 	c.proven = k.how != framingNew
-	begun, err := c.remember(k)
-	if err != nil {
+	known := false
+	if err := c.raw.Control(func(fd uintptr) { c.taken, known = position(fd) }); err != nil {
 		return err
 	}
-	if len(begun) > 0 {
-		c.carry, c.seen, c.since = begun, len(begun), time.Now()
-		c.begin, c.placed = c.begin-uint64(len(begun)), true
+	if !known {
+		return errors.New("the kernel does not say how far the connection was read")
+	}
+	if err := c.remember(k); err != nil {
+		return err
+	}
+	if s := c.server.spool; s != nil {
+		if end := s.ends[streamID(c.kept)]; end > c.begin() { // the process was killed before the kernel had forgotten it
+			if err := c.skip(end - c.begin()); err != nil {
+				return err
+			}
+		}
+	}
+	if len(c.carry) > 0 {
+		c.seen, c.since = len(c.carry), time.Now()
 	}
 	if k.old { // a name that is too long
 		c.unkeep()
@@ -231,25 +260,32 @@ func (c *conn) resume(k *keptConn) error {
 	return nil
 }
 
-// remember returns the beginning of a record that the last process took out of the kernel. c.begin is set to its end.
-func (c *conn) remember(k *keptConn) (begun []byte, err error) {
-	if k.memo == nil {
-		return nil, nil
-	}
-	c.memo = &memo{file: k.memo, empty: true}
-	known := false
-	err = c.raw.Control(func(fd uintptr) { c.begin, known = position(fd) })
+// remember finds the beginning of a record that the last process took out of the kernel.
+func (c *conn) remember(k *keptConn) (err error) {
 	switch {
-	case err != nil:
-		return nil, err
-	case !known:
-		return nil, errors.New("the kernel does not say how far the connection was read")
+	case k.memo == nil:
 	case k.old:
-		return readOldNote(k.memo, c.server.lookSize()-1)
+		c.memo = &memo{file: k.memo, empty: true}
+		c.carry, err = readOldNote(k.memo, c.server.lookSize()-1)
 	default:
-		return c.memo.read(c.begin, c.server.lookSize()-1)
+		c.memo = &memo{file: k.memo, empty: true}
+		c.carry, err = c.memo.read(c.taken, c.server.lookSize()-1)
 	}
+	return err
 }
+
+// skip lets the kernel forget n bytes that are in the ring.
+func (c *conn) skip(n uint64) error {
+	if n > maxSkip {
+		return errors.New("the ring has more of the connection than one look brings")
+	}
+	c.rd = &reader{buf: make([]byte, readSize)}
+	defer func() { c.rd = nil }()
+	return c.forget(int(n))
+}
+
+// maxSkip is more than lookSize can be.
+const maxSkip = 1 << 20
 
 // part is called when ctx has ended and the last records were handed on. A connection that is kept goes to the next
 // process: nothing but our descriptor is closed. One that is not yet kept is, if it sent anything. What cannot be handed

@@ -167,12 +167,12 @@ func TestKeptAfterFailure(t *testing.T) {
 	failure := errors.New("disk on fire")
 	ended := make(chan error, 1)
 	go func() {
-		ended <- r.Run(t.Context(), nil, handlerFunc(func(ctx context.Context, b *receiver.Batch) error {
+		ended <- r.Run(t.Context(), u.ledger, u.commits(handlerFunc(func(ctx context.Context, b *receiver.Batch) error {
 			if bytes.HasPrefix(b.Records[0].Message, []byte("poison")) {
 				return failure
 			}
 			return w.Handle(ctx, b)
-		}))
+		})))
 	}()
 	c := dial(t, r)
 	send(t, c, header+"first\n")

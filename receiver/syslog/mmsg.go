@@ -3,6 +3,7 @@ package syslog
 import (
 	"encoding/binary"
 	"net/netip"
+	"sync/atomic"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -14,46 +15,89 @@ const (
 	maxDatagram  = 64 << 10
 )
 
-// mmsghdr is struct mmsghdr of recvmmsg(2).
+// mmsghdr is struct mmsghdr of recvmmsg(2), and iovec its struct iovec. Their pointers are into the same memory, which is
+// not Go's.
 type mmsghdr struct {
-	hdr unix.Msghdr
-	len uint32
+	name       uintptr
+	namelen    uint32
+	iov        uintptr
+	iovlen     uint64
+	control    uintptr
+	controllen uint64
+	flags      int32
+	_          int32
+	len        uint32 // of the datagram; none if there is none
 }
 
-// datagrams is what one call of recvmmsg(2) brings. Its memory is touched only as far as datagrams fill it.
-type datagrams struct {
-	n     int // how many there are
+type iovec struct {
+	base uintptr
+	len  uint64
+}
+
+// none is the length of a datagram that is not there.
+const none = ^uint32(0)
+
+// stage is the memory that recvmmsg(2) writes to. Where there is a ring it is a part of it, so that no datagram is lost with
+// a process that is killed before the datagram is in a block: the kernel writes a datagram's length last. turn counts the
+// calls. It is touched only as far as datagrams fill it.
+type stage struct {
+	turn  uint64
 	hdrs  [maxDatagrams]mmsghdr
-	iovs  [maxDatagrams]unix.Iovec
+	iovs  [maxDatagrams]iovec
 	names [maxDatagrams]unix.RawSockaddrInet6 // large enough for IPv4 too
 	oobs  [maxDatagrams][oobSize]byte
-	bytes []byte
+	bytes [maxDatagrams * maxDatagram]byte
 }
+
+const stageSize = int(unsafe.Sizeof(stage{}))
 
 // oobSize holds one control message: the 4 bytes of SO_RXQ_OVFL or the 12 of SCM_CREDENTIALS, and not a byte more, so that
 // there is no room for descriptors (SCM_RIGHTS), which any sender may put into a datagram of a unix socket: the kernel
 // gives credentials first, and drops descriptors that do not fit.
 const oobSize = unix.SizeofCmsghdr + 16
 
-func newDatagrams() *datagrams {
-	d := &datagrams{bytes: make([]byte, maxDatagrams*maxDatagram)}
-	for i := range d.hdrs {
-		d.iovs[i].Base = &d.bytes[i*maxDatagram]
-		d.iovs[i].SetLen(maxDatagram)
-		h := &d.hdrs[i].hdr
-		h.Iov = &d.iovs[i]
-		h.SetIovlen(1)
-		h.Name = (*byte)(unsafe.Pointer(&d.names[i]))
-		h.Control = &d.oobs[i][0]
-		d.prepare(i)
+// datagrams is what one call of recvmmsg(2) brings.
+type datagrams struct {
+	*stage
+	n int // how many there are
+}
+
+// newDatagrams returns those that another process left in mem, of at least stageSize bytes, aligned as pages are and not of
+// Go's heap. prepareAll must come before the first receive.
+func newDatagrams(mem []byte) *datagrams {
+	d := &datagrams{stage: (*stage)(unsafe.Pointer(&mem[0]))}
+	for d.turn > 0 && d.n < maxDatagrams && d.hdrs[d.n].len <= maxDatagram {
+		d.n++
 	}
 	return d
 }
 
-// prepare says how much room there is for the i-th sender and control message; the kernel writes over it.
+// prepareAll makes of any memory what receive needs.
+func (d *datagrams) prepareAll() {
+	d.done()
+	for i := range d.hdrs {
+		d.iovs[i] = iovec{uintptr(unsafe.Pointer(&d.bytes[i*maxDatagram])), maxDatagram}
+		d.hdrs[i] = mmsghdr{
+			name:    uintptr(unsafe.Pointer(&d.names[i])),
+			iov:     uintptr(unsafe.Pointer(&d.iovs[i])),
+			iovlen:  1,
+			control: uintptr(unsafe.Pointer(&d.oobs[i][0])),
+			len:     none,
+		}
+		d.prepare(i)
+	}
+	d.n = 0
+}
+
+// done says that the datagrams are no longer needed.
+func (d *datagrams) done() { atomic.StoreUint32(&d.hdrs[0].len, none) }
+
+// prepare makes room for the i-th sender and control message; the kernel writes over it.
 func (d *datagrams) prepare(i int) {
-	d.hdrs[i].hdr.Namelen = unix.SizeofSockaddrInet6
-	d.hdrs[i].hdr.SetControllen(oobSize)
+	h := &d.hdrs[i]
+	atomic.StoreUint32(&h.len, none)
+	h.namelen = unix.SizeofSockaddrInet6
+	h.controllen = oobSize
 }
 
 // receive takes what there is, without waiting.
@@ -61,12 +105,13 @@ func (d *datagrams) receive(fd uintptr) unix.Errno {
 	for i := range d.n { // as the last call left them
 		d.prepare(i)
 	}
+	d.n = 0
+	atomic.AddUint64(&d.turn, 1)
 	for {
 		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&d.hdrs[0])), maxDatagrams, unix.MSG_DONTWAIT, 0, 0)
 		if errno == unix.EINTR {
 			continue
 		}
-		d.n = 0
 		if errno == 0 {
 			d.n = int(n)
 		}
@@ -94,7 +139,7 @@ func (d *datagrams) peer(i int) netip.Addr {
 }
 
 // cut reports whether the i-th datagram was longer than there is room.
-func (d *datagrams) cut(i int) bool { return d.hdrs[i].hdr.Flags&unix.MSG_TRUNC != 0 }
+func (d *datagrams) cut(i int) bool { return int(d.hdrs[i].flags)&unix.MSG_TRUNC != 0 }
 
 // overflow returns how many datagrams the socket had dropped for want of room when the i-th arrived (SO_RXQ_OVFL). The
 // kernel says so only once there are any.
@@ -117,7 +162,7 @@ func (d *datagrams) uid(i int) (uid uint32, ok bool) {
 
 // control returns the data of the i-th datagram's control message if it is of this type and size, else nil.
 func (d *datagrams) control(i int, kind int32, size int) []byte {
-	if d.hdrs[i].hdr.Controllen < uint64(unix.SizeofCmsghdr+size) {
+	if d.hdrs[i].controllen < uint64(unix.SizeofCmsghdr+size) {
 		return nil
 	}
 	c := (*unix.Cmsghdr)(unsafe.Pointer(&d.oobs[i][0]))

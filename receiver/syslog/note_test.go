@@ -26,7 +26,8 @@ func begin(t testing.TB, u *unit, w *watch) *killed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &server{Receiver: r, handler: w, readers: make(chan *reader, 1), crowd: newCrowd()}
+	r.spool = r.openSpool(u.ledger)
+	s := &server{Receiver: r, handler: u.commits(w), readers: make(chan *reader, 1), crowd: newCrowd()}
 	s.readers <- nil
 	c, err := newConn(s, tcp, netip.MustParseAddr("127.0.0.1"), nil)
 	if err != nil {
@@ -76,6 +77,7 @@ func (k *killed) die() {
 	}
 	k.tcp.Close()
 	k.server.tcp.Close()
+	k.server.spool.close()
 }
 
 // head returns the head of the memo, for a test that undoes the last write to it.
@@ -98,12 +100,7 @@ func (k *killed) setHead(head []byte) {
 func TestKilledAtEveryStep(t *testing.T) {
 	const one, two = "half one ", "half two "
 	noted := func(k *killed) { // as pull, up to its recv
-		k.with(func(fd uintptr) {
-			if len(k.carry) == 0 {
-				k.begin, k.placed = position(fd)
-			}
-		})
-		if !k.placed || !k.note(k.rd.buf[:k.seen]) {
+		if !k.note(k.rd.buf[:k.seen]) {
 			k.t.Fatal("no note")
 		}
 	}

@@ -1,12 +1,15 @@
 package syslog
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
+	"maps"
 	"net"
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -22,7 +25,7 @@ type shelf struct {
 
 	mu    sync.Mutex
 	files map[string][]int
-	total int // how often something was kept
+	total int // how often a connection or its note was kept
 }
 
 func newShelf(t testing.TB) *shelf {
@@ -50,7 +53,9 @@ func (s *shelf) Keep(name string, fd uintptr) bool {
 		s.t.Errorf("Keep: name %q", name)
 	}
 	s.files[name] = append(s.files[name], copied)
-	s.total++
+	if !strings.HasPrefix(name, ringPrefix) {
+		s.total++
+	}
 	return true
 }
 
@@ -83,22 +88,23 @@ func (s *shelf) setFull(full bool) {
 	s.full = full
 }
 
-// names are those of what is kept.
+// names are those of the connections that are kept.
 func (s *shelf) names() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var all []string
 	for name := range s.files {
-		all = append(all, name)
+		if !strings.HasPrefix(name, ringPrefix) {
+			all = append(all, name)
+		}
 	}
 	return all
 }
 
-// pass is what the next process gets: a copy of each descriptor, and the listener.
-func (s *shelf) pass(listener *os.File) *Passed {
+// pass is what the next process gets: a copy of each descriptor, and the listeners.
+func (s *shelf) pass(files ...*os.File) *Passed {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	files := []*os.File{listener}
 	for name, all := range s.files {
 		for _, fd := range all {
 			files = append(files, dup(s.t, fd, name))
@@ -120,6 +126,7 @@ func dup(t testing.TB, fd int, name string) *os.File {
 // unit is a service with a socket unit: its listener stays, its processes come and go.
 type unit struct {
 	*shelf
+	*ledger
 	cfg      Config
 	listener *os.File
 }
@@ -136,7 +143,78 @@ func newUnit(t testing.TB, cfg Config) *unit {
 	}
 	t.Cleanup(func() { f.Close() })
 	cfg.Listen = "tcp://" + l.Addr().String()
-	return &unit{shelf: newShelf(t), cfg: cfg, listener: f}
+	return &unit{shelf: newShelf(t), ledger: newLedger(), cfg: cfg, listener: f}
+}
+
+// newUDPUnit is newUnit for a UDP socket.
+func newUDPUnit(t testing.TB, cfg Config) *unit {
+	l, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	f, err := l.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	cfg.Listen = "udp://" + l.LocalAddr().String()
+	return &unit{shelf: newShelf(t), ledger: newLedger(), cfg: cfg, listener: f}
+}
+
+// ledger is a store that knows nothing but positions.
+type ledger struct {
+	books sync.Mutex
+	at    map[string]receiver.Cursor
+	lazy  bool // it commits nothing
+
+	behind  map[string]receiver.Cursor // what would be committed
+	hurries atomic.Int64
+}
+
+func newLedger() *ledger {
+	return &ledger{at: map[string]receiver.Cursor{}, behind: map[string]receiver.Cursor{}}
+}
+
+func (l *ledger) Hurry() { l.hurries.Add(1) }
+
+// catchUp commits all that was handled.
+func (l *ledger) catchUp() {
+	l.books.Lock()
+	defer l.books.Unlock()
+	maps.Copy(l.at, l.behind)
+}
+
+func (l *ledger) Position(stream string) receiver.Cursor {
+	l.books.Lock()
+	defer l.books.Unlock()
+	return bytes.Clone(l.at[stream])
+}
+
+// commits returns h, whose batches are committed when they were handled.
+func (l *ledger) commits(h receiver.Handler) receiver.Handler {
+	return handlerFunc(func(ctx context.Context, b *receiver.Batch) error {
+		if err := h.Handle(ctx, b); err != nil {
+			return err
+		}
+		l.books.Lock()
+		defer l.books.Unlock()
+		if b.Stream == "" {
+			return nil
+		}
+		l.behind[b.Stream] = bytes.Clone(b.Cursor)
+		if !l.lazy {
+			l.at[b.Stream] = l.behind[b.Stream]
+		}
+		return nil
+	})
+}
+
+// setLazy says whether what is handled from now on is not committed.
+func (l *ledger) setLazy(lazy bool) {
+	l.books.Lock()
+	defer l.books.Unlock()
+	l.lazy = lazy
 }
 
 // open makes the next process's receiver.
@@ -171,7 +249,7 @@ func (u *unit) start(w *watch) (r *Receiver, stop func()) {
 	before := w.count() // run's books are those of one receiver
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- r.Run(ctx, nil, w) }()
+	go func() { ended <- r.Run(ctx, u.ledger, u.commits(w)) }()
 	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {

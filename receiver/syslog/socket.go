@@ -53,13 +53,17 @@ func (p *Passed) Listener(at netip.AddrPort) net.Listener {
 	return nil
 }
 
-// Disown closes the kept connections that no New has taken, because their listener is no longer configured or they are
-// from a version that kept them otherwise, and has them forgotten. It returns how many there were. Call it after the last New.
+// Disown closes the kept connections and rings that no New has taken, because their listener is no longer configured or
+// they are from a version that kept them otherwise, and has them forgotten. It returns how many connections there were. Call
+// it after the last New.
 func (p *Passed) Disown() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n := len(p.kept)
+	n := 0
 	for name, files := range p.kept {
+		if !strings.HasPrefix(name, ringPrefix) {
+			n++
+		}
 		p.disown(name, files)
 	}
 	clear(p.kept)
@@ -76,6 +80,25 @@ func (p *Passed) disown(name string, files []*os.File) {
 	if p.Keeper != nil {
 		p.Keeper.Forget(name)
 	}
+}
+
+// ring takes the ring of a listener.
+func (p *Passed) ring(listen string) *os.File {
+	if p == nil {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	name := ringName(listen)
+	files := p.kept[name]
+	delete(p.kept, name)
+	if len(files) == 0 {
+		return nil
+	}
+	for _, f := range files[1:] { // nobody keeps two
+		f.Close()
+	}
+	return files[0]
 }
 
 // keptConn is a connection that an earlier process kept.
@@ -193,11 +216,14 @@ func (r *Receiver) open(passed *Passed) (err error) {
 		if r.tcp, r.passed = take(passed, func(f *os.File) (*net.TCPListener, bool) { return matchTCP(f, r.at.addr) }); !r.passed {
 			r.tcp, err = net.ListenTCP(r.at.family(), net.TCPAddrFromAddrPort(r.at.addr))
 		}
-		if err == nil && passed != nil {
-			r.keeper, r.resumed = passed.Keeper, passed.connections(r.identity())
+		if err == nil {
+			r.resumed = passed.connections(r.identity())
 		}
 	default:
 		r.unix, err = listenUnix(&r.cfg, r.at.path)
+	}
+	if err == nil && passed != nil {
+		r.keeper, r.left = passed.Keeper, passed.ring(r.cfg.Listen)
 	}
 	return err
 }

@@ -3,8 +3,8 @@
 // in deserves, and hands them on in batches of what one read brought. It knows no rule, resolves no name and logs no line.
 // The daemon makes one for each entry under `sources.syslog`.
 //
-//	UDP, unix  recvmmsg, up to 64 datagrams ────────────┐
-//	TCP        accept ─ a goroutine a connection: peek ─┴─ wire.Framer ─ wire.Parser ─ Batch ─ Handle
+//	UDP, unix  recvmmsg, up to 64 datagrams ──────────────────────────┐
+//	TCP        accept ─ a goroutine a connection: peek ─ wire.Framer ─┴─ ring ─ wire.Parser ─ Batch ─ Handle
 //
 // A header that wire.Parser does not know is shown to go-syslog's parsers (see opinion).
 //
@@ -24,9 +24,10 @@
 // when the peer or a limit ends it. When the process stops or dies it stays, with what the kernel holds for it and for
 // the listener, and the next process goes on reading it; the peer notices nothing. What holds:
 //
-//   - Records are discarded from the kernel after Handle returned. One whose Handle did not return is read again; one that
-//     was handled and not yet discarded when the process was killed is handled twice. No record is lost between the two.
-//     What Handle has taken and not yet committed is lost by a kill: a stream cannot rewind.
+//   - Records are in the ring (see spool) before the kernel discards them, and Handle gets them after that. Where the process
+//     is killed, the next one reads from the ring what was not committed, and has the kernel discard what is in the ring. No
+//     record is lost or comes twice. Without a ring, records are discarded after Handle returned, and what Handle has taken
+//     and not yet committed is lost by a kill.
 //   - A record may be half there. Its beginning waits in the kernel, or, where that had to give it up, in a memory file
 //     that is kept with the connection and says which bytes of the stream it has. See memo: killed between any two steps,
 //     no record is torn, glued or doubled by it.
@@ -43,6 +44,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
 	"time"
 
 	"tattled/receiver"
@@ -65,6 +67,9 @@ type Receiver struct {
 
 	keeper  keeper      // of accepted connections; nil if there is none
 	resumed []*keptConn // what the process before this one left of them
+
+	left  *os.File // the ring of the process before this one; nil if there is none
+	spool *spool   // of this life; nil if nobody keeps a ring
 }
 
 // New opens the socket of one listener, or takes it from passed, which may be nil, with the connections that an earlier
@@ -112,10 +117,19 @@ func (r *Receiver) Addr() net.Addr {
 	}
 }
 
-// Run implements receiver.Receiver. Syslog has no positions to resume from. The socket is closed when it returns; a copy
-// that systemd holds keeps taking datagrams and connections for the next start. Accepted connections that are kept stay open
-// when ctx ended or the handler failed.
-func (r *Receiver) Run(ctx context.Context, _ receiver.Positions, h receiver.Handler) error {
+// Run implements receiver.Receiver. The socket is closed when it returns; a copy that systemd holds keeps taking datagrams
+// and connections for the next start. Accepted connections that are kept stay open when ctx ended or the handler failed.
+func (r *Receiver) Run(ctx context.Context, from receiver.Positions, h receiver.Handler) error {
+	if r.spool = r.openSpool(from); r.spool != nil {
+		defer r.spool.close()
+		if err := r.spool.replay(ctx, h); err != nil {
+			r.closeSockets()
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+	}
 	switch {
 	case r.udp != nil:
 		return r.runDatagrams(ctx, r.udp, h)
@@ -123,5 +137,20 @@ func (r *Receiver) Run(ctx context.Context, _ receiver.Positions, h receiver.Han
 		return r.runTCP(ctx, h)
 	default:
 		return r.unix.run(ctx, r, h)
+	}
+}
+
+// closeSockets closes what was opened and not begun with.
+func (r *Receiver) closeSockets() {
+	switch {
+	case r.udp != nil:
+		r.udp.Close()
+	case r.tcp != nil:
+		r.tcp.Close()
+		for _, k := range r.resumed { // systemd has copies
+			k.tcp.Close()
+		}
+	default:
+		r.unix.close()
 	}
 }

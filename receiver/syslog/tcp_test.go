@@ -277,32 +277,32 @@ func TestPassedTCP(t *testing.T) {
 func BenchmarkTCP(b *testing.B) {
 	payload := header + strings.Repeat("x", 200-len(header))
 	for name, frame := range map[string]string{"lines": payload + "\n", "counted": fmt.Sprintf("%d %s", len(payload), payload)} {
-		b.Run(name, func(b *testing.B) {
-			r := listen(b, Config{Listen: "tcp://127.0.0.1:0"})
-			h := new(counting)
-			ctx, cancel := context.WithCancel(context.Background())
-			ended := make(chan error, 1)
-			go func() { ended <- r.Run(ctx, nil, h) }()
-			c := dial(b, r)
-			const group = 300
-			block := []byte(strings.Repeat(frame, group))
-			b.SetBytes(int64(len(frame)))
-			b.ReportAllocs()
-			n := 0
-			for b.Loop() {
-				if n%group == 0 {
-					if _, err := c.Write(block); err != nil {
-						b.Fatal(err)
-					}
-				}
-				n++
+		for _, kept := range []bool{false, true} {
+			b.Run(fmt.Sprintf("%s/ring=%v", name, kept), func(b *testing.B) { benchmarkTCP(b, frame, kept) })
+		}
+	}
+}
+
+func benchmarkTCP(b *testing.B, frame string, kept bool) {
+	h := new(counting)
+	r, end := newUnit(b, Config{}).bench(h, kept)
+	c := dial(b, r)
+	const group = 300
+	block := []byte(strings.Repeat(frame, group))
+	b.SetBytes(int64(len(frame)))
+	b.ReportAllocs()
+	n := 0
+	for b.Loop() {
+		if n%group == 0 {
+			if _, err := c.Write(block); err != nil {
+				b.Fatal(err)
 			}
-			want := uint64((n + group - 1) / group * group)
-			until(b, "the last record", func() bool { return h.records.Load() == want })
-			cancel()
-			if err := <-ended; err != nil {
-				b.Error(err)
-			}
-		})
+		}
+		n++
+	}
+	want := uint64((n + group - 1) / group * group)
+	until(b, "the last record", func() bool { return h.records.Load() == want })
+	if err := end(); err != nil {
+		b.Error(err)
 	}
 }

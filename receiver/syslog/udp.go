@@ -36,8 +36,19 @@ func (r *Receiver) runDatagrams(ctx context.Context, conn datagramConn, h receiv
 	r.meter.Open.Add(1)
 	defer r.meter.Open.Add(-1)
 
-	d, b, pause := newDatagrams(), newBatcher(r), backoff{}
+	mem, release, err := r.stageMemory()
+	if err != nil {
+		return err
+	}
+	defer release()
+	d, b, pause := newDatagrams(mem), newBatcher(r), backoff{}
 	lost := losses{known: !r.passed}
+	if err := r.recoverDatagrams(ctx, h, d, b, &lost); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
 	var errno unix.Errno
 	read := func(fd uintptr) bool { // made once, or each call would allocate it
 		errno = d.receive(fd)
@@ -66,6 +77,32 @@ func (r *Receiver) runDatagrams(ctx context.Context, conn datagramConn, h receiv
 	return nil
 }
 
+// stageMemory returns memory for datagrams that is not Go's: that of the ring, if there is one.
+func (r *Receiver) stageMemory() (mem []byte, release func(), err error) {
+	if r.spool != nil {
+		return r.spool.ring.stage, func() {}, nil
+	}
+	mem, err = unix.Mmap(-1, 0, stageSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if err != nil {
+		return nil, nil, fmt.Errorf("allocate memory for datagrams: %w", err)
+	}
+	return mem, func() { _ = unix.Munmap(mem) }, nil
+}
+
+// datagramStream is the id in the ring of what comes by datagrams. Its position is the turn of receiving.
+const datagramStream = 1
+
+// recoverDatagrams takes what the process before had received when it was killed, unless it is in the ring already.
+func (r *Receiver) recoverDatagrams(ctx context.Context, h receiver.Handler, d *datagrams, b *batcher, lost *losses) error {
+	if r.spool != nil && d.n > 0 && r.spool.ends[datagramStream] != d.turn {
+		if err := r.handleDatagrams(ctx, h, d, b, lost); err != nil {
+			return err
+		}
+	}
+	d.prepareAll()
+	return nil
+}
+
 func (r *Receiver) handleDatagrams(ctx context.Context, h receiver.Handler, d *datagrams, b *batcher, lost *losses) error {
 	b.begin(time.Now())
 	for i := range d.n {
@@ -80,9 +117,14 @@ func (r *Receiver) handleDatagrams(ctx context.Context, h receiver.Handler, d *d
 			b.notAllowed++
 			continue
 		}
-		if err := b.datagram(ctx, h, data, d.cut(i), trust); err != nil {
+		if r.spool != nil {
+			b.hold(data, d.cut(i), trust)
+		} else if err := b.datagram(ctx, h, data, d.cut(i), trust); err != nil {
 			return err
 		}
+	}
+	if r.spool != nil {
+		return r.spool.takeDatagrams(ctx, h, d, b)
 	}
 	return b.flush(ctx, h)
 }

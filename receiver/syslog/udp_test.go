@@ -2,6 +2,7 @@ package syslog
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"strings"
@@ -200,45 +201,77 @@ func (c *counting) Handle(_ context.Context, b *receiver.Batch) error {
 	return nil
 }
 
-// Receiving, framing and parsing allocate nothing.
+// Receiving, framing and parsing allocate nothing, and the ring neither.
 func TestUDPAllocatesNothing(t *testing.T) {
-	r := listen(t, Config{Listen: "udp://127.0.0.1:0"})
-	c := dial(t, r)
-	raw, err := r.udp.SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, b, h, l := newDatagrams(), newBatcher(r), new(counting), losses{}
-	payload := []byte(header + "Failed password for root from 198.51.100.9 port 40022 ssh2")
-	receive := func(fd uintptr) { d.receive(fd) }
-	const runs = 50
-	allocs := testing.AllocsPerRun(runs, func() {
-		for range 32 {
-			if _, err := c.Write(payload); err != nil {
+	for _, kept := range []bool{false, true} {
+		u, h := newUDPUnit(t, Config{}), new(counting)
+		r := u.open()
+		defer r.closeSockets()
+		if kept {
+			r.spool = r.openSpool(u.ledger)
+			defer r.spool.close()
+		}
+		c := dial(t, r)
+		raw, err := r.udp.SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		mem, release, err := r.stageMemory()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer release()
+		d, b, l := newDatagrams(mem), newBatcher(r), losses{}
+		d.prepareAll()
+		payload := []byte(header + "Failed password for root from 198.51.100.9 port 40022 ssh2")
+		receive := func(fd uintptr) { d.receive(fd) }
+		const runs = 50
+		allocs := testing.AllocsPerRun(runs, func() {
+			for range 32 {
+				if _, err := c.Write(payload); err != nil {
+					t.Error(err)
+				}
+			}
+			if err := raw.Control(receive); err != nil {
 				t.Error(err)
 			}
+			if err := r.handleDatagrams(context.Background(), h, d, b, &l); err != nil {
+				t.Error(err)
+			}
+		})
+		if allocs != 0 {
+			t.Errorf("%v allocations for 32 datagrams (with a ring: %v)", allocs, kept)
 		}
-		if err := raw.Control(receive); err != nil {
-			t.Error(err)
+		if got := h.records.Load(); got != 32*(runs+1) {
+			t.Errorf("%d records", got)
 		}
-		if err := r.handleDatagrams(context.Background(), h, d, b, &l); err != nil {
-			t.Error(err)
-		}
-	})
-	if allocs != 0 {
-		t.Errorf("%v allocations for 32 datagrams", allocs)
-	}
-	if got := h.records.Load(); got != 32*(runs+1) {
-		t.Errorf("%d records", got)
 	}
 }
 
 func BenchmarkUDP(b *testing.B) {
-	r := listen(b, Config{Listen: "udp://127.0.0.1:0"})
-	h := new(counting)
+	for _, kept := range []bool{false, true} {
+		b.Run(fmt.Sprintf("ring=%v", kept), func(b *testing.B) { benchmarkUDP(b, kept) })
+	}
+}
+
+// start runs the next process on u for a benchmark, with a ring or without.
+func (u *unit) bench(h receiver.Handler, kept bool) (r *Receiver, end func() error) {
+	r = u.open()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- r.Run(ctx, nil, h) }()
+	go func() {
+		if kept {
+			ended <- r.Run(ctx, u.ledger, u.commits(h))
+		} else {
+			ended <- r.Run(ctx, nil, h)
+		}
+	}()
+	return r, func() error { cancel(); return <-ended }
+}
+
+func benchmarkUDP(b *testing.B, kept bool) {
+	h := new(counting)
+	r, end := newUDPUnit(b, Config{}).bench(h, kept)
 	c := dial(b, r)
 	payload := []byte(header + strings.Repeat("x", 200-len(header)))
 	b.SetBytes(int64(len(payload)))
@@ -251,8 +284,7 @@ func BenchmarkUDP(b *testing.B) {
 		n++
 	}
 	until(b, "the last datagram", func() bool { return h.records.Load()+r.meter.Gaps.Load() >= n || r.meter.Gaps.Load() > 0 })
-	cancel()
-	if err := <-ended; err != nil {
+	if err := end(); err != nil {
 		b.Error(err)
 	}
 	b.ReportMetric(float64(n-h.records.Load())*100/float64(n), "%lost")

@@ -54,12 +54,15 @@ func listenUnix(cfg *Config, path string) (*unixSocket, error) {
 
 // run serves until ctx ends or the handler fails. The socket's file is removed then, so that senders notice.
 func (s *unixSocket) run(ctx context.Context, r *Receiver, h receiver.Handler) error {
-	defer func() {
-		if info, err := os.Lstat(s.path); err == nil && os.SameFile(info, s.file) {
-			os.Remove(s.path)
-		}
-	}()
+	defer s.close()
 	return r.runDatagrams(ctx, s.conn, h)
+}
+
+func (s *unixSocket) close() {
+	s.conn.Close()
+	if info, err := os.Lstat(s.path); err == nil && os.SameFile(info, s.file) {
+		os.Remove(s.path)
+	}
 }
 
 // removeStale removes the socket that an earlier process left at path. It refuses where another one still listens, and
