@@ -1,0 +1,4 @@
+package attack
+func mailDaemons() []daemon { return nil }
+func ftpDaemons() []daemon { return nil }
+func otherDaemons() []daemon { return nil }

@@ -1,0 +1,2 @@
+package attack
+func webDaemons() []daemon { return nil }
