@@ -23,7 +23,7 @@ type world struct {
 	book     book
 	sent     atomic.Int64
 	version  string
-	innocent map[string]bool
+	unproven int // events about others that nothing is reported for
 }
 
 // newWorld makes it, enters it, and starts the daemon.
