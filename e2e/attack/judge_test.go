@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -19,18 +20,21 @@ import (
 // The table that TestDaemons prints, in the form of columns.
 const (
 	rowMark   = "ROW "
-	rowFormat = "%-10s %-28s %-8s %7s %8s %8s %8s %8s %8s %6s %6s"
+	rowFormat = "%-10s %-28s %-8s %7s %7s %8s %8s %8s %8s %8s %6s %6s"
 )
 
-var header = fmt.Sprintf(rowFormat, "daemon", "version", "form", "values", "records", "matched", "refused", "ignored", "unproven", "peer", "others")
+var header = fmt.Sprintf(rowFormat, "daemon", "version", "form", "values", "named", "records", "matched", "refused", "ignored", "unproven", "peer", "others")
 
 const (
 	doubleURL = "http://127.0.0.1:8089"
 	pageURL   = "http://127.0.0.1:9817"
 )
 
+var innocents = regexp.MustCompile(`185\.[0-9]+\.[0-9]+\.[0-9]+`)
+
 // judge gives what was logged to tattled twice: as journald has it, and as rsyslogd wrote it.
 func (w *world) judge() error {
+	w.logged = w.named()
 	for _, addr := range []string{hostile, plain} { // which the gate would take for our own
 		must("ip", "addr", "del", addr+"/32", "dev", "lo")
 	}
@@ -118,6 +122,34 @@ func (w *world) configure(dir, form string) (string, error) {
 	return dir + "/tattled.yaml", os.WriteFile(dir+"/tattled.yaml", []byte(config), 0o644)
 }
 
+// named counts the innocents whose address is in what was logged: how many of the values have come so far.
+func (w *world) named() int {
+	text, _ := exec.Command("journalctl", "--no-pager", "-a", "-o", "cat").Output()
+	for _, path := range paths(w.d.files) {
+		more, _ := os.ReadFile(path)
+		text = append(text, more...)
+	}
+	seen := map[string]bool{}
+	for _, addr := range innocents.FindAllString(string(text), -1) {
+		seen[addr] = w.book.told[addr] != ""
+	}
+	perField := map[string]int{}
+	n := 0
+	for addr, ours := range seen {
+		if ours {
+			n++
+			field, _, _ := strings.Cut(w.book.told[addr], " = ")
+			perField[field]++
+		}
+	}
+	for _, f := range w.d.fields {
+		if perField[f.name] == 0 {
+			fmt.Printf("%s: nothing of %s is logged\n", w.d.name, f.name)
+		}
+	}
+	return n
+}
+
 // idle waits until nothing more is read, and every report is delivered.
 func (w *world) idle() (int, error) {
 	last, since := -1, time.Now()
@@ -174,7 +206,7 @@ func (w *world) compare(form string, records int) error {
 	if !slices.Contains(reported, plain) {
 		peer = "NO"
 	}
-	fmt.Printf(rowMark+rowFormat+"\n", w.d.name, w.version, form, fmt.Sprint(w.sent.Load()), fmt.Sprint(records),
+	fmt.Printf(rowMark+rowFormat+"\n", w.d.name, w.version, form, fmt.Sprint(w.sent.Load()), fmt.Sprint(w.logged), fmt.Sprint(records),
 		count("matched"), count("refused"), count("ignored"), fmt.Sprint(w.unproven), peer, fmt.Sprint(others))
 	return errors.Join(faults...)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/url"
+	"os"
 	"strings"
 )
 
@@ -198,7 +199,16 @@ debug.log-request-handling = "disable"
 			w.service("lighttpd", "/usr/sbin/lighttpd", "-D", "-f", "/etc/lighttpd/lighttpd.conf")
 			listening(80)
 		},
-		fields: webFields(80), plain: plainWeb(80),
+		fields: webFields(80),
+		plain: func(w *world, c client) { // it writes its log every few seconds
+			plainWeb(80)(w, c)
+			_ = soon(func() error {
+				if text, err := os.ReadFile("/var/log/lighttpd/access.log"); err != nil || strings.Count(string(text), plain) < 24 {
+					return errors.New("not yet")
+				}
+				return nil
+			})
+		},
 	}
 }
 
@@ -276,9 +286,8 @@ shutdown_lifetime 1 second
 			return c.request(3128, "CONNECT "+v+":443 HTTP/1.1", "Host: x")
 		}}),
 		plain: func(_ *world, c client) {
-			for range 320 {
-				_ = c.request(3128, "GET http://www.example.org/ HTTP/1.1", "Host: www.example.org", "Proxy-"+basic("root", "x"))
-				_ = c.request(3128, "CONNECT 198.51.100.1:25 HTTP/1.1", "Host: x")
+			for range 12 {
+				_ = c.request(3128, "GET index.html HTTP/1.1", "Host: www.example.org")
 			}
 		},
 	}

@@ -23,6 +23,7 @@ type world struct {
 	book     book
 	sent     atomic.Int64
 	version  string
+	logged   int // innocents whose address was logged
 	unproven int // events about others that nothing is reported for
 }
 
