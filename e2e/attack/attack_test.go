@@ -50,7 +50,12 @@ type daemon struct {
 	plain func(w *world, c client)
 	// more are further log lines in whose form values are written.
 	more []string
-	slow bool // left out of the quick run
+	// unproven says that no line of the daemon proves an address, so that nobody is reported at all: its peers write whole lines
+	// of its log, or speak UDP. The plain attack is an event then.
+	unproven bool
+	early    bool // the plain attack comes first: the daemon logs one of its kind a minute
+	workers  int  // that attack at once; 0: eight
+	slow     bool // left out of the quick run
 }
 
 // logFile is a file that the daemon writes by itself.

@@ -184,16 +184,26 @@ func (w *world) compare(form string, records int) error {
 			faults = append(faults, fmt.Errorf("%s: %s was reported: %s", form, addr, w.book.told[addr]))
 		}
 	}
-	if !slices.Contains(reported, plain) {
+	w.unproven, w.seen = 0, false
+	framed, err := w.framed()
+	if err != nil {
+		return err
+	}
+	peer := "yes"
+	switch {
+	case w.d.unproven && len(reported) > 0:
+		faults = append(faults, fmt.Errorf("%s: nothing in this log proves an address, but %v were reported", form, reported))
+	case w.d.unproven && w.seen:
+		peer = "seen"
+	case w.d.unproven:
+		peer = "NO"
+		faults = append(faults, fmt.Errorf("%s: the plain attack of %s is no event", form, plain))
+	case !slices.Contains(reported, plain):
+		peer = "NO"
 		faults = append(faults, fmt.Errorf("%s: the plain attack of %s was not reported (reported: %v)", form, plain, reported))
 	}
 	if len(faults) > 0 {
 		tellMetrics()
-	}
-	w.unproven = 0
-	framed, err := w.framed()
-	if err != nil {
-		return err
 	}
 	for _, line := range framed {
 		faults = append(faults, fmt.Errorf("%s: %s", form, line))
@@ -201,10 +211,6 @@ func (w *world) compare(form string, records int) error {
 	count := func(outcome string) string {
 		n, _ := metric(`tattled_receiver_outcomes_total`, `outcome="`+outcome+`"`)
 		return fmt.Sprint(n)
-	}
-	peer := "yes"
-	if !slices.Contains(reported, plain) {
-		peer = "NO"
 	}
 	fmt.Printf(rowMark+rowFormat+"\n", w.d.name, w.version, form, fmt.Sprint(w.sent.Load()), fmt.Sprint(w.logged), fmt.Sprint(records),
 		count("matched"), count("refused"), count("ignored"), fmt.Sprint(w.unproven), peer, fmt.Sprint(others))
@@ -234,6 +240,7 @@ func (w *world) framed() ([]string, error) {
 		}
 		after = answer.Next
 		for _, e := range answer.Events {
+			w.seen = w.seen || e.Address == plain
 			if e.Address == hostile || e.Address == plain || e.Address == server || e.Address == "127.0.0.1" {
 				continue
 			}

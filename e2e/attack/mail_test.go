@@ -118,7 +118,9 @@ func smtpFields() []field {
 		{"RCPT TO, quoted", smtp(func(v string) []string {
 			return []string{ehlo, "MAIL FROM:<a@example.org>\r\n", "RCPT TO:<\"" + v + "\"@example.net>\r\n", "QUIT\r\n"}
 		})},
-		{"AUTH PLAIN user", smtp(func(v string) []string { return []string{ehlo, "AUTH PLAIN " + b64("\x00"+v+"\x00x") + "\r\n", "QUIT\r\n"} })},
+		{"AUTH PLAIN user", smtp(func(v string) []string {
+			return []string{ehlo, "AUTH PLAIN " + b64("\x00"+v+"\x00x") + "\r\n", "QUIT\r\n"}
+		})},
 		{"AUTH PLAIN authzid", smtp(func(v string) []string {
 			return []string{ehlo, "AUTH PLAIN " + b64(v+"\x00dan\x00x") + "\r\n", "QUIT\r\n"}
 		})},
@@ -253,11 +255,17 @@ func ftpFields() []field {
 	}
 	telnet := strings.NewReplacer("\xff", "\xff\xff")
 	return []field{
-		{"USER", ftp(func(v string) []string { return []string{"USER " + telnet.Replace(v) + "\r\n", "PASS x\r\n", "QUIT\r\n"} })},
+		{"USER", ftp(func(v string) []string {
+			return []string{"USER " + telnet.Replace(v) + "\r\n", "PASS x\r\n", "QUIT\r\n"}
+		})},
 		{"PASS", ftp(func(v string) []string { return []string{"USER dan\r\n", "PASS " + v + "\r\n", "QUIT\r\n"} })},
-		{"anonymous password", ftp(func(v string) []string { return []string{"USER anonymous\r\n", "PASS " + v + "\r\n", "CWD " + v + "\r\n", "RETR " + v + "\r\n"} })},
+		{"anonymous password", ftp(func(v string) []string {
+			return []string{"USER anonymous\r\n", "PASS " + v + "\r\n", "CWD " + v + "\r\n", "RETR " + v + "\r\n"}
+		})},
 		{"command", ftp(func(v string) []string { return []string{v + "\r\n", v + " x\r\n", "QUIT\r\n"} })},
-		{"path without a login", ftp(func(v string) []string { return []string{"RETR " + v + "\r\n", "CWD " + v + "\r\n", "STOR " + v + "\r\n"} })},
+		{"path without a login", ftp(func(v string) []string {
+			return []string{"RETR " + v + "\r\n", "CWD " + v + "\r\n", "STOR " + v + "\r\n"}
+		})},
 		{"path as a user", ftp(func(v string) []string {
 			return []string{"USER dan\r\n", "PASS secret\r\n", "CWD " + v + "\r\n", "MKD " + v + "\r\n", "DELE " + v + "\r\n", "QUIT\r\n"}
 		})},
@@ -334,6 +342,3 @@ TransferLog /var/log/proftpd/xferlog
 		fields: ftpFields(), plain: plainFTP,
 	}
 }
-
-func otherDaemons() []daemon { return nil }
-

@@ -33,7 +33,9 @@ const (
 
 func sshd() daemon {
 	send := func(talk func(s *sshConn, v string) error) func(*world, client, string) error {
-		return func(_ *world, c client, v string) error { return c.ssh(greetingOfClients, func(s *sshConn) error { return talk(s, v) }) }
+		return func(_ *world, c client, v string) error {
+			return c.ssh(greetingOfClients, func(s *sshConn) error { return talk(s, v) })
+		}
 	}
 	return daemon{
 		name: "sshd", pkg: "openssh-server", rules: []string{"sshd", "pam"},
@@ -59,7 +61,9 @@ func sshd() daemon {
 				}
 				return s.ask(msgAuthRequest, str("root")+str(v)+str("none"))
 			})},
-			{"algorithm of the key", send(func(s *sshConn, v string) error { return s.auth("root", "publickey", "\x00"+str(v)+str(str(v)+str("k"))) })},
+			{"algorithm of the key", send(func(s *sshConn, v string) error {
+				return s.auth("root", "publickey", "\x00"+str(v)+str(str(v)+str("k")))
+			})},
 			{"reason to disconnect, before", send(func(s *sshConn, v string) error { return s.write(msgDisconnect, "\x00\x00\x00\x0b"+str(v)+str("")) })},
 			{"reason to disconnect, strange code", send(func(s *sshConn, v string) error { return s.write(msgDisconnect, "\x00\x00\x00\x02"+str(v)+str("")) })},
 			{"reason to disconnect, as a user", send(func(s *sshConn, v string) error {
@@ -88,7 +92,9 @@ func sshd() daemon {
 }
 
 // withoutDelay has pam_unix answer at once.
-func withoutDelay() { must("sed", "-i", "s/pam_unix.so nullok/pam_unix.so nullok nodelay/", "/etc/pam.d/common-auth") }
+func withoutDelay() {
+	must("sed", "-i", "s/pam_unix.so nullok/pam_unix.so nullok nodelay/", "/etc/pam.d/common-auth")
+}
 
 // sshConn is a connection that has exchanged keys.
 type sshConn struct {

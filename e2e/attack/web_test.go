@@ -273,7 +273,9 @@ acl CONNECT method CONNECT
 auth_param basic program /usr/lib/squid/basic_ncsa_auth /etc/htpasswd
 auth_param basic realm x
 acl people proxy_auth REQUIRED
-http_access deny !people
+acl www dstdomain www.example.org
+http_access deny CONNECT
+http_access deny www !people
 http_access deny all
 access_log daemon:/var/log/squid/access.log squid
 shutdown_lifetime 1 second
@@ -287,7 +289,7 @@ shutdown_lifetime 1 second
 		}}),
 		plain: func(_ *world, c client) {
 			for range 12 {
-				_ = c.request(3128, "GET index.html HTTP/1.1", "Host: www.example.org")
+				_ = c.request(3128, "CONNECT 192.0.2.1:25 HTTP/1.1", "Host: x")
 			}
 		},
 	}

@@ -1,6 +1,7 @@
 package attack
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,8 +24,9 @@ type world struct {
 	book     book
 	sent     atomic.Int64
 	version  string
-	logged   int // innocents whose address was logged
-	unproven int // events about others that nothing is reported for
+	logged   int  // innocents whose address was logged
+	seen     bool // an event about the plain attacker
+	unproven int  // events about others that nothing is reported for
 }
 
 // newWorld makes it, enters it, and starts the daemon.
@@ -101,8 +103,12 @@ func enter(dir, layer string) error {
 		func() error { return os.Symlink("/run/systemd/journal/dev-log", root+"/dev/log") },
 		func() error { return syscall.Chroot(root) },
 		func() error { return os.Chdir("/") },
-		func() error { return os.WriteFile("/etc/machine-id", []byte("00112233445566778899aabbccddeeff\n"), 0o444) },
-		func() error { return os.WriteFile("/etc/hosts", []byte("127.0.0.1 localhost\n"+server+" web1.example.org web1\n"), 0o644) },
+		func() error {
+			return os.WriteFile("/etc/machine-id", []byte("00112233445566778899aabbccddeeff\n"), 0o444)
+		},
+		func() error {
+			return os.WriteFile("/etc/hosts", []byte("127.0.0.1 localhost\n"+server+" web1.example.org web1\n"), 0o644)
+		},
 		func() error { return os.WriteFile("/etc/resolv.conf", nil, 0o644) },
 		func() error { return syscall.Sethostname([]byte("web1")) },
 		func() error { return os.Setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin") },
@@ -250,6 +256,7 @@ func converseOn(conn net.Conn, texts ...string) error {
 		return err
 	}
 	for _, text := range texts {
+		_ = conn.SetReadDeadline(time.Now().Add(2 * time.Second))
 		if _, err := io.WriteString(conn, text); err != nil {
 			return err
 		}
@@ -262,7 +269,10 @@ func converseOn(conn net.Conn, texts ...string) error {
 
 // attack sends every value of every field, and the plain attack last.
 func (w *world) attack() error {
-	workers := 8
+	if w.d.early {
+		w.d.plain(w, client{plain})
+	}
+	workers := cmp.Or(w.d.workers, 8)
 	for _, f := range w.d.fields {
 		list := make(chan string)
 		var group sync.WaitGroup
@@ -288,7 +298,9 @@ func (w *world) attack() error {
 		group.Wait()
 		fmt.Printf("%s: %s: %d values, %d errors, %v\n", w.d.name, f.name, len(values), refused.Load(), time.Since(began).Round(time.Millisecond))
 	}
-	w.d.plain(w, client{plain})
+	if !w.d.early {
+		w.d.plain(w, client{plain})
+	}
 	return nil
 }
 
@@ -337,6 +349,12 @@ func soon(try func() error) error {
 		}
 		<-tick.C
 	}
+}
+
+// tun makes the device of tunnels.
+func tun() {
+	put("/dev/net/.keep", "")
+	must("mknod", "/dev/net/tun", "c", "10", "200")
 }
 
 // listening waits until the daemon takes connections.
