@@ -12,7 +12,7 @@ BUILD    := go build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$
 TOOL     := go tool -modfile=tools/go.mod
 SCRIPTS  := $(shell grep -rlE '^\#!(/bin/sh|/bin/bash|/usr/bin/env bash)' .ci bench e2e packaging tools 2>/dev/null) $(wildcard e2e/*.sh)
 
-.PHONY: help build run test lint bench fuzz crash nightly deb e2e clean
+.PHONY: help build run test lint bench fuzz crash attack nightly deb e2e clean
 
 help: ## what there is
 	@echo 'tattled: a log record is received, an event is detected in it, judged, stored, and reported.'
@@ -47,6 +47,9 @@ fuzz: ## every fuzz target for FUZZTIME (30s)
 crash: ## kill -9 the daemon KILLS times (200) and judge the books
 	@tools/need test
 	go test ./cmd/tattled -run TestCrash -count=1 -v -timeout 30m -crash.kills=$(KILLS)
+
+attack: ## attack real daemons with hostile values and see whom that has reported (root; 2 GB below TMPDIR)
+	e2e/attack/run
 
 nightly: ## everything in its full form, for hours, and the figures into docs/reliability.md (root; tools/nightly has the knobs: SOAK=24h ...)
 	tools/nightly

@@ -308,6 +308,7 @@ func (w *world) attack() error {
 
 func fatal(format string, args ...any) {
 	fmt.Printf(format+"\n", args...)
+	(*world)(nil).tellEnd()
 	os.Exit(1)
 }
 
