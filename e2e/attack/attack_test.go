@@ -53,7 +53,8 @@ type daemon struct {
 	// unproven says that no line of the daemon proves an address, so that nobody is reported at all: its peers write whole lines
 	// of its log, or speak UDP. The plain attack is an event then.
 	unproven bool
-	early    bool // the plain attack comes first: the daemon logs one of its kind a minute
+	// nameless says that this version logs no attack with the peer's address, so that the plain attack cannot be seen.
+	nameless bool
 	workers  int  // that attack at once; 0: eight
 	slow     bool // left out of the quick run
 }
@@ -133,6 +134,7 @@ func inside(name string) int {
 	d := all()[i]
 	late := time.AfterFunc(*limit, func() {
 		fmt.Printf("%s: not done after %v\n", name, *limit)
+		(*world)(nil).tellEnd()
 		os.Exit(1)
 	})
 	defer late.Stop()

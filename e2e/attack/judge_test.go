@@ -30,7 +30,7 @@ const (
 	pageURL   = "http://127.0.0.1:9817"
 )
 
-var innocents = regexp.MustCompile(`185\.[0-9]+\.[0-9]+\.[0-9]+`)
+var innocents = regexp.MustCompile(`185\\?\.[0-9]+\\?\.[0-9]+\\?\.[0-9]+`) // BIND writes a dot within a label as \.
 
 // judge gives what was logged to tattled twice: as journald has it, and as rsyslogd wrote it.
 func (w *world) judge() error {
@@ -131,6 +131,7 @@ func (w *world) named() int {
 	}
 	seen := map[string]bool{}
 	for _, addr := range innocents.FindAllString(string(text), -1) {
+		addr = strings.ReplaceAll(addr, `\`, "")
 		seen[addr] = w.book.told[addr] != ""
 	}
 	perField := map[string]int{}
@@ -193,6 +194,8 @@ func (w *world) compare(form string, records int) error {
 	switch {
 	case w.d.unproven && len(reported) > 0:
 		faults = append(faults, fmt.Errorf("%s: nothing in this log proves an address, but %v were reported", form, reported))
+	case w.d.nameless:
+		peer = "-"
 	case w.d.unproven && w.seen:
 		peer = "seen"
 	case w.d.unproven:

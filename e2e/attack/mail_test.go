@@ -330,7 +330,6 @@ User proftpd
 Group nogroup
 UseReverseDNS off
 UseIPv6 off
-IdentLookups off
 MaxInstances 300
 MaxLoginAttempts 10
 SystemLog /var/log/proftpd/proftpd.log

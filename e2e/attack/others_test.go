@@ -30,7 +30,7 @@ func redis() daemon {
 		return func(_ *world, c client, v string) error { return c.raw(6379, text(v)+resp("QUIT")) }
 	}
 	return daemon{
-		name: "redis", pkg: "redis-server", rules: []string{"redis"}, unproven: true, early: true,
+		name: "redis", pkg: "redis-server", rules: []string{"redis"}, unproven: true, nameless: true,
 		start: func(w *world) {
 			put("/etc/redis/redis.conf", "bind 0.0.0.0\nprotected-mode no\nloglevel verbose\nsyslog-enabled yes\nsyslog-ident redis-server\nlogfile \"\"\nsave \"\"\ndir /tmp\nenable-debug-command yes\n")
 			w.service("redis-server", "/usr/bin/redis-server", "/etc/redis/redis.conf")
@@ -66,10 +66,11 @@ func rsyncd() daemon {
 			return err
 		}
 		defer conn.Close()
-		texts := append([]string{banner + "\n", module + "\n", answer}, rest...)
-		if module == "open" {
-			texts = append([]string{banner + "\n", module + "\n"}, rest...)
+		texts := []string{banner + "\n" + module + "\n"}
+		if module != "open" {
+			texts = append(texts, answer)
 		}
+		texts = append(texts, rest...)
 		return converseOn(conn, texts...)
 	}
 	const banner = "@RSYNCD: 31.0 md5 md4"
@@ -313,6 +314,7 @@ func mariadb() daemon {
 			put("/etc/mysql/mariadb.conf.d/99-attack.cnf", `[mariadbd]
 bind-address = 0.0.0.0
 skip_name_resolve
+init_file = /etc/mysql/init.sql
 log_warnings = 2
 max_connect_errors = 1000000
 max_password_errors = 1000000
@@ -323,6 +325,7 @@ server_audit_events = CONNECT
 innodb_flush_log_at_trx_commit = 0
 `)
 			must("sh", "-c", "mkdir -p /run/mysqld; chown mysql /run/mysqld")
+			put("/etc/mysql/init.sql", "CREATE USER IF NOT EXISTS dan@'%' IDENTIFIED BY 'secret';\n") // or every host is turned away unheard
 			w.service("mariadb", "/usr/sbin/mariadbd", "--user=mysql")
 			listening(3306)
 		},
@@ -357,6 +360,21 @@ func (c client) packetTo(port int, text string) error {
 	return err
 }
 
+// once sends text by TCP and reads one answer.
+func (c client) once(port int, text string) error {
+	conn, err := c.dial(port)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, text); err != nil {
+		return err
+	}
+	_ = conn.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+	_, err = conn.Read(make([]byte, 4096))
+	return err
+}
+
 // question is a query of DNS for a name of one or more labels of any bytes.
 func question(name string, kind uint16) string {
 	b := "\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00"
@@ -384,11 +402,11 @@ zone "example.org" { type primary; file "/etc/bind/db.local"; };
 			{"name by UDP", func(_ *world, c client, v string) error { return c.packetTo(53, question(v, 1)) }},
 			{"name by TCP", func(_ *world, c client, v string) error {
 				q := question(v, 255)
-				return c.raw(53, string(binary.BigEndian.AppendUint16(nil, uint16(len(q))))+q)
+				return c.once(53, string(binary.BigEndian.AppendUint16(nil, uint16(len(q))))+q)
 			}},
 			{"name of a transfer", func(_ *world, c client, v string) error {
 				q := question(v, 252)
-				return c.raw(53, string(binary.BigEndian.AppendUint16(nil, uint16(len(q))))+q)
+				return c.once(53, string(binary.BigEndian.AppendUint16(nil, uint16(len(q))))+q)
 			}},
 			{"name of an update", func(_ *world, c client, v string) error {
 				q := []byte(question(v, 6))
@@ -398,8 +416,9 @@ zone "example.org" { type primary; file "/etc/bind/db.local"; };
 			{"no DNS", func(_ *world, c client, v string) error { return c.packetTo(53, v) }},
 		},
 		plain: func(_ *world, c client) {
+			q := "\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x07example\x03org\x00\x00\xfc\x00\x01" // AXFR
 			for range 12 {
-				_ = c.packetTo(53, question("example", 1))
+				_ = c.once(53, string(binary.BigEndian.AppendUint16(nil, uint16(len(q))))+q)
 			}
 		},
 	}

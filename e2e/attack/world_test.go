@@ -269,9 +269,6 @@ func converseOn(conn net.Conn, texts ...string) error {
 
 // attack sends every value of every field, and the plain attack last.
 func (w *world) attack() error {
-	if w.d.early {
-		w.d.plain(w, client{plain})
-	}
 	workers := cmp.Or(w.d.workers, 8)
 	for _, f := range w.d.fields {
 		list := make(chan string)
@@ -298,9 +295,7 @@ func (w *world) attack() error {
 		group.Wait()
 		fmt.Printf("%s: %s: %d values, %d errors, %v\n", w.d.name, f.name, len(values), refused.Load(), time.Since(began).Round(time.Millisecond))
 	}
-	if !w.d.early {
-		w.d.plain(w, client{plain})
-	}
+	w.d.plain(w, client{plain})
 	return nil
 }
 
