@@ -75,12 +75,12 @@ func rsyncd() daemon {
 	}
 	const banner = "@RSYNCD: 31.0 md5 md4"
 	return daemon{
-		name: "rsyncd", pkg: "rsync", rules: []string{"rsyncd"}, unproven: true, workers: 40,
+		name: "rsyncd", pkg: "rsync", rules: []string{"rsyncd"}, unproven: true,
 		start: func(w *world) {
 			put("/etc/rsyncd.secrets", "dan:secret\n")
 			must("chmod", "600", "/etc/rsyncd.secrets")
 			put("/srv/data/.keep", "")
-			put("/etc/rsyncd.conf", "max connections = 300\nreverse lookup = no\nuid = root\ngid = root\n[data]\npath = /srv/data\nauth users = dan\nsecrets file = /etc/rsyncd.secrets\n[open]\npath = /srv/data\nread only = no\ntransfer logging = yes\n")
+			put("/etc/rsyncd.conf", "listen backlog = 200\nreverse lookup = no\nuid = root\ngid = root\n[data]\npath = /srv/data\nauth users = dan\nsecrets file = /etc/rsyncd.secrets\n[open]\npath = /srv/data\nread only = no\ntransfer logging = yes\n")
 			w.service("rsync", "/usr/bin/rsync", "--daemon", "--no-detach")
 			listening(873)
 		},
@@ -309,7 +309,7 @@ func mariadb() daemon {
 		return err
 	}
 	return daemon{
-		name: "mariadb", pkg: "mariadb-server", rules: []string{"mariadb", "mariadb-audit"}, slow: true,
+		name: "mariadb", pkg: "mariadb-server", rules: []string{"mariadb", "mariadb-audit"}, slow: true, foreign: true,
 		start: func(w *world) {
 			put("/etc/mysql/mariadb.conf.d/99-attack.cnf", `[mariadbd]
 bind-address = 0.0.0.0
