@@ -215,7 +215,7 @@ func (r *Rule) compile(all []*variant, f *faults) []*variant {
 }
 
 func (r *Rule) expressionVariant(e *expression) *variant {
-	return &variant{rule: int32(r.Index), none: r.Kind == 0, form: formRegex, user: -1, expression: e, openFront: anyByte, openBack: anyByte}
+	return &variant{rule: int32(r.Index), none: r.Kind == 0, raw: r.Raw, form: formRegex, user: -1, expression: e, openFront: anyByte, openBack: anyByte}
 }
 
 func (r *Rule) compilePattern(pattern string) ([]variant, error) {
@@ -227,7 +227,7 @@ func (r *Rule) compilePattern(pattern string) ([]variant, error) {
 	items := make([]item, 0, len(w.elements))
 	for i := range all {
 		v := &all[i]
-		v.rule, v.none = int32(r.Index), r.Kind == 0
+		v.rule, v.none, v.raw = int32(r.Index), r.Kind == 0, r.Raw
 		items = w.write(items[:0], i)
 		items = v.takeFrame(items, r.Service)
 		if err := checkItems(items, v.none); err != nil {

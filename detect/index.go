@@ -85,7 +85,7 @@ const (
 func newUnit(before, after []string, variants []*variant) *unit {
 	var events, none []*variant
 	for _, v := range variants {
-		if v.none {
+		if v.none && !v.raw { // of a raw one it matters by itself that it was there
 			none = append(none, v)
 		} else {
 			events = append(events, v)

@@ -22,7 +22,7 @@ const (
 type variant struct {
 	order         int32 // among all patterns of a Rules: where two match, the smaller one names the rule
 	rule          int32
-	none          bool // its rule is of kind none
+	none, raw     bool // its rule is of kind none, or raw
 	before, after int  // the texts of the frame that the message must have had, from 1; 0 for whatever it had
 	// The bytes beside which what looks like the frame's text may be a part of what a field holds: see findOpen.
 	openFront, openBack string
