@@ -290,6 +290,7 @@ func (r *Rules) judge(p *program, message []byte, known Known, f *Finding) Verdi
 		}
 		u.readShown(message, one, text, &found)
 	}
+	f.Raw = f.Raw || found.raw
 	if !found.found || found.rule < 0 {
 		if begun == nil {
 			return Ignored
@@ -299,7 +300,7 @@ func (r *Rules) judge(p *program, message []byte, known Known, f *Finding) Verdi
 	}
 	first.ask(message, one, &found)
 	f.Rule = r.rules[found.rule]
-	f.Service, f.Raw = f.Rule.Service, f.Raw || f.Rule.Raw
+	f.Service = f.Rule.Service
 	if f.Rule.Kind == 0 && !found.ambiguous {
 		f.Rule = nil
 		return Ignored

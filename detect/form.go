@@ -159,6 +159,7 @@ type Fault struct {
 	File    string // "" where it is an option
 	Line    int    // 0 where it is the whole file
 	Problem string // what is wrong, and what to write instead
+	Cover   string // the pattern that is missing in a rule of kind none, "" where it is not that
 }
 
 // String returns "file:line: problem", as compilers do.

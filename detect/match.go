@@ -47,6 +47,7 @@ type group struct {
 type reading struct {
 	found     bool
 	ambiguous bool
+	raw       bool // a rule that is raw has read the message
 	refusal   Refusal
 	port      uint16
 	local     uint16
@@ -79,6 +80,7 @@ func (v *variant) tooLong(m []byte) bool {
 
 // add takes a way to read the message by a pattern. That of a witness, whose rule is -1, names no rule.
 func (r *reading) add(m []byte, v *variant, c *caught, user []byte) {
+	r.raw = r.raw || v.raw
 	if v.none && noPeer(m[c.ip:c.ipEnd]) {
 		return // it looks for peers in lines of many forms
 	}
@@ -100,6 +102,7 @@ func (r *reading) add(m []byte, v *variant, c *caught, user []byte) {
 // join takes another way to read the message. Two ways that name different peers make it ambiguous, and so do two of
 // which one has something else where the other has an address: which of them the program meant cannot be known.
 func (r *reading) join(other *reading) {
+	raw := r.raw || other.raw
 	switch {
 	case !r.found:
 		*r = *other
@@ -113,6 +116,7 @@ func (r *reading) join(other *reading) {
 		*r = *other
 		r.ambiguous, r.rival = ambiguous, rival
 	}
+	r.raw = raw
 }
 
 // framed is a message whose frame was taken off.

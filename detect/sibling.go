@@ -150,9 +150,10 @@ func (r *Rules) uncovered() []Fault {
 		for _, p := range all {
 			for i := range p.variants {
 				if v := &p.variants[i]; v.form == formInner && !v.none && p.rule.Index >= 0 && !covered(v) {
-					found = append(found, Fault{File: s.File, Line: p.at.line, Problem: fmt.Sprintf("match: a peer's text may be on both sides of the address in this pattern of rule %s, "+
+					cover := v.cover(s)
+					found = append(found, Fault{File: s.File, Line: p.at.line, Cover: cover, Problem: fmt.Sprintf("match: a peer's text may be on both sides of the address in this pattern of rule %s, "+
 						"and nothing describes other lines that begin alike, in which it could be all of it: add to a rule of kind: none at the end of the file: match: ['%s']",
-						p.rule.Name, strings.ReplaceAll(v.cover(s), "'", "''"))})
+						p.rule.Name, strings.ReplaceAll(cover, "'", "''"))})
 					break
 				}
 			}

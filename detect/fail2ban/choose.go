@@ -222,16 +222,25 @@ const firstAttack = 2000
 // try compiles the rule by itself, runs its sample and attacks it.
 func (t *translation) try(r *Rule) error {
 	alone := Filter{Service: t.filter.Service, Programs: t.filter.Programs, Stamped: t.stamped, Rules: []*Rule{r}}
-	rules, faults := detect.LoadFile("rule", []byte(alone.YAML()), false)
-	if rules == nil {
-		return errors.New(faults[0].Problem)
-	}
-	if faults = prove(rules, detect.Attack{Lines: firstAttack, User: true}); len(faults) > 0 {
-		return errors.New(faults[0].Problem)
+	for r.covers = nil; ; {
+		rules, faults := detect.LoadFile("rule", []byte(alone.YAML()), false)
+		if rules == nil {
+			return errors.New(faults[0].Problem)
+		}
+		if faults = prove(rules, detect.Attack{Lines: firstAttack, User: true}); len(faults) == 0 {
+			break
+		}
+		if cover := faults[0].Cover; cover == "" || len(r.covers) == maxCovers {
+			return errors.New(faults[0].Problem)
+		}
+		r.covers = append(r.covers, faults[0].Cover)
 	}
 	t.filter.Rules = append(t.filter.Rules, r)
 	return nil
 }
+
+// maxCovers bounds how many patterns of other lines are added for one rule.
+const maxCovers = 32
 
 // sample makes a line of the expression.
 func (t *translation) sample(tree *syntax.Regexp, anchored *regexp.Regexp) (Sample, error) {

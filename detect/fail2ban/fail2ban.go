@@ -53,6 +53,7 @@ type Rule struct {
 
 	samples   []Sample
 	generated Sample
+	covers    []string // patterns of other lines that begin alike: see the rules of kind none in rules/README.md
 }
 
 // Sample is a message that a rule matches.

@@ -2,6 +2,7 @@ package fail2ban
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -23,6 +24,7 @@ func (f *Filter) YAML() string {
 	for _, r := range f.Rules {
 		f.rule(&b, r)
 	}
+	f.alike(&b)
 	for _, list := range []struct {
 		title string
 		all   []Refused
@@ -36,6 +38,26 @@ func (f *Filter) YAML() string {
 		}
 	}
 	return b.String()
+}
+
+// alike writes the rule of kind none: what a line that begins like one of the above must not be taken for.
+func (f *Filter) alike(b *strings.Builder) {
+	var covers []string
+	for _, r := range f.Rules {
+		for _, cover := range r.covers {
+			if !slices.Contains(covers, cover) {
+				covers = append(covers, cover)
+			}
+		}
+	}
+	if len(covers) == 0 {
+		return
+	}
+	b.WriteString("  # Other lines that begin alike, in which a peer may have written all of one of the above\n")
+	b.WriteString("  - name: alike\n    kind: none\n    match:\n")
+	for _, cover := range covers {
+		fmt.Fprintf(b, "      - %s\n", quote(cover))
+	}
 }
 
 func (f *Filter) rule(b *strings.Builder, r *Rule) {
