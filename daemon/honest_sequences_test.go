@@ -149,10 +149,10 @@ func webSequences() []sequence {
 		{topicWeb, "a player without a right to the stream", repeat(3600, time.Second, say(request, "-", "GET /live/seg{i}.ts", 403)), "", "a 403 is an answer"},
 		{topicWeb, "an open tab that polls a page that moved", repeat(5000, time.Second, say(request, "-", "GET /api/status", 404)), "", "a 404 is an answer"},
 		{topicWeb, "a download that is not there any more", repeat(1000, 200*time.Millisecond, say(request, "-", "GET /pool/p{i}.deb", 404)), "", "a 404 is an answer"},
-		{topicWeb, "phpThumb: the pictures of every page", repeat(200, 500*time.Millisecond, say(request, "-", "GET /phpthumb/phpThumb.php?src=../../../images/a{i}.jpg&w=100", 200)), "", breadth},
+		{topicWeb, "phpThumb: the pictures of every page", repeat(200, 500*time.Millisecond, say(request, "-", "GET /phpthumb/phpThumb.php?src=../../../images/a{i}.jpg&w=100", 200)), "", unmatched},
 		{topicWeb, "a search box that asks at each key", repeat(60, 300*time.Millisecond, say(request, "-", "GET /search?q=union+select+a%%2C+b+from+t{i}", 200)), "", breadth},
-		{topicWeb, "an editor of .env.example in a forge", repeat(40, 20*time.Second, say(request, "-", "GET /dan/app/_edit/main/.env.example", 200)), "", breadth},
-		{topicWeb, "a browser of .env.example in Mercurial", repeat(40, 20*time.Second, say(request, "-", "GET /repo/file/tip/.env.example", 200)), "", breadth},
+		{topicWeb, "an editor of .env.example in a forge", repeat(40, 20*time.Second, say(request, "-", "GET /dan/app/_edit/main/.env.example", 200)), "", unmatched},
+		{topicWeb, "a browser of .env.example in Mercurial", repeat(40, 20*time.Second, say(request, "-", "GET /repo/file/tip/.env.example", 200)), "", unmatched},
 		{topicWeb, "a Referer of another's page, on a hundred pictures", repeat(100, time.Second, "nginx {A} - - [22/Nov/2026:08:00:00 +0000] \"GET /logo.png HTTP/1.1\" 200 512 \"https://evil.example/?${jndi:ldap://x}\" \"Mozilla/5.0\""), "", breadth},
 		{topicWeb, "comments on closed posts that a page has its readers send", repeat(9, time.Second, "wordpress Comment attempt on closed post {i} from {A}"), "", "10 in 10 minutes"},
 	}
