@@ -60,7 +60,7 @@ func keySequences() []sequence {
 		{topicKeys, "a host whose name does not fit its address", repeat(500, time.Second, `sshd Nasty PTR record "192.0.2.1" is set up for {A}, ignoring`), "", "that is its provider's doing"},
 		{topicKeys, "a client with old algorithms only", repeat(200, 20*time.Second, "sshd Unable to negotiate with {A} port 40022: no matching host key type found. Their offer: ssh-rsa [preauth]"), "", "a rate of 300 in 10 minutes"},
 		{topicKeys, "somebody who mistypes four times and gives up", repeat(4, 20*time.Second, say(sshFailed, "dan")), "", "five wrong passwords in 10 minutes are guessing"},
-		{topicKeys, "somebody who mistypes ten times and gives up", repeat(10, 20*time.Second, say(sshFailed, "dan")), "ssh-bruteforce", "nothing tells it from guessing: he may be unlocked with `tattled retract`, or be trusted"},
+		{topicKeys, "somebody who mistypes ten times and gives up", repeat(10, 20*time.Second, say(sshFailed, "dan")), "ssh-bruteforce", "nothing tells it from guessing, but that his network is in trusted"},
 	}
 }
 

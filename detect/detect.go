@@ -248,24 +248,18 @@ func (r *Rules) judge(p *program, message []byte, known Known, f *Finding) Verdi
 	if len(message) > 0 && message[0] == 'm' {
 		one = once(message)
 	}
-	u := p.matcher.first.Load()
-	if u == nil {
+	first := p.matcher.first.Load()
+	if first == nil {
 		r.build(p.matcher, true)
-		u = p.matcher.first.Load()
+		first = p.matcher.first.Load()
 	}
 	if !p.access {
 		known.Form = nil
 	}
-	first := u
-	for ; u != nil; u = u.next {
+	for u := first; u != nil; u = u.next {
 		text := one
 		if known != (Known{}) {
-			if u.service != nil && u.service.parserName == accessParser {
-				one := r.parserOf(u).(*access).judgeKnown(text, known)
-				if f.Raw = f.Raw || one.named; one.found {
-					found.join(&one)
-				}
-			}
+			r.judgeKnown(u, text, known, f, &found)
 			continue
 		}
 		if u.longest > 0 && len(message) > u.longest {
@@ -326,6 +320,17 @@ func (r *Rules) judge(p *program, message []byte, known Known, f *Finding) Verdi
 		f.Stamp = stamp
 	}
 	return Matched
+}
+
+// judgeKnown reads an access line of which something is known beforehand.
+func (r *Rules) judgeKnown(u *unit, text []byte, known Known, f *Finding, found *reading) {
+	if u.service == nil || u.service.parserName != accessParser {
+		return
+	}
+	one := r.parserOf(u).(*access).judgeKnown(text, known)
+	if f.Raw = f.Raw || one.named; one.found {
+		found.join(&one)
+	}
 }
 
 // ask adds what the rules of kind none read in a message that a rule of an event has read.

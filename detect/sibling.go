@@ -21,21 +21,21 @@ import (
 // maxLabel bounds the text before the address of a cover, in bytes: a longer one would be found in lines of one event only.
 const maxLabel = 24
 
-// covers reports whether k is a cover of p.
-func (k *variant) covers(p *variant) bool {
-	if !k.mayCover() || k.before != 0 && k.before != p.before || k.after != 0 && k.after != p.after {
+// covers reports whether v is a cover of p.
+func (v *variant) covers(p *variant) bool {
+	if !v.mayCover() || v.before != 0 && v.before != p.before || v.after != 0 && v.after != p.after {
 		return false
 	}
-	for _, c := range []byte(p.openFront) { // shown to p with the text of the frame, but not to k
-		if strings.IndexByte(k.openFront, c) < 0 {
+	for _, c := range []byte(p.openFront) { // shown to p with the text of the frame, but not to v
+		if strings.IndexByte(v.openFront, c) < 0 {
 			return false
 		}
 	}
 	before, address, after := p.place()
-	kBefore, kAddress, _ := k.place()
-	mine := k.segments[1].parts()
-	return address == kAddress && textOf(kBefore) <= maxLabel &&
-		beginsWith(k.segments[0].parts(), p.segments[0].parts()) && endsWith(kBefore, before) && beginsWith(mine[len(kBefore)+1:], after)
+	label, own, _ := v.place()
+	mine := v.segments[1].parts()
+	return address == own && textOf(label) <= maxLabel &&
+		beginsWith(v.segments[0].parts(), p.segments[0].parts()) && endsWith(label, before) && beginsWith(mine[len(label)+1:], after)
 }
 
 // mayCover reports whether the variant has the form of a cover.
