@@ -88,7 +88,8 @@ func TestShippedConfigurationsAreGood(t *testing.T) {
 func TestCheckAttacksUserRules(t *testing.T) {
 	for rule, want := range map[string]string{
 		`regex: ['^login of (.*) from (?P<ip>\S+) by .*$']`: `mine.yaml:7: rule one can be made to blame somebody: the line "login of `,
-		`match: ['login of <user> from <ip> by <any>']`:     "",
+		`match: ['login of <user> from <ip> by <any>']`:     `mine.yaml:7: match: a peer's text may be on both sides of the address in this pattern of rule one`,
+		`match: ['login of <user> from <ip> by mail']`:      "",
 	} {
 		dir := t.TempDir()
 		write(t, dir, "mine.yaml", "service: mine\nprograms: [mine]\nrules:\n- name: one\n  kind: auth-failure\n  categories: [18]\n  "+

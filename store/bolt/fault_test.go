@@ -163,7 +163,7 @@ func TestIOErrors(t *testing.T) {
 	for _, what := range []string{"write", "sync"} {
 		for n := 1; n <= 200; n += step {
 			d, path := newDisk(t)
-			d.die = 2000 // if it goes on nevertheless
+			d.die = 6000 // if it goes on nevertheless
 			if what == "write" {
 				d.writes.at = n
 			} else {
