@@ -53,7 +53,8 @@ type daemon struct {
 	// unproven says that no line of the daemon proves an address, so that nobody is reported at all: its peers write whole lines
 	// of its log, or speak UDP. The plain attack is an event then.
 	unproven bool
-	// foreign says that it logs under a name that journald does not vouch for, so that only what rsyslogd wrote leads to a report.
+	// foreign says that it logs under a name that journald does not vouch for, or as lines of a stream or a file in which its peers
+	// may have lines of their own, so that only what rsyslogd wrote leads to a report.
 	foreign bool
 	// nameless says that this version logs no attack with the peer's address, so that the plain attack cannot be seen.
 	nameless bool

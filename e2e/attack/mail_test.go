@@ -315,7 +315,7 @@ seccomp_sandbox=NO
 
 func proftpd() daemon {
 	return daemon{
-		name: "proftpd", layer: "proftpd", rules: []string{"proftpd", "pam"}, files: []logFile{{"/var/log/proftpd/proftpd.log", "proftpd"}},
+		name: "proftpd", layer: "proftpd", foreign: true, rules: []string{"proftpd", "pam"}, files: []logFile{{"/var/log/proftpd/proftpd.log", "proftpd"}},
 		start: func(w *world) {
 			withoutDelay()
 			dan()

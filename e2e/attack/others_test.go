@@ -189,7 +189,7 @@ func (c client) smb(domain, user, workstation string) error {
 
 func samba() daemon {
 	return daemon{
-		name: "samba", pkg: "samba", rules: []string{"samba"}, files: []logFile{{"/var/log/samba/log.smbd", "smbd"}},
+		name: "samba", pkg: "samba", unproven: true, rules: []string{"samba"}, files: []logFile{{"/var/log/samba/log.smbd", "smbd"}},
 		start: func(w *world) {
 			put("/run/samba/.keep", "")
 			put("/etc/samba/smb.conf", `[global]
