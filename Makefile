@@ -29,7 +29,7 @@ run: build ## build and run it here: dry-run, page on http://127.0.0.1:9817, sys
 
 test: ## the whole test suite, with the race detector
 	@tools/need test
-	go test -race ./...
+	go test -race -timeout 40m ./...
 
 lint: ## golangci-lint (.golangci.yml says why which), shellcheck
 	@tools/need lint
