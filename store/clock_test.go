@@ -154,7 +154,7 @@ func TestTheClockJumps(t *testing.T) {
 					}
 				}
 				stats := w.s.Stats()
-				t.Logf("restarts %v: %d reports in %s; shortest pause %s, longest %s; %d addresses kept, %v evicted",
+				t.Logf("figure: row 16: restarts %v: %d reports in %s; shortest pause %s, longest %s; %d addresses kept, %v evicted",
 					restart, len(w.at), w.real.Sub(storetest.Event(0).Time), shortest, longest, stats.Addresses, stats.Evicted)
 				if shortest < window || longest > 2*window+10*time.Minute || stats.Addresses != 1001 {
 					t.Error("reported twice, missed, or forgotten")
