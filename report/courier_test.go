@@ -529,14 +529,14 @@ func TestLongOutage(t *testing.T) {
 		b, s := newBox(), &script{answer: func(*event.Report, int) report.Outcome {
 			return report.Outcome{Result: report.Later, Detail: "no answer: no such host"}
 		}}
-		var log bytes.Buffer
+		var log record
 		o := options(b)
 		o.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelError}))
 		c := report.NewCourier(s, b, o)
 		b.add(item(1))
 		stop := run(t, c)
 		sleep(time.Minute)
-		if now := c.Standing(); now.Open || now.Long || log.Len() > 0 {
+		if now := c.Standing(); now.Open || now.Long || log.String() != "" {
 			t.Errorf("after a minute: %+v, %s", now, &log)
 		}
 		sleep(2 * time.Hour)
@@ -550,4 +550,22 @@ func TestLongOutage(t *testing.T) {
 		}
 		stop()
 	})
+}
+
+// record is what was logged.
+type record struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (r *record) Write(b []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.Write(b)
+}
+
+func (r *record) String() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.String()
 }
