@@ -5,11 +5,13 @@ import (
 	"net"
 	"net/netip"
 	"os/user"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
 
 	"tattled/event"
+	"tattled/setting"
 )
 
 // MayReport reports whether anything that comes in by the listener may lead to a report: from the peers that it trusts
@@ -37,12 +39,16 @@ func (c *Config) beyond(at place) bool {
 	if at.addr.Addr().Unmap().IsLoopback() {
 		return false
 	}
-	for _, n := range c.Allow {
-		if !n.Prefix().Addr().IsLoopback() {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(c.Allow, func(n setting.Network) bool { return names(n) && !n.Prefix().Addr().IsLoopback() })
+}
+
+// names reports whether an entry of allow names somebody: 0.0.0.0/0 and ::/0 are everybody, as if there were no entry.
+func names(n setting.Network) bool { return n.Prefix().Bits() > 0 }
+
+// named reports whether an entry of allow names peer.
+func (c *Config) named(peer netip.Addr) bool {
+	peer = peer.Unmap().WithZone("")
+	return slices.ContainsFunc(c.Allow, func(n setting.Network) bool { return names(n) && n.Prefix().Contains(peer) })
 }
 
 // fixedTrust is the trust that all records have, whoever sent them. fixed is false if it depends on who did.
@@ -67,7 +73,7 @@ func (c *Config) trustUDP() event.Trust {
 // connect to any address of it, from any address of it.
 func (c *Config) trustTCP(peer, local netip.Addr, own *ownAddresses) event.Trust {
 	trust, fixed := c.fixedTrust()
-	if fixed || len(c.Allow) == 0 || peer.IsLoopback() || peer.WithZone("") == local.WithZone("") || own.has(peer, time.Now()) {
+	if fixed || !c.named(peer) || peer.IsLoopback() || peer.WithZone("") == local.WithZone("") || own.has(peer, time.Now()) {
 		return trust
 	}
 	return event.TrustReport

@@ -48,7 +48,9 @@ func TestTrust(t *testing.T) {
 		{"192.0.2.2", "127.0.0.1", "", lan, count},
 		{"192.0.2.9", "192.0.2.9", "", lan, count}, // an address that it does not list
 		{"fe80::1%eth0", "fe80::2%eth0", "", all, count},
-		{"fe80::7%eth0", "fe80::1%eth0", "", all, report},
+		{"fe80::7%eth0", "fe80::1%eth0", "", []setting.Network{network(t, "fe80::/10")}, report},
+		{"198.51.100.7", "192.0.2.1", "", all, count}, // who names everybody names nobody
+		{"198.51.100.7", "192.0.2.1", "", append(all, network(t, "198.51.100.0/24")), report},
 	} {
 		own.when = time.Now()
 		cfg := Config{Trust: c.trust, Allow: c.allow}
