@@ -89,7 +89,8 @@ type soak struct {
 	listMu  sync.Mutex
 	attacks []soakAttack
 
-	life []soakSample // of the process that runs
+	life   []soakSample // of the process that runs
+	killed []time.Time  // when the process was
 }
 
 // soakWay is a way by which lines come in. What can rewind loses nothing when the daemon is killed; by the others, an
@@ -361,6 +362,13 @@ func (s *soak) kill() {
 		s.send(a.way, a.addr, 5) // over the broken connection, which shows only now
 		s.send(a.way, a.addr, 5)
 	}
+	s.killed = append(s.killed, killed)
+}
+
+// inKill reports whether an attack came around a kill by a way that cannot rewind without systemd: it may be lost with the
+// process or with the connection (rows 5 and 6 are about that).
+func (s *soak) inKill(a soakAttack) bool {
+	return !a.way.rewinds && slices.ContainsFunc(s.killed, func(at time.Time) bool { return a.at.Sub(at).Abs() < 5*time.Second })
 }
 
 func (s *soak) reload() {
@@ -450,9 +458,13 @@ func (s *soak) signal(sig os.Signal) {
 func (s *soak) judge(took time.Duration, counts map[string]int) {
 	t := s.t
 	t.Helper()
-	var want []string
+	var want, maybe []string
 	for _, a := range s.attacks {
-		want = append(want, a.addr)
+		if s.inKill(a) {
+			maybe = append(maybe, a.addr)
+		} else {
+			want = append(want, a.addr)
+		}
 	}
 	slices.Sort(want)
 	s.daemon.idle()
@@ -464,7 +476,7 @@ func (s *soak) judge(took time.Duration, counts map[string]int) {
 	s.quiet()
 	got := reported(s.double)
 	twice := len(got) - len(slices.Compact(slices.Clone(got)))
-	lost, others := missing(want, got), missing(got, want)
+	lost, others := missing(want, got), slices.DeleteFunc(missing(got, want), func(addr string) bool { return slices.Contains(maybe, addr) })
 	if len(lost) > 0 || len(others) > 0 || twice > 0 {
 		t.Errorf("of %d attackers %d were not reported %v; %d others were %v; %d twice", len(want), len(lost), lost[:min(3, len(lost))], len(others), others[:min(3, len(others))], twice)
 	}
