@@ -307,6 +307,15 @@ func (r *Rules) judge(p *program, message []byte, known Known, f *Finding) Verdi
 		f.Attack = found.ambiguous && r.hostile(found.rule) && (found.rival == 0 || r.hostile(found.rival-1))
 		return Refused
 	}
+	f.take(&found)
+	if f.Service.stamped && stamp.kind != stampNone {
+		f.Stamp = stamp
+	}
+	return Matched
+}
+
+// take fills f with what was read of a message that its rule has matched.
+func (f *Finding) take(found *reading) {
 	f.Addr, f.Port, f.LocalPort, f.User = found.addr, found.port, found.local, found.user
 	f.Proto, f.Stray, f.Stamp, f.Unproven = found.proto, found.stray, found.stamp, found.unproven
 	f.Fetched = found.weak
@@ -316,10 +325,6 @@ func (r *Rules) judge(p *program, message []byte, known Known, f *Finding) Verdi
 	if f.Rule.Handshake {
 		f.Proto = event.TCP
 	}
-	if f.Service.stamped && stamp.kind != stampNone {
-		f.Stamp = stamp
-	}
-	return Matched
 }
 
 // judgeKnown reads an access line of which something is known beforehand.
