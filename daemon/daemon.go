@@ -65,8 +65,9 @@ type Daemon struct {
 	committer *store.Committer
 	receivers []receiver.Receiver
 	keeper    *keeper
-	webSocket net.Listener // from systemd; nil: none
-	doubles   []string     // log files that count twice
+	webSocket net.Listener    // from systemd; nil: none
+	doubles   []string        // log files that count twice
+	named     map[string]bool // listeners that only some may send to
 	outlets   []*outlet
 	registry  *prometheus.Registry
 	metrics   *metrics
@@ -200,6 +201,10 @@ func (d *Daemon) openReceivers() {
 		}
 	}
 	arrived()
+	d.named = map[string]bool{}
+	for _, l := range d.config.Sources.Syslog {
+		d.named[l.Listen] = len(l.Allow) > 0
+	}
 	d.doubles = doubleSources(&d.config.Sources)
 	for _, problem := range d.doubles {
 		d.log.Warn("sources are read twice", "problem", problem)
@@ -443,12 +448,10 @@ func (d *Daemon) health() web.Health {
 	h.Problems = append(h.Problems, d.pipeline.raw.problems()...)
 	h.Problems = append(h.Problems, d.pipeline.disputes.problems(d.pipeline.engine.Load().rules.Services(), time.Now())...)
 	h.Problems = append(h.Problems, d.sourceProblems()...)
-	h.Problems = append(h.Problems, edgeProblems(d.pipeline.engine.Load().gate)...)
+	h.Problems = append(h.Problems, sharedProblems(d.pipeline.engine.Load().gate)...)
 	for _, r := range d.receivers {
 		h.Sources = append(h.Sources, d.sourceHealth(r))
-		if problem := d.missteps.problem(r.Source(), r.Meter(), time.Now()); problem != "" {
-			h.Problems = append(h.Problems, problem)
-		}
+		h.Problems = append(h.Problems, d.missteps.problems(r.Source(), r.Meter(), d.named[r.Source()], time.Now())...)
 	}
 	return h
 }

@@ -39,7 +39,8 @@ type keeper struct {
 type storeMessage struct {
 	name string
 	fd   int           // ours to close; -1: remove
-	gone chan struct{} // closed when systemd's socket has it, or when it was called off
+	gone chan struct{} // closed when systemd's socket has it, when it was called off, or when it could not be sent
+	lost bool          // it could not be sent; to be read when gone is closed
 }
 
 const (
@@ -137,9 +138,16 @@ func (k *keeper) Forget(name string) {
 func (k *keeper) Settle(name string) bool {
 	timer := time.NewTimer(settleTimeout)
 	defer timer.Stop()
-	for _, m := range k.hurry(name) {
+	about, broken := k.hurry(name)
+	if broken {
+		return false // what systemd has, it may have for ever
+	}
+	for _, m := range about {
 		select {
 		case <-m.gone:
+			if m.lost {
+				return false
+			}
 		case <-timer.C:
 			return false
 		}
@@ -147,8 +155,8 @@ func (k *keeper) Settle(name string) bool {
 	return true
 }
 
-// hurry moves the messages about name to the front, in their order, and returns them.
-func (k *keeper) hurry(name string) []*storeMessage {
+// hurry moves the messages about name to the front, in their order, and returns them. broken is as in keeper.
+func (k *keeper) hurry(name string) (about []*storeMessage, broken bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	var first, rest []*storeMessage
@@ -165,7 +173,7 @@ func (k *keeper) hurry(name string) []*storeMessage {
 	if k.flying != nil && k.flying.name == name {
 		first = append(first, k.flying)
 	}
-	return first
+	return first, k.broken
 }
 
 // book counts n more descriptors under name, fewer if n is negative.
@@ -198,6 +206,7 @@ func (k *keeper) sendAll() {
 			broken = m.send(k.socket) != nil
 		}
 		k.mu.Lock()
+		m.lost = broken
 		m.done()
 		k.flying, k.broken = nil, broken
 	}

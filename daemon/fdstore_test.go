@@ -438,3 +438,28 @@ func TestNoKeeper(t *testing.T) {
 		k.Forget("a")
 	}
 }
+
+// Where systemd's socket is gone, nothing is settled: what was asked for never reached it, and what it has it keeps.
+func TestKeeperWithoutReader(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "notify")
+	m := newStoreManager(t, path)
+	k := newKeeper()
+	if err := m.conn.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if !k.Keep("a", m.file(t).Fd()) {
+		t.Fatal("there was room")
+	}
+	until(t, "the message to fail", func() bool {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		return k.broken
+	})
+	if k.Settle("a") {
+		t.Error("settled, although nothing was sent")
+	}
+	k.Forget("a")
+	if k.Settle("a") || k.Keep("b", m.file(t).Fd()) {
+		t.Error("it goes on as if systemd were there")
+	}
+}

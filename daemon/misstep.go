@@ -8,14 +8,20 @@ import (
 	"tattled/receiver"
 )
 
-// misstepFor is how long the last connection that was closed out of step remains a problem.
+// misstepFor is how long the last connection that was closed remains a problem.
 const misstepFor = time.Hour
 
-// missteps follows the connections that were closed because their counted frames got out of step (receiver.OutOfStep). A
-// sender that does it loses records each time, and nothing but a problem on the page says so. Safe for concurrent use.
+// missteps follows the connections that were closed because their counted frames got out of step (receiver.OutOfStep) or
+// because they began with another protocol (receiver.WrongProtocol). A sender that does it loses records each time, and nothing
+// but a problem on the page says so. Safe for concurrent use.
 type missteps struct {
 	mu   sync.Mutex
-	seen map[string]misstep // by source: few
+	seen map[missed]misstep // few
+}
+
+type missed struct {
+	source string
+	why    receiver.Reason
 }
 
 type misstep struct {
@@ -23,24 +29,37 @@ type misstep struct {
 	last  time.Time // when count was last found higher
 }
 
-// problem says in words what is wrong with the senders of a source, "" if nothing is.
-func (m *missteps) problem(source string, meter *receiver.Meter, now time.Time) string {
-	count := meter.Dropped(receiver.OutOfStep)
+// problems says in words what is wrong with the senders of a source. Of a listener that anybody reaches, those who speak
+// another protocol are strangers; where only some may send (named), such a sender is one whose records are missing.
+func (m *missteps) problems(source string, meter *receiver.Meter, named bool, now time.Time) []string {
+	var all []string
+	if n := m.recent(source, receiver.OutOfStep, meter, now); n > 0 {
+		all = append(all, fmt.Sprintf("%s: %d connections were closed because a count before a message was not its length in bytes, and records were lost: have the sender count bytes, not characters, or send lines", source, n))
+	}
+	if n := m.recent(source, receiver.WrongProtocol, meter, now); n > 0 && named {
+		all = append(all, fmt.Sprintf("%s: %d connections of senders in allow were closed because what they began with is not syslog (HTTP, TLS, mail, ...): see that they send syslog without TLS, and with a priority such as <38> before each message", source, n))
+	}
+	return all
+}
+
+// recent returns how many connections were closed for a reason, 0 if that is too long ago.
+func (m *missteps) recent(source string, why receiver.Reason, meter *receiver.Meter, now time.Time) uint64 {
+	count := meter.Dropped(why)
 	if count == 0 {
-		return ""
+		return 0
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.seen == nil {
-		m.seen = map[string]misstep{}
+		m.seen = map[missed]misstep{}
 	}
-	one := m.seen[source]
+	one := m.seen[missed{source, why}]
 	if count != one.count {
 		one = misstep{count, now}
-		m.seen[source] = one
+		m.seen[missed{source, why}] = one
 	}
 	if now.Sub(one.last) >= misstepFor {
-		return ""
+		return 0
 	}
-	return fmt.Sprintf("%s: %d connections were closed because a count before a message was not its length in bytes, and records were lost: have the sender count bytes, not characters, or send lines", source, count)
+	return count
 }

@@ -13,7 +13,7 @@ func TestMissteps(t *testing.T) {
 	var m missteps
 	var meter receiver.Meter
 	now := time.Now()
-	if got := m.problem("tcp://:514", &meter, now); got != "" {
+	if got := m.problems("tcp://:514", &meter, true, now); len(got) > 0 {
 		t.Errorf("a problem before any: %s", got)
 	}
 	meter.Drop(receiver.OutOfStep, 2)
@@ -23,9 +23,16 @@ func TestMissteps(t *testing.T) {
 		says  string
 	}{{0, 0, "2 connections"}, {59 * time.Minute, 0, "2 connections"}, {time.Hour, 0, ""}, {2 * time.Hour, 1, "3 connections"}, {3 * time.Hour, 0, ""}} {
 		meter.Drop(receiver.OutOfStep, c.more)
-		got := m.problem("tcp://:514", &meter, now.Add(c.after))
+		got := strings.Join(m.problems("tcp://:514", &meter, false, now.Add(c.after)), "; ")
 		if (c.says == "") != (got == "") || !strings.Contains(got, c.says) {
 			t.Errorf("after %v: %q, want %q", c.after, got, c.says)
 		}
+	}
+	meter.Drop(receiver.WrongProtocol, 4)
+	if got := m.problems("tcp://:514", &meter, false, now.Add(5*time.Hour)); len(got) > 0 {
+		t.Errorf("strangers who speak another protocol are a problem: %q", got)
+	}
+	if got := m.problems("tcp://:514", &meter, true, now.Add(5*time.Hour)); len(got) != 1 || !strings.Contains(got[0], "4 connections of senders in allow") {
+		t.Errorf("a sender in allow that speaks another protocol: %q", got)
 	}
 }

@@ -22,25 +22,26 @@ type infrastructure struct {
 
 // Hit is the first address of a list of shared networks about which a report would have been made.
 type Hit struct {
-	List *shared.List
-	Addr netip.Addr
+	List    *shared.List
+	Addr    netip.Addr
+	Service string // whose log had the address
 }
 
 // Edge reports whether the address is one of a content delivery network. Then what a web server logs as its visitors are not
 // its visitors.
 func (h Hit) Edge() bool { return h.List.Kind == shared.CDN }
 
-// hit notes that a report about addr, which is as Peer returns it, was refused.
-func (i *infrastructure) hit(addr netip.Addr) {
+// hit notes that a report about addr, which is as Peer returns it, was refused, and which service's log had it.
+func (i *infrastructure) hit(addr netip.Addr, service string) {
 	l := i.set.Find(addr)
 	i.mu.Lock()
 	_, known := i.hits[l.Name]
 	if !known {
-		i.hits[l.Name] = Hit{l, addr}
+		i.hits[l.Name] = Hit{l, addr, service}
 	}
 	i.mu.Unlock()
 	if !known && i.onHit != nil {
-		i.onHit(Hit{l, addr})
+		i.onHit(Hit{l, addr, service})
 	}
 }
 

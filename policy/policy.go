@@ -203,7 +203,7 @@ func (p *Policy) decide(s *State, t *track, i int, o *observation, all, clean bo
 				j.decided(i, outcomeRefused)
 				j.refused[o.refusal]++
 				if o.refusal == Infrastructure {
-					p.gate.shared.hit(o.addr)
+					p.gate.shared.hit(o.addr, o.e.Service)
 				}
 			}
 			continue
