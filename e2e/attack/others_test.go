@@ -309,7 +309,7 @@ func mariadb() daemon {
 		return err
 	}
 	return daemon{
-		name: "mariadb", pkg: "mariadb-server", rules: []string{"mariadb", "mariadb-audit"}, slow: true, foreign: true,
+		name: "mariadb", pkg: "mariadb-server", rules: []string{"mariadb", "mariadb-audit"}, slow: true,
 		start: func(w *world) {
 			put("/etc/mysql/mariadb.conf.d/99-attack.cnf", `[mariadbd]
 bind-address = 0.0.0.0

@@ -95,8 +95,12 @@ func runsUsersPrograms(service []byte) bool {
 }
 
 // related reports whether a program's name goes with a service's: nginx, mariadbd of mariadb, exim of exim4,
-// openvpn of openvpn-server. In a name like postfix/smtpd the first part counts.
+// openvpn of openvpn-server. In a name like postfix/smtpd the first part counts. MariaDB's audit plug-in has a name of its
+// own, which names neither the server nor its unit.
 func related(name, service []byte) bool {
+	if string(name) == "mysql-server_auditing" {
+		return bytes.HasPrefix(service, []byte("mariadb")) || bytes.HasPrefix(service, []byte("mysql"))
+	}
 	name, _, _ = bytes.Cut(name, []byte("/"))
 	if bytes.Equal(name, service) {
 		return true

@@ -37,6 +37,8 @@ func TestTrusted(t *testing.T) {
 		{true, "dovecot's log process", root + "SYSLOG_IDENTIFIER=dovecot _COMM=log _EXE=/usr/lib/dovecot/log _SYSTEMD_UNIT=dovecot.service"},
 		{true, "nginx's standard error", "_TRANSPORT=stdout _UID=33 SYSLOG_IDENTIFIER=nginx _COMM=nginx _EXE=/usr/sbin/nginx _SYSTEMD_UNIT=nginx.service"},
 		{true, "mariadbd of mariadb", "_TRANSPORT=stdout _UID=104 SYSLOG_IDENTIFIER=mariadbd _COMM=mariadbd _SYSTEMD_UNIT=mariadb.service"},
+		{true, "the audit plug-in of mariadb", "_TRANSPORT=syslog _UID=104 SYSLOG_IDENTIFIER=mysql-server_auditing _COMM=mariadbd _EXE=/usr/sbin/mariadbd _SYSTEMD_UNIT=mariadb.service"},
+		{false, "a user under its name", "_TRANSPORT=syslog _UID=1000 SYSLOG_IDENTIFIER=mysql-server_auditing _COMM=logger _EXE=/usr/bin/logger _SYSTEMD_UNIT=session-3.scope"},
 		{true, "no identifier", "_TRANSPORT=journal _UID=0 _COMM=vsftpd _EXE=/usr/sbin/vsftpd _SYSTEMD_UNIT=vsftpd.service"},
 		{true, "gone before journald looked at the executable", root + "SYSLOG_IDENTIFIER=a-name-of-more-than-15 _COMM=a-name-of-more- _SYSTEMD_UNIT=other.service"},
 
