@@ -78,9 +78,11 @@ const window = 24 * time.Hour // of storetest.Policy
 func newWorld(t *testing.T) *world {
 	w := &world{t: t, b: mem.New(0), real: storetest.Event(0).Time}
 	w.open()
-	for i := range 1000 { // what must not expire
-		commit(t, w.s, from(fmt.Sprintf("45.10.%d.%d", i/250, i%250), 1, w.real)...)
+	var others []event.Event // which must not expire
+	for i := range 1000 {
+		others = append(others, from(fmt.Sprintf("45.10.%d.%d", i/250, i%250), 1, w.real)...)
 	}
+	commit(t, w.s, others...)
 	return w
 }
 
