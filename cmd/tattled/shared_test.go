@@ -55,7 +55,7 @@ policy: [{name: any, when: {kind: [web-attack, auth-failure]}, do: [report]}]
 	})
 	eventually(t, 10*time.Second, "the problem", func() bool {
 		_, health := p.get("/healthz")
-		return strings.Contains(health, "Cloudflare") && strings.Contains(health, "rules.trusted_proxies") && !strings.Contains(health, "Googlebot")
+		return strings.Contains(health, "Cloudflare") && strings.Contains(health, "rules.trusted_proxies") && strings.Contains(health, "Googlebot")
 	})
 	if text := p.text(); strings.Count(text, "operator=Cloudflare") != 1 || !strings.Contains(text, "rules.trusted_proxies") || strings.Count(text, "operator=Googlebot") != 1 {
 		t.Error("the log does not say once what happened, and what to set")
