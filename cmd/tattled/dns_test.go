@@ -97,6 +97,7 @@ func (p *process) burst(lines, round int) (aSecond float64, accept time.Duration
 // A resolver that does not answer (for an hour with TATTLED_FULL=1) holds up no line and no connection: only what is sent
 // waits, and health says so.
 func TestNoDNS(t *testing.T) {
+	besideOthers(t)
 	if testing.Short() {
 		t.Skip("it measures")
 	}

@@ -38,6 +38,7 @@ const (
 // whom they name is reported, and a real attack beside them is, within two seconds. It needs root: a network namespace, and
 // users to change to.
 func TestNobodyIsFramed(t *testing.T) {
+	besideOthers(t)
 	kinds := map[string]func(*street){
 		"udp":   (*street).datagrams,
 		"local": (*street).localUser,
@@ -64,7 +65,7 @@ func framingTime() time.Duration {
 	switch {
 	case *framingFor > 0:
 		return *framingFor
-	case os.Getenv("TATTLED_FULL") == "1":
+	case full():
 		return 10 * time.Minute
 	default:
 		return 4 * time.Second

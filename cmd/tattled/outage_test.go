@@ -13,6 +13,7 @@ import (
 // The real daemon against an API that fails in one way after the other while attackers go on (ten minutes with
 // TATTLED_FULL=1): all of them are reported once, within a minute after the end, and meanwhile nobody asks twice a second.
 func TestOutageInRealTime(t *testing.T) {
+	besideOthers(t)
 	each := 700 * time.Millisecond
 	if full() {
 		each = 86 * time.Second

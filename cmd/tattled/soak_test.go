@@ -27,6 +27,7 @@ var soakFor = flag.Duration("soak.for", 20*time.Second, "how long the soak lasts
 // was reported once and nobody else, every line of the file and of the journal was counted once, the books balanced at
 // every stop, and that last process has grown by no more than 1 MB an hour and holds as many descriptors as it did.
 func TestSoak(t *testing.T) {
+	besideOthers(t)
 	s := newSoak(t)
 	every := max(min(time.Minute, *soakFor/10), 2*time.Second)
 	faults := []struct {

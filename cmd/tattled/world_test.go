@@ -181,3 +181,12 @@ func appendLines(t *testing.T, path string, lines []string, pid int) {
 
 // full says that tests of the scorecard are to run in their long form.
 func full() bool { return os.Getenv("TATTLED_FULL") == "1" }
+
+// besideOthers lets a test that waits most of its time run at the same time as others of its kind: in the long form it takes
+// up to an hour.
+func besideOthers(t *testing.T) {
+	t.Helper()
+	if full() {
+		t.Parallel()
+	}
+}
