@@ -147,6 +147,12 @@ func (w *campaign) judge(path string) {
 		}
 		seen[n]++
 	}
+	w.seenOnce(seen)
+}
+
+// seenOnce judges how often each line that was written is there.
+func (w *campaign) seenOnce(seen []int) {
+	w.t.Helper()
 	lost, twice := 0, 0
 	for _, times := range seen {
 		switch {
@@ -157,7 +163,7 @@ func (w *campaign) judge(path string) {
 		}
 	}
 	if lost > 0 || twice > 0 {
-		w.t.Errorf("of %d lines %d were lost and %d counted twice", w.written, lost, twice)
+		w.t.Errorf("of %d lines of file and journal %d were lost and %d counted twice", len(seen), lost, twice)
 	}
 }
 

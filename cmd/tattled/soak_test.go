@@ -517,18 +517,7 @@ func (s *soak) judgeLines() {
 			seen[n]++
 		}
 	}
-	lost, twice := 0, 0
-	for _, times := range seen {
-		switch {
-		case times == 0:
-			lost++
-		case times > 1:
-			twice++
-		}
-	}
-	if lost > 0 || twice > 0 {
-		s.t.Errorf("of %d lines of file and journal %d were lost and %d counted twice", len(seen), lost, twice)
-	}
+	s.ledger.seenOnce(seen)
 }
 
 // grown compares the beginning of the last life, after a third of it for warming up, with its end: megabytes, over what

@@ -362,17 +362,10 @@ func (c client) packetTo(port int, text string) error {
 
 // once sends text by TCP and reads one answer.
 func (c client) once(port int, text string) error {
-	conn, err := c.dial(port)
-	if err != nil {
+	return c.exchange(port, text, 100*time.Millisecond, func(conn net.Conn) error {
+		_, err := conn.Read(make([]byte, 4096))
 		return err
-	}
-	defer conn.Close()
-	if _, err := io.WriteString(conn, text); err != nil {
-		return err
-	}
-	_ = conn.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
-	_, err = conn.Read(make([]byte, 4096))
-	return err
+	})
 }
 
 // question is a query of DNS for a name of one or more labels of any bytes.

@@ -227,6 +227,14 @@ func (c client) dial(port int) (net.Conn, error) {
 
 // raw writes text, and reads until the server closes or says nothing for a while.
 func (c client) raw(port int, text string) error {
+	return c.exchange(port, text, 2*time.Second, func(conn net.Conn) error {
+		_, err := io.Copy(io.Discard, conn)
+		return err
+	})
+}
+
+// exchange writes text by TCP, and reads what comes within patience.
+func (c client) exchange(port int, text string, patience time.Duration, read func(net.Conn) error) error {
 	conn, err := c.dial(port)
 	if err != nil {
 		return err
@@ -235,9 +243,10 @@ func (c client) raw(port int, text string) error {
 	if _, err := io.WriteString(conn, text); err != nil {
 		return err
 	}
-	_ = conn.SetReadDeadline(time.Now().Add(2 * time.Second))
-	_, err = io.Copy(io.Discard, conn)
-	return err
+	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		return err
+	}
+	return read(conn)
 }
 
 // converse sends each text after an answer came: a greeting first.

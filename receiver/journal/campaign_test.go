@@ -11,15 +11,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
-)
 
-// many returns how much of something there is: little in the usual run, a lot where TATTLED_FULL is set.
-func many(little, lot int) int {
-	if os.Getenv("TATTLED_FULL") != "" {
-		return lot
-	}
-	return little
-}
+	"tattled/receiver/receivertest"
+)
 
 // campaign is a journal that is written to, rotated, vacuumed and left half written, and a reader that dies again and again.
 type campaign struct {
@@ -102,7 +96,7 @@ func (c *campaign) vacuum() {
 // vacuumed, and its writer is killed as it writes: no entry is lost, none comes twice.
 func TestCampaign(t *testing.T) {
 	t.Parallel()
-	kills := many(20, 200)
+	kills := receivertest.Size(20, 200)
 	seed := uint64(time.Now().UnixNano())
 	r := rand.New(rand.NewPCG(seed, 8))
 	c := &campaign{t: t, dir: t.TempDir(), s: &sink{}}
@@ -166,7 +160,7 @@ func TestCampaign(t *testing.T) {
 // No file that was vacuumed is held open, or mapped, by the reader.
 func TestVacuumedFilesAreLetGo(t *testing.T) {
 	t.Parallel()
-	rounds := many(10, 50)
+	rounds := receivertest.Size(10, 50)
 	c := &campaign{t: t, dir: t.TempDir(), s: &sink{}}
 	c.rotate()
 	c.write(10)

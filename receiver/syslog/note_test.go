@@ -180,15 +180,11 @@ func TestKilledAtEveryStep(t *testing.T) {
 			case strings.Contains(name, "again"):
 				rest = "\n" + header
 			}
-			_, stop := u.start(w)
-			if len(want) == 3 {
-				send(t, k.client, rest+"last\n")
-			}
-			w.wait(t, len(want))
-			stop()
-			if got := w.messages(); !slices.Equal(got, want) {
-				t.Errorf("%q, want %q", got, want)
-			}
+			u.resumes(t, w, want, func(*Receiver) {
+				if len(want) == 3 {
+					send(t, k.client, rest+"last\n")
+				}
+			})
 		})
 	}
 }

@@ -3,7 +3,6 @@ package syslog
 import (
 	"bufio"
 	"context"
-	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -19,18 +18,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tattled/receiver"
+	"tattled/receiver/receivertest"
 )
-
-// full makes the tests of reliability as large as their promise says; without it they are a tenth or less, for go test.
-var full = flag.Bool("full", os.Getenv("TATTLED_FULL") != "", "run the tests of reliability in full size")
-
-// size is n in full, else short.
-func size(n, short int) int {
-	if *full {
-		return n
-	}
-	return short
-}
 
 // resident returns what the process holds of memory now, in bytes, after what is garbage was given back.
 func resident(t testing.TB) int64 {
@@ -105,7 +94,7 @@ func slowClients(at, number string) error {
 // Row 18: ten thousand clients that each hold half a line, in a listener that has room for all of them and in one that has
 // not. An honest one is counted within a second, memory stays in bounds, and every descriptor comes back.
 func TestSlowClients(t *testing.T) {
-	clients := size(10000, 1000)
+	clients := receivertest.Size(1000, 10000)
 	manyDescriptors(t, uint64(clients+200))
 	for name, room := range map[string]int{"room for all": clients + 10, "room for few": 100} {
 		t.Run(name, func(t *testing.T) {
@@ -205,7 +194,7 @@ func TestHostileInput(t *testing.T) {
 func giantLine(t testing.TB, c net.Conn, each func()) int {
 	block := []byte(strings.Repeat("A", 64<<10))
 	send(t, c, header)
-	for i := range size(1<<30, 64<<20) / len(block) {
+	for i := range receivertest.Size(64<<20, 1<<30) / len(block) {
 		if _, err := c.Write(block); err != nil {
 			t.Fatal(err)
 		}
@@ -219,7 +208,7 @@ func giantLine(t testing.TB, c net.Conn, each func()) int {
 
 // giantDatagrams sends datagrams of the largest size, no faster than they are taken.
 func giantDatagrams(t testing.TB, r *Receiver, c net.Conn, each func()) int {
-	n := size(2000, 200)
+	n := receivertest.Size(200, 2000)
 	text := header + strings.Repeat("A", 65507-len(header))
 	for i := range n {
 		send(t, c, text)

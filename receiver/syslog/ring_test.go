@@ -294,25 +294,21 @@ func TestForeignCursor(t *testing.T) {
 		"another generation": func(c receiver.Cursor) { c[0]++ },
 		"behind the end":     func(c receiver.Cursor) { c[8] = 1 },
 	} {
-		u, w := newUDPUnit(t, Config{}), newWatch()
-		r, stop := u.start(w)
-		send(t, dial(t, r), header+"one")
-		w.wait(t, 1)
-		stop()
-		want := []string{"one", "one", "two"}
-		for _, c := range u.at {
-			spoil(c)
-		}
-		if name == "behind the end" {
-			want = []string{"one", "two"}
-		}
-		r, stop = u.start(w)
-		send(t, dial(t, r), header+"two")
-		w.wait(t, len(want))
-		stop()
-		if got := w.messages(); !slices.Equal(got, want) {
-			t.Errorf("%s: %q", name, got)
-		}
+		t.Run(name, func(t *testing.T) {
+			u, w := newUDPUnit(t, Config{}), newWatch()
+			r, stop := u.start(w)
+			send(t, dial(t, r), header+"one")
+			w.wait(t, 1)
+			stop()
+			want := []string{"one", "one", "two"}
+			for _, c := range u.at {
+				spoil(c)
+			}
+			if name == "behind the end" {
+				want = []string{"one", "two"}
+			}
+			u.resumes(t, w, want, func(r *Receiver) { send(t, dial(t, r), header+"two") })
+		})
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -132,34 +133,47 @@ type unit struct {
 }
 
 func newUnit(t testing.TB, cfg Config) *unit {
+	t.Helper()
 	l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	f, err := l.File()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { f.Close() })
-	cfg.Listen = "tcp://" + l.Addr().String()
-	return &unit{shelf: newShelf(t), ledger: newLedger(), cfg: cfg, listener: f}
+	return unitOf(t, cfg, l.Addr(), l.File)
 }
 
 // newUDPUnit is newUnit for a UDP socket.
 func newUDPUnit(t testing.TB, cfg Config) *unit {
+	t.Helper()
 	l, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	f, err := l.File()
+	return unitOf(t, cfg, l.LocalAddr(), l.File)
+}
+
+func unitOf(t testing.TB, cfg Config, addr net.Addr, file func() (*os.File, error)) *unit {
+	t.Helper()
+	f, err := file()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.Close() })
-	cfg.Listen = "udp://" + l.LocalAddr().String()
+	cfg.Listen = addr.Network() + "://" + addr.String()
 	return &unit{shelf: newShelf(t), ledger: newLedger(), cfg: cfg, listener: f}
+}
+
+// resumes starts u once more, has more sent to it, and judges what w saw in all its lives.
+func (u *unit) resumes(t *testing.T, w *watch, want []string, more func(*Receiver)) {
+	t.Helper()
+	r, stop := u.start(w)
+	more(r)
+	w.wait(t, len(want))
+	stop()
+	if got := w.messages(); !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
 }
 
 // ledger is a store that knows nothing but positions.

@@ -144,13 +144,7 @@ func TestKilledWithFrames(t *testing.T) {
 			if c.again {
 				want = []string{"first", "one", "two", "one", "two", "three"}
 			}
-			_, stop := u.start(w)
-			send(t, k.client, header+"three\n")
-			w.wait(t, len(want))
-			stop()
-			if got := w.messages(); !slices.Equal(got, want) {
-				t.Errorf("%q, want %q", got, want)
-			}
+			u.resumes(t, w, want, func(*Receiver) { send(t, k.client, header+"three\n") })
 		})
 	}
 }
@@ -233,13 +227,7 @@ func TestKilledWithDatagrams(t *testing.T) {
 			if c.again {
 				want = slices.Insert(want, 5, "one", "two")
 			}
-			_, stop := u.start(w)
-			send(t, conn, header+"three")
-			w.wait(t, len(want))
-			stop()
-			if got := w.messages(); !slices.Equal(got, want) {
-				t.Errorf("%q, want %q", got, want)
-			}
+			u.resumes(t, w, want, func(*Receiver) { send(t, conn, header+"three") })
 		})
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"tattled/receiver"
+	"tattled/receiver/receivertest"
 )
 
 // verdict is how often each line of a campaign came.
@@ -80,7 +81,7 @@ func rotations() map[string]func(t testing.TB, path string) {
 // A log is rotated again and again, in each way, by path, by a pattern and through a link, with lines that are still being
 // written and restarts from the last committed position: no line is lost, none comes twice.
 func TestRotationCampaign(t *testing.T) {
-	rounds := many(24, 500)
+	rounds := receivertest.Size(24, 500)
 	for how, turn := range rotations() {
 		for _, by := range []string{"path", "pattern", "link"} {
 			t.Run(how+" by "+by, func(t *testing.T) {
@@ -140,7 +141,7 @@ func TestRotationCampaign(t *testing.T) {
 
 // copytruncate loses what was not read before it; that is counted, and nothing comes twice.
 func TestCopyTruncateCampaign(t *testing.T) {
-	rounds := many(24, 500)
+	rounds := receivertest.Size(24, 500)
 	dir := t.TempDir()
 	path, other := filepath.Join(dir, "a.log"), filepath.Join(dir, "b.log")
 	appendTo(t, path, "")
@@ -200,7 +201,7 @@ func (c *counter) Handle(_ context.Context, b *receiver.Batch) error {
 
 // What was written while nobody read, 100,000 lines over three rotations, is found at once and read fast.
 func TestRestartFindsItsPlace(t *testing.T) {
-	lines := many(100_000, 1_000_000)
+	lines := receivertest.Size(100_000, 1_000_000)
 	const least = 50_000 // lines a second
 	path := filepath.Join(t.TempDir(), "auth.log")
 	appendTo(t, path, text(number(0, 10)))

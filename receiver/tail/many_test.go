@@ -8,21 +8,14 @@ import (
 	"time"
 
 	"tattled/receiver"
+	"tattled/receiver/receivertest"
 )
-
-// many returns how much of something there is: little in the usual run, a lot where TATTLED_FULL is set.
-func many(little, lot int) int {
-	if os.Getenv("TATTLED_FULL") != "" {
-		return lot
-	}
-	return little
-}
 
 // Many logs with fourteen rotated files each are in one folder. Each folder is listed once a turn, not once for each log:
 // at the start, and when all of them are rotated at once.
 func TestManyLogsInAFolder(t *testing.T) {
 	const kept, most = 14, 25
-	logs := many(200, MaxFiles)
+	logs := receivertest.Size(200, MaxFiles)
 	dir := t.TempDir()
 	name := func(i, n int) string {
 		if n == 0 {
