@@ -227,22 +227,3 @@ func (p *Policy) decide(s *State, t *track, i int, o *observation, all, clean bo
 		t.reset(clean)
 	}
 }
-
-// Mutes reports whether s is within the window of every destination that rule name would notify of proven events: for people
-// who ask why nothing is sent.
-func (p *Policy) Mutes(s *State, name string, now time.Time) bool {
-	var clock Clock
-	for i := range p.rules {
-		r := &p.rules[i]
-		if r.name != name {
-			continue
-		}
-		for k := range p.destinations {
-			d := &p.destinations[k]
-			if r.tells(d) && !s.muted(d, r.name, d.class(true), bounded(now.UnixMilli()), &clock) {
-				return false
-			}
-		}
-	}
-	return true
-}

@@ -151,3 +151,13 @@ func TestWatch(t *testing.T) {
 		t.Errorf("%v, got:\n%s", err, out.String())
 	}
 }
+
+// rowsOf lists the rows that a page's table has, in order, each once.
+func rowsOf(page string) ([]string, error) {
+	_, table, _, err := between(page)
+	var rows []string
+	for line := range strings.Lines(strings.TrimPrefix(table, tableHead)) {
+		rows = append(rows, cellsOf(line)[0])
+	}
+	return slices.Compact(rows), err
+}

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -95,16 +94,6 @@ func parseTable(page string) ([]figure, error) {
 		}
 	}
 	return all, nil
-}
-
-// rowsOf lists the rows that a page's table has, in order, each once.
-func rowsOf(page string) ([]string, error) {
-	_, table, _, err := between(page)
-	var rows []string
-	for line := range strings.Lines(strings.TrimPrefix(table, tableHead)) {
-		rows = append(rows, cellsOf(line)[0])
-	}
-	return slices.Compact(rows), err
 }
 
 // cellsOf splits a line of the table.
