@@ -42,7 +42,7 @@ sources:
   journal: {directory: %s, helper: %s, since: 1h}
   files: [{path: %s/auth.log, start: beginning}]
 report: {abuseipdb: {url: %q, rate: 100}}
-store: {path: %s/state.db}
+store: {path: %s/state.db, events: 1000000}
 web: {listen: "127.0.0.1:0"}
 `, journal.dir, buildHelper(t), dir, url, dir))
 
