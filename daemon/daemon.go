@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -157,9 +158,9 @@ func (d *Daemon) openRawLogs() error {
 	raw := &d.pipeline.raw
 	raw.restore(marks)
 	raw.keep = d.committer.PutMark
-	d.pipeline.attacked = func(service string) {
-		d.log.Warn("many lines tell of an attack and not of whom: a client writes what looks like another part of them", "service", service,
-			"remedy", "tattled explain 'one of the lines'; for an access log declare its form")
+	d.pipeline.attacked = func(service string, column netip.Addr) {
+		d.log.Warn("many lines tell of an attack and not by whom: a client writes what looks like another part of them", "service", service,
+			"first_column", column, "remedy", "tattled explain 'one of the lines'; for an access log declare its form")
 	}
 	raw.overflow = func(source, program string) {
 		d.log.Warn("too many logs of one source have lines that peers can write: no line of theirs proves an address any more, and nothing is reported from them",
@@ -446,7 +447,7 @@ func (d *Daemon) health() web.Health {
 	h.Problems = append(h.Problems, awayProblems(d.store.Outages(), time.Now())...)
 	h.Problems = append(h.Problems, d.drift.problems()...)
 	h.Problems = append(h.Problems, d.pipeline.raw.problems()...)
-	h.Problems = append(h.Problems, d.pipeline.disputes.problems(d.pipeline.engine.Load().rules.Services(), time.Now())...)
+	h.Problems = append(h.Problems, d.pipeline.disputes.problems(d.pipeline.engine.Load().rules, time.Now())...)
 	h.Problems = append(h.Problems, d.sourceProblems()...)
 	h.Problems = append(h.Problems, sharedProblems(d.pipeline.engine.Load().gate)...)
 	for _, r := range d.receivers {

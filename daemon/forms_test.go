@@ -1,6 +1,8 @@
 package daemon
 
 import (
+	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -61,9 +63,9 @@ func TestDisputed(t *testing.T) {
 	var out taken
 	p := testPipeline(t, "192.0.2.0/24", &out)
 	began := 0
-	p.attacked = func(service string) {
-		if began++; service != "web-access" {
-			t.Errorf("%s is attacked", service)
+	p.attacked = func(service string, column netip.Addr) {
+		if began++; service != "web-access" || column != netip.MustParseAddr("198.51.100.66") {
+			t.Errorf("%s is attacked, by first column %v", service, column)
 		}
 	}
 	now := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
@@ -73,7 +75,7 @@ func TestDisputed(t *testing.T) {
 		}
 	}
 	const attack = `198.51.100.66 - 203.0.113.5 [22/Nov/2026:10:00:00 +0000] "GET /.env HTTP/1.1" 404 9`
-	services := p.engine.Load().rules.Services()
+	rules := p.engine.Load().rules
 	for i := range 2*disputedLines - 2 { // one in four minutes: 15 in an hour
 		hand(now.Add(time.Duration(i)*4*time.Minute), "nginx", attack)
 	}
@@ -82,15 +84,15 @@ func TestDisputed(t *testing.T) {
 		hand(now.Add(time.Duration(i)*time.Second), "nginx", attack)
 		hand(now, "nginx", `www.example.org - - [22/Nov/2026:10:00:00 +0000] "GET /.env HTTP/1.1" 404 9`) // nobody's word against another's
 	}
-	if all := p.disputes.problems(services, now); len(all) > 0 || began > 0 {
+	if all := p.disputes.problems(rules, now); len(all) > 0 || began > 0 {
 		t.Errorf("%d lines are a problem: %v", disputedLines-1, all)
 	}
 	hand(now.Add(time.Minute), "nginx", attack)
 	hand(now.Add(time.Minute), "nginx", attack)
-	if all := p.disputes.problems(services, now.Add(2*time.Minute)); len(all) != 1 || !strings.HasPrefix(all[0], "web-access: ") || began != 1 {
+	if all := p.disputes.problems(rules, now.Add(2*time.Minute)); len(all) != 1 || !strings.HasPrefix(all[0], "web-access: ") || !strings.Contains(all[0], "(first columns with as many lines: 198.51.100.66)") || began != 1 {
 		t.Errorf("%d lines are no problem: %v, %d", disputedLines, all, began)
 	}
-	if all := p.disputes.problems(services, now.Add(2*time.Hour)); len(all) > 0 {
+	if all := p.disputes.problems(rules, now.Add(2*time.Hour)); len(all) > 0 {
 		t.Errorf("it is a problem for ever: %v", all)
 	}
 	counted := map[detect.Refusal]uint64{}
@@ -104,6 +106,44 @@ func TestDisputed(t *testing.T) {
 	}
 	if n := len(detect.Refusals()); n >= len(refusals{}) {
 		t.Errorf("there are %d reasons, and room for fewer", n)
+	}
+}
+
+// Of a service of which many lines are in doubt, the first columns that many of them have are named, a few at a time, and what is
+// remembered is bounded.
+func TestDisputedColumns(t *testing.T) {
+	var d disputes
+	now := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
+	began := 0
+	note := func(column string) {
+		if d.note("web-access", netip.MustParseAddr(column), now) {
+			began++
+		}
+	}
+	for i := range disputedLines {
+		note("203.0.113.5")
+		note(fmt.Sprintf("2001:db8::%x", i+1))
+	}
+	if began != 2 {
+		t.Errorf("%d began, not the service and its column", began)
+	}
+	for i := range 3 * disputedTraced {
+		note(fmt.Sprintf("2001:db8:1::%x", i+1))
+	}
+	if n := len(d.seen); n > disputedTraced {
+		t.Errorf("%d columns are followed", n)
+	}
+	for i := range 2 * disputedShown {
+		for range disputedLines {
+			note(fmt.Sprintf("198.51.100.%d", i+1))
+		}
+	}
+	if began != 2+disputedShown {
+		t.Errorf("%d began, not %d: the log can be flooded", began, 2+disputedShown)
+	}
+	all := d.problems(testRules(t), now)
+	if len(all) != 1 || !strings.Contains(all[0], "198.51.100.1 ") || !strings.Contains(all[0], " and 5 more)") || strings.Contains(all[0], "2001:db8") {
+		t.Errorf("problems: %q", all)
 	}
 }
 

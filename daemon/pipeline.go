@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -30,8 +31,8 @@ type pipeline struct {
 	out      submitter
 	raw      rawLogs
 	disputes disputes
-	attacked func(service string) // is told of a service that somebody attacks who cannot be told; may be nil
-	spare    sync.Pool            // of *scratch
+	attacked func(service string, column netip.Addr) // is told of a service that somebody attacks who cannot be told: see disputes; may be nil
+	spare    sync.Pool                               // of *scratch
 }
 
 // engine is what a reload replaces in one step.
@@ -115,8 +116,8 @@ func (p *pipeline) Handle(ctx context.Context, b *receiver.Batch) error {
 // refuse counts a message that a rule describes and of which the peer cannot be told.
 func (p *pipeline) refuse(e *engine, f *detect.Finding, now time.Time) {
 	e.refused[f.Service.Index][f.Refusal].Add(1)
-	if f.Attack && p.disputes.note(f.Service.Name, now) && p.attacked != nil {
-		p.attacked(f.Service.Name)
+	if f.Attack && p.disputes.note(f.Service.Name, f.Column, now) && p.attacked != nil {
+		p.attacked(f.Service.Name, f.Column)
 	}
 }
 

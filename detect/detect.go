@@ -114,9 +114,12 @@ type Finding struct {
 	Shape Shape // what the form of a line of an access log was taken for, of one that matched or was refused
 
 	Refusal Refusal // why a message that a rule describes is not counted
-	// Attack says of a message that was refused as ambiguous that it tells of an attack whichever way it is read: only whom it
-	// is by cannot be told.
+	// Attack says of a message that was refused as ambiguous that it tells of an attack by one reading, and of no honest event by
+	// another: only whom it is by cannot be told. No honest peer writes an address with the words around it where he may write.
 	Attack bool
+	// Column is, of such a line of an access log, the address in its first column, or whom a trusted proxy named in its place.
+	// Where the form is not what it was taken for, a client wrote it. It is the zero address where there is none.
+	Column netip.Addr
 }
 
 // Handshake reports whether a message that matched proves its address: the peer completed a handshake. It knows nothing of
@@ -304,7 +307,10 @@ func (r *Rules) judge(p *program, message []byte, known Known, f *Finding) Verdi
 		found.refusal = Ambiguous
 	}
 	if f.Refusal = found.refusal; f.Refusal != NotRefused {
-		f.Attack = found.ambiguous && r.hostile(found.rule) && (found.rival == 0 || r.hostile(found.rival-1))
+		f.Attack, f.Column = found.ambiguous && r.tellsOfAttack(&found), netip.Addr{}
+		if f.Attack && found.rival == 0 && f.Service.parserName == accessParser {
+			f.Column = found.addr
+		}
 		return Refused
 	}
 	f.take(&found)
@@ -352,6 +358,15 @@ func (u *unit) ask(message, one []byte, found *reading) {
 	}
 }
 
+// tellsOfAttack reports whether one of the two readings of an ambiguous message is of an attack, and neither of an honest event.
+func (r *Rules) tellsOfAttack(found *reading) bool {
+	if found.rival == 0 {
+		return r.hostile(found.rule)
+	}
+	rival := found.rival - 1
+	return r.hostile(found.rule) && (r.hostile(rival) || r.none(rival)) || r.none(found.rule) && r.hostile(rival)
+}
+
 // hostile reports whether a rule is about an attack.
 func (r *Rules) hostile(rule int32) bool {
 	if rule < 0 {
@@ -364,6 +379,9 @@ func (r *Rules) hostile(rule int32) bool {
 		return false
 	}
 }
+
+// none reports whether a rule describes lines that are no events.
+func (r *Rules) none(rule int32) bool { return rule >= 0 && r.rules[rule].Kind == 0 }
 
 // once takes off what rsyslog writes around a message that came several times in a row ($RepeatedMsgReduction on, as
 // Ubuntu ships it): "message repeated 3 times: [ text]". It counts as one.

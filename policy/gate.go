@@ -115,7 +115,7 @@ func (r Refusal) Because() string {
 	case UDP, ICMP:
 		return "a sender address is easily forged with " + r.String()
 	case Unproven:
-		return "no completed handshake proves the address (report_unverified_tcp would accept that)"
+		return "no completed handshake proves the address (of a TCP packet, report_unverified_tcp would accept that)"
 	case TooOld:
 		return "it is older than 59 days"
 	case Future:
