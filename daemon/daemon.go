@@ -162,6 +162,10 @@ func (d *Daemon) openRawLogs() error {
 		d.log.Warn("many lines tell of an attack and not by whom: a client writes what looks like another part of them", "service", service,
 			"first_column", column, "remedy", "tattled explain 'one of the lines'; for an access log declare its form")
 	}
+	d.pipeline.unformed = func(source string) {
+		d.log.Warn("most lines of a source are not of the form that is declared for it, so that nothing is found in them", "source", source,
+			"remedy", "form: of the source must be the LogFormat or log_format of the server; try it with tattled match --form")
+	}
 	raw.overflow = func(source, program string) {
 		d.log.Warn("too many logs of one source have lines that peers can write: no line of theirs proves an address any more, and nothing is reported from them",
 			"source", source, "program", program, "remedy", "give each host a file, tag or listener of its own; see the problem on the page")
@@ -448,6 +452,7 @@ func (d *Daemon) health() web.Health {
 	h.Problems = append(h.Problems, d.drift.problems()...)
 	h.Problems = append(h.Problems, d.pipeline.raw.problems()...)
 	h.Problems = append(h.Problems, d.pipeline.disputes.problems(d.pipeline.engine.Load().rules, time.Now())...)
+	h.Problems = append(h.Problems, d.pipeline.misfits.problems(d.pipeline.engine.Load().forms)...)
 	h.Problems = append(h.Problems, d.sourceProblems()...)
 	h.Problems = append(h.Problems, sharedProblems(d.pipeline.engine.Load().gate)...)
 	for _, r := range d.receivers {

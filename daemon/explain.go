@@ -18,6 +18,7 @@ type Explainer struct {
 	policy   *policy.Policy
 	policies []policy.Config
 	pipeline *pipeline
+	forms    map[string]*detect.Form // of access logs, by source
 }
 
 // Explained is what each stage makes of a record.
@@ -72,7 +73,7 @@ func NewExplainer(path string) (*Explainer, error) {
 	x.policy = newPolicy(cfg, x.gate, nil, nil)
 	places := geoip.New(cfg.GeoIP)
 	_ = places.Load() // a place that cannot be looked up is unknown, as it would be to the daemon
-	x.pipeline = &pipeline{places: places}
+	x.pipeline, x.forms = &pipeline{places: places}, cfg.Sources.forms()
 	return x, nil
 }
 
@@ -111,11 +112,23 @@ func (x *Explainer) Trust(source string) event.Trust {
 	return event.TrustReport
 }
 
+// form returns the form of an access log that the configuration declares for a source, which is named as in the configuration
+// (the path of a file) or as the daemon names it; nil if it declares none.
+func (x *Explainer) form(source string) *detect.Form {
+	for _, f := range x.cfg.Sources.Files {
+		if f.Path == source {
+			source = f.Source()
+		}
+	}
+	return x.forms[source]
+}
+
 // Explain says what becomes of a record that came in b.
 func (x *Explainer) Explain(r *receiver.Record, b *receiver.Batch) Explained {
-	e := Explained{Detection: x.detector.Explain(r.Program, r.Message)}
+	known := detect.Known{Cut: r.Cut, Form: x.form(b.Source)}
+	e := Explained{Detection: x.detector.ExplainKnown(r.Program, r.Message, known)}
 	var f detect.Finding
-	if x.whole.Detect(r.Program, r.Message, &f); f.Rule != nil && e.Detection.Verdict == detect.Ignored {
+	if x.whole.DetectKnown(r.Program, r.Message, known, &f); f.Rule != nil && e.Detection.Verdict == detect.Ignored {
 		e.Disabled = f.Rule
 	}
 	if e.Detection.Verdict != detect.Matched {

@@ -2,6 +2,9 @@ package daemon
 
 import (
 	"fmt"
+	"maps"
+	"slices"
+	"sync"
 
 	"tattled/detect"
 	"tattled/setting"
@@ -56,5 +59,63 @@ func formWarnings(s *Sources, rules *detect.Rules) []string {
 			all = append(all, fmt.Sprintf("%s: is for access logs, and no rules read one of the program %q: leave it out, or write program: nginx or apache2", path, program))
 		}
 	})
+	return all
+}
+
+// Of the lines of a source with a declared form: how many must be of another form, at least, to be a problem, and of how many
+// the last ones are looked at.
+const (
+	misfitLeast  = 20
+	misfitWindow = 1000
+)
+
+// misfits counts, by source, lines that are not of the form that was declared for it: where most are, nothing is found in its log,
+// and nobody but a problem says so. Safe for concurrent use.
+type misfits struct {
+	mu   sync.Mutex
+	seen map[string]*misfit // few: by source
+}
+
+// misfit is about how many of the last lines were of the form, and how many of another.
+type misfit struct {
+	form         *detect.Form // which they were compared with
+	fits, others uint64
+}
+
+func (m *misfit) problem() bool { return m.others >= misfitLeast && m.others > m.fits }
+
+// note takes what a batch of a source had. It returns whether that makes a problem of the source, which it was not.
+func (m *misfits) note(source string, form *detect.Form, fits, others uint64) (began bool) {
+	if fits+others == 0 {
+		return false
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.seen == nil {
+		m.seen = map[string]*misfit{}
+	}
+	one := m.seen[source]
+	if one == nil || one.form != form { // a form that was corrected begins anew
+		one = &misfit{form: form}
+		m.seen[source] = one
+	}
+	before := one.problem()
+	for one.fits, one.others = one.fits+fits, one.others+others; one.fits+one.others > misfitWindow; {
+		one.fits, one.others = one.fits/2, one.others/2
+	}
+	return !before && one.problem()
+}
+
+// problems says, in words, of which sources most lines are of another form than the one that is declared.
+func (m *misfits) problems(forms map[string]*detect.Form) []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var all []string
+	for _, source := range slices.Sorted(maps.Keys(m.seen)) {
+		if one := m.seen[source]; one.form == forms[source] && one.problem() {
+			all = append(all, fmt.Sprintf("%s: %d of the last %d lines are not of the form that is declared for it (form: %s), so that nothing is found in them. "+
+				"Write the LogFormat or log_format of the server, and try it with `tattled match --form`", source, one.others, one.fits+one.others, one.form))
+		}
+	}
 	return all
 }

@@ -43,6 +43,68 @@ sources:
 	}
 }
 
+// Lines that are not of the form that is declared for their log are refused for that, and where most of them are, the page says
+// so until the form is corrected. Lines of other programs have no form.
+func TestMisfits(t *testing.T) {
+	var out taken
+	p := testPipeline(t, "192.0.2.0/24", &out)
+	const source = "file:/var/log/a.log"
+	form := func(text string) map[string]*detect.Form {
+		f, err := detect.ParseForm(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return map[string]*detect.Form{source: f}
+	}
+	e := p.engine.Load()
+	e.forms = form("common")
+	began := 0
+	p.unformed = func(string) { began++ }
+	hand := func(n int, program, line string) {
+		for range n {
+			if err := p.Handle(t.Context(), &receiver.Batch{Source: source, Received: time.Now(), Records: []receiver.Record{record(program, line)}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	const combined = `203.0.113.5 - - [22/Nov/2026:10:00:00 +0000] "GET /.env HTTP/1.1" 404 9 "-" "-"`
+	hand(misfitLeast-1, "nginx", combined)
+	hand(misfitLeast, "sshd", "Server listening on 0.0.0.0 port 22.")
+	if all := p.misfits.problems(e.forms); len(all) > 0 || began > 0 {
+		t.Errorf("a few lines are a problem: %v", all)
+	}
+	hand(2, "nginx", combined)
+	all := p.misfits.problems(e.forms)
+	if len(all) != 1 || began != 1 || !strings.HasPrefix(all[0], source+": 21 of the last 21 lines are not of the form that is declared for it (form: %h %l %u %t") {
+		t.Errorf("problems: %q", all)
+	}
+	s := p.tally.source(source)
+	if m, r := s.matched.Load(), s.refused.Load(); m != 0 || r != misfitLeast+1 {
+		t.Errorf("matched %d, refused %d", m, r)
+	}
+	p.tally.eachRefused(func(service string, reason detect.Refusal, n uint64) {
+		if service != "web-access" || reason != detect.OtherForm || n != misfitLeast+1 {
+			t.Errorf("%d lines of %s were refused: %v", n, service, reason)
+		}
+	})
+	hand(misfitLeast+2, "nginx", strings.TrimSuffix(combined, ` "-" "-"`))
+	if all := p.misfits.problems(e.forms); len(all) > 0 {
+		t.Errorf("fewer than half are a problem: %v", all)
+	}
+	hand(3*misfitWindow, "nginx", combined)
+	if all := p.misfits.problems(e.forms); len(all) != 1 || began != 2 {
+		t.Errorf("%d began: %q", began, all)
+	}
+	e.forms = form("combined")
+	hand(1, "nginx", combined)
+	if all := p.misfits.problems(e.forms); len(all) > 0 {
+		t.Errorf("a form that was corrected is a problem: %v", all)
+	}
+	if len(out.events) != 1+misfitLeast+2 {
+		t.Errorf("%d events", len(out.events))
+	}
+}
+
 // A form that cannot be believed is a fault at its line.
 func TestFormFault(t *testing.T) {
 	_, err := parseConfig("x.yaml", []byte(`sources:
@@ -116,6 +178,7 @@ func TestDisputedColumns(t *testing.T) {
 	now := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
 	began := 0
 	note := func(column string) {
+		now = now.Add(time.Millisecond)
 		if d.note("web-access", netip.MustParseAddr(column), now) {
 			began++
 		}

@@ -31,7 +31,9 @@ type pipeline struct {
 	out      submitter
 	raw      rawLogs
 	disputes disputes
+	misfits  misfits
 	attacked func(service string, column netip.Addr) // is told of a service that somebody attacks who cannot be told: see disputes; may be nil
+	unformed func(source string)                     // is told of a source of which most lines are of another form than the declared one; may be nil
 	spare    sync.Pool                               // of *scratch
 }
 
@@ -77,7 +79,7 @@ func (p *pipeline) Handle(ctx context.Context, b *receiver.Batch) error {
 	s.events = s.events[:0]
 	e := p.engine.Load()
 	source, form := p.tally.source(b.Source), e.forms[b.Source]
-	var ignored, refused, matched uint64
+	var ignored, refused, matched, formed, misfit uint64
 	for i := range b.Records {
 		r := &b.Records[i]
 		verdict := e.rules.DetectKnown(r.Program, r.Message, detect.Known{Cut: r.Cut, Form: form}, &s.finding)
@@ -85,6 +87,9 @@ func (p *pipeline) Handle(ctx context.Context, b *receiver.Batch) error {
 			refused++
 			p.tally.overlong.Add(1)
 			continue
+		}
+		if s.finding.Formed {
+			formed++
 		}
 		if s.finding.Raw && r.Trust == event.TrustReport { // what can lead to no report needs no remembering, and would crowd out what can
 			p.raw.add(s.log(b, r), b.Received)
@@ -101,6 +106,9 @@ func (p *pipeline) Handle(ctx context.Context, b *receiver.Batch) error {
 			s.events = append(s.events, p.event(s, r, b))
 		case detect.Refused:
 			refused++
+			if s.finding.Refusal == detect.OtherForm {
+				misfit++
+			}
 			p.refuse(e, &s.finding, b.Received)
 		default:
 			ignored++
@@ -110,6 +118,9 @@ func (p *pipeline) Handle(ctx context.Context, b *receiver.Batch) error {
 		}
 	}
 	source.count(b, matched, ignored, refused)
+	if form != nil && p.misfits.note(b.Source, form, formed, misfit) && p.unformed != nil {
+		p.unformed(b.Source)
+	}
 	return p.out.Submit(ctx, s.events, b.Stream, b.Cursor)
 }
 

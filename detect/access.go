@@ -274,7 +274,7 @@ func (a *access) judgeKnown(m []byte, known Known) reading {
 	switch {
 	case known.Form != nil:
 		if !known.Form.read(m, &l) {
-			return reading{named: l.named}
+			return reading{named: l.named, misfit: !known.Cut}
 		}
 	case !l.read(m) && !l.readHAProxy(m):
 		return reading{}
@@ -398,14 +398,22 @@ func (l *accessLine) host() []byte {
 	return l.vhost
 }
 
-// explain says what is read of a line.
-func (a *access) explain(m []byte) (p Parsed) {
-	l := accessLine{how: escaped}
-	if !l.read(m) && !l.readHAProxy(m) {
+func (a *access) explain(m []byte) Parsed { return a.explainKnown(m, Known{}) }
+
+// explainKnown says what is read of a line of which more is known.
+func (a *access) explainKnown(m []byte, known Known) (p Parsed) {
+	l := accessLine{how: escaped, cut: known.Cut}
+	switch {
+	case known.Form != nil:
+		if !known.Form.read(m, &l) {
+			p.Failed = "it is not of the form that is declared for its log: " + known.Form.text
+			return p
+		}
+	case !l.read(m) && !l.readHAProxy(m):
 		p.Failed = `it is no line of an access log: the form is PEER - USER [22/Nov/2026:10:00:00 +0000] "METHOD TARGET HTTP/1.1" STATUS BYTES`
 		return p
 	}
-	q := newRequest(l.request)
+	q := l.asked()
 	l.readTail()
 	p.Peer = string(l.peer)
 	for _, f := range []struct {
@@ -419,7 +427,7 @@ func (a *access) explain(m []byte) (p Parsed) {
 			p.Fields = append(p.Fields, Field{f.name, string(f.value)})
 		}
 	}
-	if !a.judge(m).found {
+	if !a.judgeKnown(m, known).found {
 		p.Failed = "no rule's where: suits it"
 	}
 	return p

@@ -95,7 +95,7 @@ type Finding struct {
 	// Fetched says that the request was made by a program that says it fetches what somebody else links to.
 	Fetched bool
 
-	Rule *Rule // set when the message matched or was refused
+	Rule *Rule // set when the message matched or was refused, but for OtherForm
 
 	Addr      netip.Addr // the peer: valid, no zone, never IPv4-mapped
 	Port      uint16     // the peer's, 0 if unknown
@@ -112,6 +112,8 @@ type Finding struct {
 	room [maxPath]byte // for Path
 
 	Shape Shape // what the form of a line of an access log was taken for, of one that matched or was refused
+	// Formed says that the message is of the form that was declared for its log (Known.Form), whatever became of it.
+	Formed bool
 
 	Refusal Refusal // why a message that a rule describes is not counted
 	// Attack says of a message that was refused as ambiguous that it tells of an attack by one reading, and of no honest event by
@@ -162,6 +164,7 @@ const (
 	Proxy               // a trusted proxy is the peer, and does not tell of whom it was asked
 	TooLong             // the message may have been cut where its peer chose: it is too long for its service, or the address is after what a peer chose
 	AddressList         // several addresses are where the peer should be: a client wrote all of them but perhaps the last
+	OtherForm           // it is not of the form that was declared for its log, so that nothing in it is known; there is no rule then
 	refusals
 )
 
@@ -179,6 +182,8 @@ func (r Refusal) String() string {
 		return "too-long"
 	case AddressList:
 		return "address-list"
+	case OtherForm:
+		return "other-form"
 	default:
 		return "none"
 	}
@@ -234,7 +239,7 @@ type Known struct {
 
 // DetectKnown is Detect for a message of which more is known.
 func (r *Rules) DetectKnown(program, message []byte, known Known, f *Finding) Verdict {
-	f.Service, f.Rule, f.Refusal, f.Raw, f.Unproven = nil, nil, NotRefused, false, false
+	f.Service, f.Rule, f.Refusal, f.Raw, f.Unproven, f.Formed = nil, nil, NotRefused, false, false, false
 	if p := r.programs.find(program); p != nil {
 		return r.judge(p, message, known, f)
 	}
@@ -289,6 +294,9 @@ func (r *Rules) judge(p *program, message []byte, known Known, f *Finding) Verdi
 	}
 	f.Raw = f.Raw || found.raw
 	if !found.found || found.rule < 0 {
+		if f.Refusal == OtherForm {
+			return Refused
+		}
 		if begun == nil {
 			return Ignored
 		}
@@ -339,6 +347,10 @@ func (r *Rules) judgeKnown(u *unit, text []byte, known Known, f *Finding, found 
 		return
 	}
 	one := r.parserOf(u).(*access).judgeKnown(text, known)
+	if one.misfit {
+		f.Service, f.Refusal, f.Shape = u.service, OtherForm, NoShape
+	}
+	f.Formed = f.Formed || known.Form != nil && !one.misfit
 	if f.Raw = f.Raw || one.named; one.found {
 		found.join(&one)
 	}

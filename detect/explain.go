@@ -126,18 +126,26 @@ type Elsewhere struct {
 
 // Explain judges one message of program, as Detect does, and says why.
 func (x *Explainer) Explain(program, message []byte) Explanation {
+	return x.ExplainKnown(program, message, Known{})
+}
+
+// ExplainKnown is Explain for a message of which more is known.
+func (x *Explainer) ExplainKnown(program, message []byte, known Known) Explanation {
 	var e Explanation
-	e.Verdict = x.rules.Detect(program, message, &e.Finding)
+	e.Verdict = x.rules.DetectKnown(program, message, known, &e.Finding)
 	e.Message = once(message)
 	if e.Repeated = len(e.Message) != len(message); e.Repeated {
 		e.Skipped = len(message) - len("]") - len(e.Message)
 	}
 	if p := x.rules.programs.find(program); p != nil {
+		if !p.access {
+			known.Form = nil
+		}
 		for _, s := range p.matcher.services {
 			if s.Index < len(x.rules.services) {
 				e.Services = append(e.Services, s)
 			}
-			x.service(s, message, &e)
+			x.service(s, message, known, &e)
 		}
 	}
 	if f := &e.Finding; f.Refusal == TooLong && len(e.Ways) == 0 { // longer than its service writes: there is no end to read it to
@@ -156,8 +164,14 @@ func (x *Explainer) Explain(program, message []byte) Explanation {
 }
 
 // service adds what one service makes of the message.
-func (x *Explainer) service(s *Service, message []byte, e *Explanation) {
+func (x *Explainer) service(s *Service, message []byte, known Known, e *Explanation) {
 	if len(e.Message) == 0 || s.longest > 0 && len(message) > s.longest {
+		return
+	}
+	if known != (Known{}) {
+		if reads, is := s.parser.(*access); is {
+			x.addParsed(s, reads.judgeKnown(e.Message, known), reads.explainKnown(e.Message, known), e)
+		}
 		return
 	}
 	stamp := 0

@@ -10,7 +10,11 @@ import (
 
 // parsed adds what the service's parser makes of the message, its stamp aside.
 func (x *Explainer) parsed(s *Service, message []byte, e *Explanation) {
-	r, p := s.parser.judge(message), s.parser.explain(message)
+	x.addParsed(s, s.parser.judge(message), s.parser.explain(message), e)
+}
+
+// addParsed adds what a parser read.
+func (x *Explainer) addParsed(s *Service, r reading, p Parsed, e *Explanation) {
 	p.Service = s
 	if r.found {
 		w := Way{Rule: x.rules.rules[r.rule], Peer: p.Peer, Addr: r.addr, Refusal: r.refusal}

@@ -145,6 +145,8 @@ func (e *explaining) line(line []byte, cut bool, received time.Time) error {
 	header := ""
 	if e.flags.program == "" {
 		header = e.parser.Parse(line, received, &r).String()
+	} else if e.flags.source != "journal" {
+		r.Framing = receiver.FileLine // as a file or a listener with program: reads it
 	}
 	r.Trust, r.Cut = e.explainer.Trust(e.flags.source), cut
 	a := newAnswer(&r, e.explainer.Explain(&r, &receiver.Batch{Source: e.flags.source, Received: received, Location: e.zone}), header)

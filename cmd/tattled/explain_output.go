@@ -146,7 +146,7 @@ func newAnswer(r *receiver.Record, e daemon.Explained, header string) *answer {
 		a.Disabled = e.Disabled.String()
 	}
 	switch {
-	case r.Cut:
+	case r.Cut && d.Verdict == detect.Ignored:
 		a.Verdict, a.Reason = "refused", "it is longer than tattled takes, and whoever wrote it chose where it is cut"
 	case d.Verdict == detect.Matched:
 		a.matched(&e, r)
@@ -162,7 +162,7 @@ func newAnswer(r *receiver.Record, e daemon.Explained, header string) *answer {
 func (a *answer) matched(e *daemon.Explained, r *receiver.Record) {
 	f := &e.Detection.Finding
 	a.Rule, a.Kind, a.IP, a.Port, a.LocalPort = f.Rule.String(), f.Rule.Kind.String(), f.Addr.String(), f.Port, f.LocalPort
-	a.Proto, a.User, a.Handshake, a.Stray, a.finding = f.Proto.String(), string(f.User), f.Handshake(), f.Stray, f
+	a.Proto, a.User, a.Handshake, a.Stray, a.finding = f.Proto.String(), string(f.User), e.Event.Handshake, f.Stray, f
 	a.Gate = &answerGate{Report: e.Refusal == policy.None, Refusal: e.Refusal.String(), Because: e.Because, Trust: r.Trust.String()}
 	var counting, reporting []string
 	for _, p := range e.Policies {
@@ -202,6 +202,10 @@ func (a *answer) matched(e *daemon.Explained, r *receiver.Record) {
 
 // refused says why a line that a rule describes is refused.
 func (a *answer) refused(d *detect.Explanation) {
+	if d.Finding.Refusal == detect.OtherForm {
+		a.Refusal, a.Reason = d.Finding.Refusal.String(), "it is not of the form that the configuration declares for its source (form:), so that nothing in it is known"
+		return
+	}
 	a.Rule, a.Refusal = d.Finding.Rule.String(), d.Finding.Refusal.String()
 	var peers []string
 	for _, w := range d.Ways {

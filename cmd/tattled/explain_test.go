@@ -11,12 +11,15 @@ const explainHeader = "Nov 22 05:40:00 web1 sshd[123]: "
 
 // explainConfig is a configuration that disables a rule and trusts a network and a proxy.
 const explainConfig = `sources:
-  files: [{path: /var/log/shared.log, trust: count}, {path: /var/log/auth.log}]
+  files: [{path: /var/log/shared.log, trust: count}, {path: /var/log/auth.log}, {path: /var/log/form.log, program: nginx, form: '$host - $remote_addr [$time_local] "$request" $status $body_bytes_sent'}]
 rules: {disable: [sshd/invalid-user], trusted_proxies: [192.0.2.1]}
 trusted: [8.8.4.0/24]
 policy:
   - {name: one, when: {kind: [auth-failure], source: [/var/log/shared.log]}, threshold: 3, within: 10m, do: [report]}
 `
+
+// hostFirst is a line of a log whose form is declared for one source.
+const hostFirst = `198.51.100.66 - 45.148.10.1 [22/Nov/2026:10:00:00 +0000] "GET /.env HTTP/1.1" 404 5`
 
 // TestExplain says what is told first for each sort of verdict, and what must stand below it.
 func TestExplain(t *testing.T) {
@@ -56,6 +59,14 @@ func TestExplain(t *testing.T) {
 			"MATCHED: sshd/failed-password, auth-failure by 45.148.10.1; it counts for one, but is not reported, because anybody could have forged", nil},
 		{`192.0.2.1 - - [22/Nov/2026:10:00:00 +0000] "GET /.env HTTP/1.1" 404 5 "-" "x" "unknown"`, []string{"--config", config, "--program", "nginx"},
 			`REFUSED: web-access/secrets describes it, but it is from the trusted proxy "192.0.2.1", and its X-Forwarded-For`, nil},
+		{hostFirst, []string{"--config", config, "--program", "nginx"}, "REFUSED: web-access/secrets describes it, but it can be read in more than one way", nil},
+		{hostFirst, []string{"--config", config, "--program", "nginx", "--source", "/var/log/form.log"}, "MATCHED: web-access/secrets, web-attack by 45.148.10.1", []string{`peer "45.148.10.1"`, `vhost "198.51.100.66"`}},
+		{hostFirst, []string{"--config", config, "--program", "nginx", "--source", "file:/var/log/form.log"}, "MATCHED: web-access/secrets, web-attack by 45.148.10.1", nil},
+		{hostFirst + ` "-"`, []string{"--config", config, "--program", "nginx", "--source", "/var/log/form.log"}, "REFUSED: it is not of the form that the configuration declares for its source (form:)",
+			[]string{"web-access: it is not of the form that is declared for its log: $host - $remote_addr ["}},
+		{explainHeader + "Failed password for root from 45.148.10.1 port 1 ssh2", []string{"--config", config, "--source", "/var/log/form.log"}, "MATCHED: sshd/failed-password", nil},
+		{"Failed password for root from 45.148.10.1 port 1 ssh2", []string{"--program", "sshd"}, "MATCHED: sshd/failed-password", []string{"no completed handshake proves the address"}},
+		{"Failed password for root from 45.148.10.1 port 1 ssh2", []string{"--program", "sshd", "--source", "journal"}, "MATCHED: sshd/failed-password", []string{"it may lead to a report"}},
 		{"", nil, "IGNORED: it has no header", nil},
 	} {
 		args := append([]string{"explain", c.line}, c.args...)
@@ -92,6 +103,22 @@ func TestExplainJSON(t *testing.T) {
 	}
 	if all[1].Verdict != "ignored" || last.LineNo != 3 || last.Nearest == nil || last.Nearest.Expected != `" from "` || last.Nearest.At != len("Failed password for root") {
 		t.Errorf("%+v", last)
+	}
+}
+
+// TestExplainCut says that a line of an access log which is cut after its status is explained as the daemon judges it.
+func TestExplainCut(t *testing.T) {
+	const front = `45.148.10.1 - - [22/Nov/2026:10:00:00 +0000] "GET /.env`
+	long := strings.Repeat(`\x22`, 5000)
+	for line, want := range map[string]string{
+		front + ` HTTP/1.1" 404 5 "-" "` + long:             "MATCHED: web-access/secrets, web-attack by 45.148.10.1",
+		front + "?" + long + ` HTTP/1.1" 404 5 "-" "-"`:     "REFUSED: it is longer than tattled takes",
+		"Invalid user " + long + " from 45.148.10.1 port 1": "REFUSED: it is longer than tattled takes",
+	} {
+		code, out, errOut := invoke(t, line+"\n", "explain", "--program", "nginx", "-")
+		if code != exitOK || errOut != "" || !strings.HasPrefix(out, want) {
+			t.Errorf("%.80s: exit %d, %s\n%.300s\nwant %s", line, code, errOut, out, want)
+		}
 	}
 }
 

@@ -28,7 +28,7 @@ type found struct {
 	LocalPort uint16 `json:"local_port,omitempty"`
 	Proto     string `json:"proto,omitempty"`
 	User      string `json:"user,omitempty"`
-	Handshake bool   `json:"handshake"` // the address is proven
+	Handshake bool   `json:"handshake"` // the address is proven, as the log was read: with headers or without
 	Weak      bool   `json:"weak"`      // a well-behaved peer fits it now and then
 }
 
@@ -37,7 +37,7 @@ func newFound(line int64, r *receiver.Record, b *receiver.Batch, f *detect.Findi
 		LineNo: line, Host: string(r.Host), Program: string(r.Program), PID: string(r.PID),
 		Service: f.Rule.Service.Name, Rule: f.Rule.Name, Kind: f.Rule.Kind.String(),
 		IP: f.Addr.String(), Port: f.Port, LocalPort: f.LocalPort, Proto: f.Proto.String(), User: string(f.User),
-		Handshake: f.Handshake(), Weak: f.Weak(),
+		Handshake: f.Handshake() && !f.Raw && f.Rule.Service.Lines.Whole(r.Framing == receiver.FileLine, r.Framing == receiver.OutLine), Weak: f.Weak(),
 	}
 	at := r.Time
 	if at.IsZero() {

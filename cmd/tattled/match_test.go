@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -86,6 +87,36 @@ func TestMatchProgram(t *testing.T) {
 	code, out, _ := invoke(t, "nothing\nInvalid user x from 203.0.113.5 port 22\n", "match", "--json", "--program", "sshd", "-")
 	if code != exitOK || !strings.Contains(out, `"line_no":2`) || !strings.Contains(out, `"ip":"203.0.113.5"`) || strings.Contains(out, `"host"`) {
 		t.Errorf("exit %d, %q", code, out)
+	}
+}
+
+// TestMatchHandshake says that a finding is proven as the daemon would have it that reads the same log: a line without a header may
+// be the rest of a message. Whether it is weak is always said.
+func TestMatchHandshake(t *testing.T) {
+	const sshd, access = "Failed password for root from 203.0.113.5 port 40022 ssh2", `203.0.113.5 - - [22/Nov/2026:10:00:00 +0000] "GET /.env HTTP/1.1" 404 9 "-" "-"`
+	for _, c := range []struct {
+		in, program string
+		handshake   bool
+		weak        bool
+	}{
+		{explainHeader + sshd, "", true, false},
+		{sshd, "sshd", false, false},
+		{access, "nginx", true, false},
+		{"<30>Nov 22 05:40:00 web1 nginx: " + access, "", true, false},
+		{explainHeader + "Connection closed by authenticating user dan 203.0.113.5 port 40022 [preauth]", "", true, true},
+		{"2026/11/22 10:00:00 [28117] auth failed on module backup from mail.example.net (203.0.113.5) for root: password mismatch", "rsyncd", false, false},
+		{"Authentication failure for x from 203.0.113.5", "wordpress", false, false},
+	} {
+		args := []string{"match", "--json", "-"}
+		if c.program != "" {
+			args = append(args, "--program", c.program)
+		}
+		_, out, _ := invoke(t, c.in+"\n", args...)
+		for name, want := range map[string]bool{"handshake": c.handshake, "weak": c.weak} {
+			if text := fmt.Sprintf("%q:%t", name, want); !strings.Contains(out, text) {
+				t.Errorf("%s: no %s in %q", c.in, text, out)
+			}
+		}
 	}
 }
 
