@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"os"
+	"slices"
 	"strings"
 
 	"tattled/detect"
@@ -59,7 +60,7 @@ func Check(path string, attackAll bool) (Checked, error) {
 		c.Samples += s.Samples
 		c.Attacks += attacks[i].Lines
 	}
-	c.Warnings = append(warnings(cfg), formWarnings(&cfg.Sources, rules)...)
+	c.Warnings = slices.Concat(warnings(cfg), formWarnings(&cfg.Sources, rules), proxyWarnings(cfg.Rules.TrustedProxies))
 	return c, nil
 }
 

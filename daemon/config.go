@@ -80,7 +80,9 @@ type Rules struct {
 	// whom its X-Forwarded-For names last that is no such proxy; a line without that is refused. A line of access.log has the
 	// header in its last column, which must be that and no other header; where a server writes the header in the peer's own
 	// column, the list is taken apart in the same way, so that nobody but the proxies may reach such a server. Without proxies
-	// a list names nobody. The proxies themselves are trusted, as by trusted:.
+	// a list names nobody. The proxies themselves are trusted, as by trusted:. Whom a chain of several proxies names is proven
+	// only if those between are here by their addresses, each of them once in the chain: anybody may have another address of a
+	// network.
 	// Default: none, and the header is never looked at.
 	TrustedProxies []shared.Network `yaml:"trusted_proxies"`
 

@@ -102,6 +102,18 @@ func FuzzParseConfig(f *testing.F) {
 	})
 }
 
+// A private network in which anybody may be is no good list of proxies.
+func TestProxyWarnings(t *testing.T) {
+	cfg, err := parseConfig("test.yaml", []byte("sources: {journal: {}}\nrules: {trusted_proxies: [10.0.0.2, 10.1.0.0/16, \"fd00::/8\", 127.0.0.1, 127.0.0.0/8, 203.0.113.0/24, \"@cloudflare\"]}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := strings.Join(proxyWarnings(cfg.Rules.TrustedProxies), "\n")
+	if strings.Count(all, "\n") != 2 || !strings.Contains(all, "in 10.1.0.0/16 ") || !strings.Contains(all, "in fd00::/8 ") || !strings.Contains(all, "in 127.0.0.0/8 ") {
+		t.Errorf("the warnings are:\n%s", all)
+	}
+}
+
 // The proxies of the configuration are those that detection believes.
 func TestTrustedProxiesReachDetection(t *testing.T) {
 	cfg, err := parseConfig("test.yaml", []byte("sources: {files: [{path: /var/log/nginx/access.log, program: nginx}]}\nrules: {trusted_proxies: [192.0.2.0/24]}\n"))

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"tattled/detect"
+	"tattled/policy/shared"
 	"tattled/setting"
 )
 
@@ -59,6 +60,20 @@ func formWarnings(s *Sources, rules *detect.Rules) []string {
 			all = append(all, fmt.Sprintf("%s: is for access logs, and no rules read one of the program %q: leave it out, or write program: nginx or apache2", path, program))
 		}
 	})
+	return all
+}
+
+// proxyWarnings says, in words, which networks of rules.trusted_proxies are private ones: whoever has an address there has anybody
+// blamed whom he names in an X-Forwarded-For.
+func proxyWarnings(proxies []shared.Network) []string {
+	var all []string
+	for _, n := range proxies {
+		for _, p := range n.Prefixes() {
+			if a := p.Addr(); !p.IsSingleIP() && (a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast()) {
+				all = append(all, fmt.Sprintf("rules.trusted_proxies: whoever has an address in %s (a container, a machine of the same network) can have anybody reported for what he asks a web server. Write the proxies' own addresses", p))
+			}
+		}
+	}
 	return all
 }
 

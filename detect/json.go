@@ -237,7 +237,7 @@ func (j *jsonLog) peer(s *jsonScan, rule int32) (r reading) {
 		return r
 	}
 	r.found, r.rule = true, rule
-	r.unproven = j.disagree(s, at)
+	r.unproven = r.unproven || j.disagree(s, at) // what a list names may be unproven by itself
 	if port, ok := parsePort(s.bytes(s.first(j.roles[jsonPort]))); ok {
 		r.port = port
 	}

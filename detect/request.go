@@ -3,6 +3,7 @@ package detect
 import (
 	"bytes"
 	"net/netip"
+	"slices"
 )
 
 // request is a request's first line, taken apart. One that cannot be read has a target only, which is all of it.
@@ -105,11 +106,20 @@ func (r *reading) noAddress(column []byte, proxies []netip.Prefix) {
 	}
 }
 
+// maxHops bounds the chain of proxies of which each hop is told from the others.
+const maxHops = 4
+
 // takeApart makes the right-most entry of a list that is no trusted proxy the peer: each proxy adds at the end whom it was
 // asked by, and what is left of the first stranger's entry is the stranger's own word.
+//
+// A hop in the list is a proxy only by its address, and all that is left of it is the word of whoever asked from there. So it
+// proves something only if the operator named that very address: in a network that is trusted as a whole somebody else may
+// have one, as a customer of a CDN who sends requests from its servers, and another container of a host. Nor does a hop that the
+// chain has twice: somebody asked the proxy from the proxy's own machine.
 func (r *reading) takeApart(list []byte, proxies []netip.Prefix) {
 	r.port = 0
-	for rest := list; rest != nil; {
+	hops := [maxHops]netip.Addr{r.addr} // the connection's peer; no address where the list is in its place
+	for n, rest := 1, list; rest != nil; n++ {
 		entry := rest
 		if comma := bytes.LastIndexByte(rest, ','); comma >= 0 {
 			rest, entry = rest[:comma], rest[comma+1:]
@@ -123,8 +133,23 @@ func (r *reading) takeApart(list []byte, proxies []netip.Prefix) {
 		if !among(r.addr, proxies) {
 			return
 		}
+		if n >= maxHops || slices.Contains(hops[:n], r.addr) || !named(r.addr, proxies) {
+			r.unproven = true
+		} else {
+			hops[n] = r.addr
+		}
 	}
 	r.addr, r.refusal = netip.Addr{}, Proxy
+}
+
+// named reports whether an address itself is among the proxies, and not only a network of it.
+func named(addr netip.Addr, proxies []netip.Prefix) bool {
+	for _, p := range proxies {
+		if p.IsSingleIP() && p.Addr() == addr {
+			return true
+		}
+	}
+	return false
 }
 
 func among(addr netip.Addr, proxies []netip.Prefix) bool {

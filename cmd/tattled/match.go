@@ -138,8 +138,11 @@ func formOf(flags *matchFlags) (*detect.Form, error) {
 	return form, nil
 }
 
-// tellShapes says as what lines of access logs were read whose form nobody declared.
+// tellShapes says as what lines of access logs were read whose form nobody declared, and how many are not of the form that somebody did.
 func (s *scan) tellShapes(errOut io.Writer) {
+	if s.misfit > 0 {
+		fmt.Fprintf(errOut, "note: %d lines are not of the form that --form declares: nothing is found in them\n", s.misfit)
+	}
 	for shape := detect.NoShape + 1; int(shape) < detect.Shapes; shape++ {
 		if n := s.shapes[shape]; n > 0 {
 			fmt.Fprintf(errOut, "note: the form of %d lines was taken for %v: --form says which it is\n", n, shape)

@@ -47,7 +47,8 @@ type scan struct {
 	lines, matched, refused int64
 	shapes                  [detect.Shapes]int64 // of access logs' lines that matched or were refused
 
-	form *detect.Form // as declared; nil
+	form   *detect.Form // as declared; nil
+	misfit int64        // lines that are not of that form
 }
 
 // block is a part of a log, and what was found in it.
@@ -56,6 +57,7 @@ type block struct {
 	index                   int64 // among all blocks, from 0
 	first                   int64 // the number of its first line, where lines are numbered
 	lines, matched, refused int64
+	misfit                  int64
 	shapes                  [detect.Shapes]int64
 	text                    []byte // findings as they are to be printed
 	hits                    []hit  // findings to be counted
@@ -222,6 +224,7 @@ func (s *scan) add(b *block) {
 	s.lines += b.lines
 	s.matched += b.matched
 	s.refused += b.refused
+	s.misfit += b.misfit
 	for i, n := range b.shapes {
 		s.shapes[i] += n
 	}
@@ -251,7 +254,7 @@ func newJudge(s *scan, o replay.Options) *judge {
 
 func (j *judge) judge(ctx context.Context, b *block) {
 	b.lines, b.matched, b.refused, b.text, b.hits = 0, 0, 0, b.text[:0], b.hits[:0]
-	b.shapes = [detect.Shapes]int64{}
+	b.shapes, b.misfit = [detect.Shapes]int64{}, 0
 	j.block = b
 	_ = j.lines.Hand(ctx, &b.Block, j) // fails as Handle does: never
 }
@@ -278,6 +281,9 @@ func (j *judge) Handle(_ context.Context, batch *receiver.Batch) error {
 		case detect.Refused:
 			b.refused++
 			b.shapes[j.finding.Shape]++
+			if j.finding.Refusal == detect.OtherForm {
+				b.misfit++
+			}
 		}
 	}
 	return nil
