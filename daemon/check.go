@@ -1,24 +1,26 @@
 package daemon
 
 import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
 
 	"tattled/detect"
 	"tattled/receiver/tail"
-	"tattled/report/abuseipdb"
-	"tattled/setting"
 )
 
 // Checked is what Check found where there is no fault.
 type Checked struct {
 	Rules    int
 	Samples  int
-	Attacks  int    // lines that were made to blame somebody, all of them in vain
+	Attacks  int    // lines that were made to blame somebody, none of which did
 	Seed     uint64 // of what was written there
 	Services []CheckedService
-	Warnings []string // what is no fault and yet worth a look
+	Warnings []string // settings without effect, and what else is not a fault and yet worth a look; also where there are faults
 }
 
 // CheckedService is one service's part of it.
@@ -34,64 +36,128 @@ const (
 	attackLines = 1500 // for each service
 )
 
-// Check reads the configuration at path and the rules that it names, runs the rules' samples and attacks the rules: those
-// of the user's files, or all. It opens no socket and no state file. Its error is Faults, with everything that is wrong.
+// Check reads the configuration at path and all that it names but the state file and the sockets, runs the rules' samples and
+// attacks the rules: those of the user's files, or all. What makes a start fail is a fault here as well. Root judges as the user
+// that the service runs as. Its error is Faults, with everything that is wrong.
 func Check(path string, attackAll bool) (Checked, error) {
-	cfg, err := ReadConfig(path)
-	if err != nil {
-		return Checked{}, err
-	}
-	rules, faults := loadRules(cfg)
-	if len(faults) > 0 {
-		return Checked{}, faults
-	}
-	tally, problems := rules.Run()
-	faults = append(faults, RuleFaults(problems)...)
-	attacks, problems := rules.Attack(detect.Attack{Seed: attackSeed, Lines: attackLines, User: !attackAll})
-	faults = append(faults, RuleFaults(problems)...)
-	faults = append(faults, senderFaults(cfg)...)
-	if len(faults) > 0 {
-		return Checked{}, faults
-	}
-	c := Checked{Seed: attackSeed}
-	for i, s := range tally.Services {
-		c.Services = append(c.Services, CheckedService{s.Service.Name, s.Rules, s.Samples, attacks[i]})
-		c.Rules += s.Rules
-		c.Samples += s.Samples
-		c.Attacks += attacks[i].Lines
-	}
-	c.Warnings = slices.Concat(warnings(cfg), formWarnings(&cfg.Sources, rules), proxyWarnings(cfg.Rules.TrustedProxies))
-	return c, nil
+	c := checking{path: path, attackAll: attackAll}
+	return c.run()
 }
 
-// senderFaults makes every sender, as the daemon does at its start: secrets and certificates are read.
+// checking is a Check under way.
+type checking struct {
+	path      string
+	attackAll bool
+	units     unitFiles
+
+	cfg      *Config
+	faults   Faults
+	warnings []string
+	result   Checked
+}
+
+func (c *checking) run() (Checked, error) {
+	text, err := readBounded(c.path)
+	if err != nil {
+		return Checked{}, Faults{{File: c.path, Problem: err.Error()}}
+	}
+	if c.cfg, c.faults = parseText(c.path, text); c.cfg == nil {
+		return Checked{}, c.faults
+	}
+	c.cfg.lookForCredentials(c.units) // with the rights of who asks, as systemd reads them
+	if service, found := serviceAccount(c.units); !found {
+		c.files()
+	} else if as(service, c.files) && slices.ContainsFunc(c.faults, func(f Fault) bool { return strings.Contains(f.Problem, fs.ErrPermission.Error()) }) {
+		c.warnings = append(c.warnings, fmt.Sprintf("files were read as user %s, which the service runs as", service.name))
+	}
+	for i, w := range c.warnings {
+		c.warnings[i] = c.cfg.origin.located(w).String()
+	}
+	c.result.Warnings = c.warnings
+	if len(c.faults) > 0 {
+		slices.SortStableFunc(c.faults, func(a, b Fault) int { return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line)) })
+		return Checked{Warnings: c.warnings}, slices.Compact(c.faults)
+	}
+	return c.result, nil
+}
+
+// files is the part of run that reads what the configuration names.
+func (c *checking) files() {
+	if _, err := os.Stat(c.path); err == nil {
+		if f, err := os.Open(c.path); err != nil {
+			c.warnings = append(c.warnings, fmt.Sprintf("%s: the service may not read it, and would not start with it: chmod 644 %[1]s", c.path))
+		} else {
+			f.Close()
+		}
+	}
+	rules, faults := loadRules(c.cfg)
+	c.faults = append(c.faults, faults...)
+	c.surroundings()
+	if rules != nil {
+		c.warnings = slices.Concat(c.warnings, formWarnings(&c.cfg.Sources, rules), proxyWarnings(c.cfg.Rules.TrustedProxies))
+		if len(c.faults) == 0 || c.cfg.Rules.Directory != "" { // the samples of our own rules are good, but for a build that is not
+			c.samples(rules)
+		}
+	}
+}
+
+// surroundings is the part of files that is about what is beside the configuration and the rules.
+func (c *checking) surroundings() {
+	for _, f := range senderFaults(c.cfg) {
+		if !slices.ContainsFunc(c.faults, func(known Fault) bool { return strings.HasPrefix(known.Setting, f.Setting+".") }) {
+			c.faults = append(c.faults, f) // else it is a section of which what is wrong is known in detail
+		}
+	}
+	c.places()
+	c.store()
+	c.ports()
+	c.warnings = append(c.warnings, warnings(c.cfg)...)
+}
+
+// samples runs and attacks the rules.
+func (c *checking) samples(rules *detect.Rules) {
+	tally, problems := rules.Run()
+	c.faults = append(c.faults, RuleFaults(problems)...)
+	attacks, problems := rules.Attack(detect.Attack{Seed: attackSeed, Lines: attackLines, User: !c.attackAll})
+	c.faults = append(c.faults, RuleFaults(problems)...)
+	if len(c.faults) > 0 {
+		return
+	}
+	c.result.Seed = attackSeed
+	for i, s := range tally.Services {
+		c.result.Services = append(c.result.Services, CheckedService{s.Service.Name, s.Rules, s.Samples, attacks[i]})
+		c.result.Rules += s.Rules
+		c.result.Samples += s.Samples
+		c.result.Attacks += attacks[i].Lines
+	}
+}
+
+// senderFaults makes every sender, as the daemon does at its start: secrets and certificates are read. Settings that are at
+// fault themselves are left out.
 func senderFaults(cfg *Config) Faults {
+	sound := *cfg
+	sound.Report.AbuseIPDB.URL = "" // its Check has judged it
 	var faults Faults
 	for _, p := range senderParts() {
-		if _, err := p.open(cfg, "check"); err != nil {
-			name, problem, _ := strings.Cut(setting.Redact(err.Error()), ": ")
-			faults = append(faults, cfg.origin.fault(name, problem))
+		if _, err := p.open(&sound, "check"); err != nil {
+			faults = append(faults, cfg.origin.located(err.Error()))
 		}
 	}
 	return faults
 }
 
+// warnings says, in words that begin with the setting, what of a configuration is not a fault and yet worth a look.
 func warnings(cfg *Config) []string {
-	var all []string
-	key, _ := setting.LookUpSecret(keyCredential, cfg.Report.AbuseIPDB.KeyFile, keyVariable) // senderFaults has seen its error
-	if key.IsZero() {
-		all = append(all, "no AbuseIPDB key: tattled will run dry, nothing is sent")
-	} else if odd := abuseipdb.OddKey(key); odd != "" {
-		all = append(all, odd)
+	all := deadSettings(cfg)
+	if w := keyWarning(cfg); w != "" {
+		all = append(all, w)
 	}
 	all = append(all, doubleSources(&cfg.Sources)...)
 	all = append(all, tail.Doubles(cfg.Sources.Files)...)
-	for _, db := range []string{cfg.GeoIP.City, cfg.GeoIP.Country, cfg.GeoIP.ASN} {
-		if db == "" {
-			continue
-		}
-		if _, err := os.Stat(db); err != nil {
-			all = append(all, "geoip: "+err.Error()+": places stay unknown until it is there")
+	all = append(all, fileWarnings(&cfg.Sources)...)
+	if dir := cfg.Rules.Directory; dir != "" {
+		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+			all = append(all, fmt.Sprintf("rules.directory: %s does not exist, so that there are no rules of your own", dir))
 		}
 	}
 	return all

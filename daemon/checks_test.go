@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"tattled/policy"
+	"tattled/setting/document"
 )
 
 // filled gives every pointer below v a value and every list an entry.
@@ -24,7 +25,7 @@ func filled(v reflect.Value) {
 		filled(v.Index(0))
 	case reflect.Struct:
 		for i := range v.NumField() {
-			if name, _ := tagOf(v.Type().Field(i)); name != "" {
+			if name, _ := document.Tag(v.Type().Field(i)); name != "" {
 				filled(v.Field(i))
 			}
 		}
@@ -41,7 +42,7 @@ func checkMethods(t reflect.Type, into map[reflect.Type]bool) map[reflect.Type]b
 		checkMethods(t.Elem(), into)
 	case reflect.Struct:
 		for i := range t.NumField() {
-			if name, _ := tagOf(t.Field(i)); name != "" {
+			if name, _ := document.Tag(t.Field(i)); name != "" {
 				checkMethods(t.Field(i).Type, into)
 			}
 		}

@@ -1,19 +1,15 @@
 package daemon
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-
-	"go.yaml.in/yaml/v3"
 
 	"tattled/detect"
 	"tattled/geoip"
@@ -25,6 +21,7 @@ import (
 	"tattled/report/abuseipdb"
 	"tattled/report/mail"
 	"tattled/setting"
+	"tattled/setting/document"
 	"tattled/store"
 	"tattled/web"
 )
@@ -37,30 +34,50 @@ type Config struct {
 	Sources Sources          `yaml:"sources"` // what to read
 	Rules   Rules            `yaml:"rules"`   // what to detect beyond the rules that come with tattled
 	Trusted []shared.Network `yaml:"trusted"` // networks and addresses never reported and never alerted on
-	Policy  policy.List      `yaml:"policy"`  // what to do about it; absent: the shipped defaults
+	Policy  policy.List      `yaml:"policy"`  // what to do about it, beside the policies that come with tattled
 	Report  Report           `yaml:"report"`  // whom to report to
 	Alerts  Alerts           `yaml:"alerts"`  // how to reach the operator
 	GeoIP   geoip.Config     `yaml:"geoip"`   // databases that tell where an address lies
 	Store   store.Config     `yaml:"store"`   // the state file
 	Web     web.Config       `yaml:"web"`     // the live page and the metrics
 
+	// PolicyDefaults says whether the policies that come with tattled are in effect, beside those of Policy. Default: true.
+	PolicyDefaults *bool `yaml:"policy_defaults"`
+
 	// RegularPorts are ports of ours where traffic from strangers is regular: packets to them are shown and never held
 	// against anyone. Default: 80 and 443.
 	RegularPorts []uint16 `yaml:"regular_ports"`
 
-	origin origin
+	origin      origin
+	credentials map[string]credential // which systemd will hand to the service, where check knows of them
+}
+
+// policies returns the policies that are in effect.
+func (c *Config) policies() []policy.Config {
+	if c.PolicyDefaults != nil && !*c.PolicyDefaults {
+		return c.Policy.With(nil)
+	}
+	return c.Policy.With(policy.Defaults())
 }
 
 // origin is where a configuration was read, for faults that are found later.
 type origin struct {
-	path  string
-	lines map[string]int // by setting
+	path string
+	document.Document
 }
 
 // fault makes a fault of one setting, at its line.
-func (o origin) fault(setting, problem string) Fault {
-	d := decoder{lines: o.lines}
-	return Fault{File: o.path, Line: d.line(setting), Setting: setting, Problem: problem}
+func (o origin) fault(name, problem string) Fault {
+	return Fault{File: o.path, Line: o.Line(name), Setting: name, Problem: setting.Redact(problem)}
+}
+
+// located makes a fault of a text that begins with a setting and a colon, or with neither.
+func (o origin) located(text string) Fault {
+	name, problem, found := strings.Cut(text, ": ")
+	if !found || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789_.[]") != "" {
+		return Fault{File: o.path, Problem: setting.Redact(text)}
+	}
+	return o.fault(name, problem)
 }
 
 // Sources lists what is read.
@@ -176,67 +193,57 @@ func readBounded(path string) ([]byte, error) {
 }
 
 func parseConfig(path string, text []byte) (*Config, error) {
-	var faults Faults
-	d := decoder{lines: map[string]int{}, faulty: map[string]bool{}, budget: maxNodes}
-	hide := setting.Redact // an operator may have put a secret anywhere
-	d.fault = func(line int, setting, problem string) {
-		faults = append(faults, Fault{path, line, hide(setting), hide(problem)})
-	}
-	cfg := &Config{}
-	reader := yaml.NewDecoder(bytes.NewReader(text))
-	var root, second yaml.Node
-	switch err := reader.Decode(&root); {
-	case errors.Is(err, io.EOF): // an empty file: all defaults, and no source, which checkConfig tells
-	case err != nil:
-		return nil, Faults{yamlFault(path, err)}
-	default:
-		d.value(root.Content[0], "", reflect.ValueOf(cfg).Elem())
-		if err := reader.Decode(&second); !errors.Is(err, io.EOF) {
-			d.fault(second.Line, "", `a second document begins here ("---"): only one is read`)
-		}
-	}
-	d.check(cfg)
-	cfg.origin = origin{path, d.lines}
+	cfg, faults := parseText(path, text)
 	if len(faults) > 0 {
-		slices.SortStableFunc(faults, func(a, b Fault) int { return cmp.Compare(a.Line, b.Line) })
 		return nil, faults
 	}
 	return cfg, nil
 }
 
-func yamlFault(path string, err error) Fault {
-	text := setting.Redact(err.Error())
-	f := Fault{File: path, Problem: text}
-	if m := regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`).FindStringSubmatch(text); m != nil {
-		f.Line, _ = strconv.Atoi(m[1])
-		f.Problem = "not YAML: " + m[2]
+// parseText is parseConfig, and returns what could be read of a text that is at fault; nil if it is not YAML.
+func parseText(path string, text []byte) (*Config, Faults) {
+	var faults Faults
+	hide := setting.Redact // an operator may have put a secret anywhere
+	cfg := &Config{}
+	read, ok := document.Decode(text, cfg, func(line int, setting, problem string) {
+		faults = append(faults, Fault{path, line, hide(setting), hide(problem)})
+	})
+	if !ok {
+		return nil, faults
 	}
-	return f
+	cfg.origin = origin{path, read}
+	faults = append(faults, cfg.faults()...)
+	slices.SortStableFunc(faults, func(a, b Fault) int { return cmp.Compare(a.Line, b.Line) })
+	return cfg, faults
 }
 
 // checker is a section that knows what its values may be.
 type checker interface{ Check(report setting.Report) }
 
-// check asks every section of cfg, and puts the faults at their lines. A setting that could not be read is not faulted
-// again for being empty.
-func (d *decoder) check(cfg *Config) {
+// faults asks every section of c, and puts the faults at their lines. A setting that could not be read is not faulted again
+// for being empty.
+func (c *Config) faults() Faults {
+	var all Faults
 	seen := map[[2]string]bool{} // a list may find what its entries find
 	report := func(path, problem string) {
-		if one := [2]string{path, problem}; !d.faulty[path] && !seen[one] {
+		if one := [2]string{path, problem}; !c.origin.Faulty(path) && !seen[one] {
 			seen[one] = true
-			d.fault(d.line(path), path, problem)
+			fault := c.origin.fault(path, problem)
+			fault.Setting = setting.Redact(path)
+			all = append(all, fault)
 		}
 	}
-	visit(reflect.ValueOf(cfg).Elem(), "", func(path string, c checker) {
-		c.Check(func(setting, problem string) {
+	visit(reflect.ValueOf(c).Elem(), "", func(path string, one checker) {
+		one.Check(func(setting, problem string) {
 			at := path
 			if setting != "" {
-				at = join(path, setting)
+				at = document.Join(path, setting)
 			}
 			report(at, problem)
 		})
 	})
-	cfg.check(report)
+	c.check(report)
+	return all
 }
 
 // visit finds every checker in v: sections, lists, and what is in them.
@@ -262,21 +269,10 @@ func visit(v reflect.Value, path string, found func(path string, c checker)) {
 		return
 	}
 	for i := range v.NumField() {
-		if name, _ := tagOf(v.Type().Field(i)); name != "" {
-			visit(v.Field(i), join(path, name), found)
+		if name, _ := document.Tag(v.Type().Field(i)); name != "" {
+			visit(v.Field(i), document.Join(path, name), found)
 		}
 	}
-}
-
-// line returns where the setting stands, or the nearest setting around it.
-func (d *decoder) line(path string) int {
-	for path != "" {
-		if n, ok := d.lines[path]; ok {
-			return n
-		}
-		path = path[:max(strings.LastIndexAny(path, ".["), 0)]
-	}
-	return 0
 }
 
 // check finds what no single section can see.
@@ -293,5 +289,7 @@ func (c *Config) check(report setting.Report) {
 		listeners[l.Listen] = i
 	}
 	s.checkForms(report)
+	c.checkSourceNames(report)
+	policy.CheckSize(c.policies(), func(_, problem string) { report("policy", problem) })
 	tail.Check(s.Files, func(path, problem string) { report("sources.files"+path, problem) })
 }

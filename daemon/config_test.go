@@ -76,10 +76,10 @@ func TestConfigFaults(t *testing.T) {
 		"x: &x\n  <<: *x\n": "t.yaml:",
 
 		// lists as a whole
-		"sources: {journal: {}}\npolicy: [" + strings.Repeat("{name: x, do: [count]},", 65) + "]": "t.yaml:2: policy: there are 65 policies: at most 64 are possible",
+		"sources: {journal: {}}\npolicy: [" + strings.Repeat("{name: x, do: [count]},", 65) + "]": "t.yaml:2: policy: there are 82 policies, with those that come with tattled: at most 64 are possible",
 		"sources: {journal: {}}\npolicy:\n- {name: x, do: [count]}\n- {name: x, do: [count]}":     `t.yaml:4: policy[1].name: "x" names policy [0] already`,
-		"sources: {journal: {}}\npolicy: [{name: a, threshold: 1000, within: 1h, do: [count]}, {name: b, threshold: 1000, within: 1h, do: [count]}, " +
-			"{name: c, threshold: 1000, within: 1h, do: [count]}, {name: d, threshold: 1000, within: 1h, do: [count]}, {name: e, do: [count]}]": "t.yaml:2: policy: the thresholds of all policies add up to 4001",
+		"sources: {journal: {}}\npolicy_defaults: false\npolicy: [{name: a, threshold: 1000, within: 1h, do: [count]}, {name: b, threshold: 1000, within: 1h, do: [count]}, " +
+			"{name: c, threshold: 1000, within: 1h, do: [count]}, {name: d, threshold: 1000, within: 1h, do: [count]}, {name: e, do: [count]}]": "t.yaml:3: policy: the thresholds of all policies, with those that come with tattled, add up to 4001",
 		"sources: {files: [{path: /var/log/a}, {path: /var//log/a}]}": "t.yaml:1: sources.files[1].path: /var//log/a is already read by entry 0",
 	} {
 		_, err := parseConfig("t.yaml", []byte(text))

@@ -5,9 +5,7 @@ package daemon
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -251,11 +249,7 @@ func newGate(cfg *Config, onHit func(policy.Hit)) *policy.Gate {
 }
 
 func newPolicy(cfg *Config, gate *policy.Gate, counters *policy.Counters, dry map[string]bool) *policy.Policy {
-	rules := cfg.Policy
-	if rules == nil {
-		rules = policy.Defaults()
-	}
-	return policy.New(rules, gate, destinations(cfg, dry), counters)
+	return policy.New(cfg.policies(), gate, destinations(cfg, dry), counters)
 }
 
 func newEngine(cfg *Config, rules *detect.Rules, gate *policy.Gate, t *tally) *engine {
@@ -263,26 +257,6 @@ func newEngine(cfg *Config, rules *detect.Rules, gate *policy.Gate, t *tally) *e
 	e.matched, e.missed, e.refused = t.forRules(rules)
 	e.forms = cfg.Sources.forms()
 	return e
-}
-
-// loadRules loads the rules that cfg asks for. A directory that is not there has none.
-func loadRules(cfg *Config) (*detect.Rules, Faults) {
-	directory := cfg.Rules.Directory
-	if _, err := os.Stat(directory); errors.Is(err, fs.ErrNotExist) {
-		directory = ""
-	}
-	o := detect.Options{Directory: directory, Disable: cfg.Rules.Disable, Netfilter: cfg.Rules.Netfilter}
-	for _, n := range cfg.Rules.TrustedProxies {
-		o.TrustedProxies = append(o.TrustedProxies, n.Prefixes()...)
-	}
-	rules, problems := detect.Load(o)
-	faults := RuleFaults(problems)
-	for i, f := range faults {
-		if setting, problem, found := strings.Cut(f.Problem, ": "); f.File == "" && found { // what the options name is not there
-			faults[i] = cfg.origin.fault(setting, problem)
-		}
-	}
-	return rules, faults
 }
 
 // RuleFaults gives the faults of rule files the form of all faults.

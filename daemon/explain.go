@@ -56,16 +56,13 @@ func NewExplainer(path string) (*Explainer, error) {
 	if len(faults) > 0 {
 		return nil, faults
 	}
-	x := &Explainer{cfg: cfg, detector: detect.NewExplainer(rules), whole: rules, gate: newGate(cfg, nil), policies: cfg.Policy}
+	x := &Explainer{cfg: cfg, detector: detect.NewExplainer(rules), whole: rules, gate: newGate(cfg, nil), policies: cfg.policies()}
 	if len(cfg.Rules.Disable) > 0 {
 		all := *cfg
 		all.Rules.Disable = nil
 		if x.whole, faults = loadRules(&all); len(faults) > 0 {
 			return nil, faults
 		}
-	}
-	if x.policies == nil {
-		x.policies = policy.Defaults()
 	}
 	if own, err := ownAddresses(); err == nil {
 		x.gate.SetOwn(own)
@@ -84,7 +81,7 @@ func (x *Explainer) Sources() []string {
 		all = append(all, "journal")
 	}
 	for _, f := range x.cfg.Sources.Files {
-		all = append(all, f.Path)
+		all = append(all, f.Source())
 	}
 	for _, l := range x.cfg.Sources.Syslog {
 		all = append(all, l.Listen)
@@ -97,7 +94,7 @@ func (x *Explainer) Sources() []string {
 func (x *Explainer) Trust(source string) event.Trust {
 	trust := ""
 	for _, f := range x.cfg.Sources.Files {
-		if f.Path == source {
+		if f.Path == source || f.Source() == source {
 			trust = f.Trust
 		}
 	}

@@ -119,7 +119,7 @@ func newSenders(cfg *Config, version string) (map[string]report.Sender, error) {
 func (d *Daemon) openOutlets() error {
 	senders, err := newSenders(d.config, d.options.Version)
 	if err != nil {
-		return err
+		return Faults{d.config.origin.located(err.Error())} // which trying again does not mend
 	}
 	for _, p := range senderParts() {
 		if s := senders[p.name]; s != nil {

@@ -113,7 +113,7 @@ func senderParts() []senderPart {
 
 func openAbuseIPDB(cfg *Config, version string) (report.Sender, error) {
 	c := cfg.Report.AbuseIPDB
-	key, err := setting.LookUpSecret(keyCredential, c.KeyFile, keyVariable)
+	key, err := cfg.secret(keyCredential, c.KeyFile, keyVariable)
 	if err != nil {
 		return nil, fmt.Errorf("report.abuseipdb.key_file: %w", err)
 	}
@@ -129,9 +129,12 @@ func openMail(cfg *Config, _ string) (report.Sender, error) {
 	if c == nil {
 		return nil, nil
 	}
-	password, err := setting.LookUpSecret(passwordCredential, c.PasswordFile, passwordVariable)
+	password, err := cfg.secret(passwordCredential, c.PasswordFile, passwordVariable)
 	if err != nil {
 		return nil, fmt.Errorf("alerts.mail.password_file: %w", err)
+	}
+	if c.Username != "" && password.IsZero() && !cfg.unseen(passwordCredential) {
+		return nil, fmt.Errorf("alerts.mail.username: there is no password for it: put it into a file and name that as password_file, or leave the user name out")
 	}
 	sender, err := mail.New(*c, password)
 	if err != nil {

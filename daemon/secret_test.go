@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"tattled/setting"
+	"tattled/setting/document"
 )
 
 // theKey looks like a real one. Nothing that is written about a configuration may hold a piece of it.
@@ -185,7 +186,7 @@ func eachField(t reflect.Type, seen map[reflect.Type]bool, fn func(owner reflect
 	}
 	seen[t] = true
 	for i := range t.NumField() {
-		if name, inline := tagOf(t.Field(i)); name != "" || inline {
+		if name, inline := document.Tag(t.Field(i)); name != "" || inline {
 			fn(t, t.Field(i), name)
 			eachField(t.Field(i).Type, seen, fn)
 		}

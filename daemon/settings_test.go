@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"regexp"
 	"testing"
+
+	"tattled/setting/document"
 )
 
 // The packaged configuration is the manual: every setting that the code knows stands in it.
@@ -29,11 +31,11 @@ func settingsOf(t reflect.Type, into map[string]bool) map[string]bool {
 	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
 		t = t.Elem()
 	}
-	if t.Kind() != reflect.Struct || isText(reflect.PointerTo(t)) {
+	if t.Kind() != reflect.Struct || document.IsText(reflect.PointerTo(t)) {
 		return into
 	}
 	for i := range t.NumField() {
-		if name, _ := tagOf(t.Field(i)); name != "" {
+		if name, _ := document.Tag(t.Field(i)); name != "" {
 			into[name] = true
 			settingsOf(t.Field(i).Type, into)
 		}

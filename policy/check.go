@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -9,7 +10,7 @@ import (
 	"tattled/setting"
 )
 
-// List is the policies of a configuration.
+// List is what a configuration says of policies. With makes of it those that are in effect.
 type List []Config
 
 // CheckAll reports every fault of a list of policies: those of each, with paths like "[2].threshold", and those of the
@@ -25,31 +26,44 @@ func CheckAll(rules []Config, report setting.Report) {
 		})
 	}
 	List(rules).Check(report)
+	CheckSize(rules, report)
 }
 
 // Check reports what is wrong with the list as a whole, and with no policy by itself.
 func (l List) Check(report setting.Report) {
-	if len(l) > MaxRules {
-		report("", fmt.Sprintf("there are %d policies: at most %d are possible", len(l), MaxRules))
-	}
 	seen := map[string]int{}
-	sum := 0
 	for i := range l {
 		if first, twice := seen[l[i].Name]; twice && l[i].Name != "" {
 			report(fmt.Sprintf("[%d].name", i), fmt.Sprintf("%q names policy [%d] already: give each its own name", l[i].Name, first))
 		} else {
 			seen[l[i].Name] = i
 		}
-		sum += min(max(l[i].Threshold, 1), MaxThreshold)
+	}
+}
+
+// CheckSize reports where the policies in effect, the shipped ones included, would have more remembered of an address than is
+// possible.
+func CheckSize(all []Config, report setting.Report) {
+	const remedy = "; `policy_defaults: false` switches those that come with tattled off"
+	if len(all) > MaxRules {
+		report("", fmt.Sprintf("there are %d policies, with those that come with tattled: at most %d are possible", len(all), MaxRules)+remedy)
+	}
+	sum := 0
+	for i := range all {
+		sum += min(max(all[i].Threshold, 1), MaxThreshold)
 	}
 	if sum > maxSum {
-		report("", fmt.Sprintf("the thresholds of all policies add up to %d: at most %d is possible, because so much is remembered of each address", sum, maxSum))
+		report("", fmt.Sprintf("the thresholds of all policies, with those that come with tattled, add up to %d: at most %d is possible, because so much is remembered of each address", sum, maxSum)+remedy)
 	}
 }
 
 // Check reports every fault of one policy.
 func (c *Config) Check(report setting.Report) {
 	c.checkName(report)
+	if c.off() && c.bare() {
+		c.checkShipped(report)
+		return
+	}
 	c.When.check(report)
 	checkKinds("after", c.After, report)
 	if c.Threshold < 0 || c.Threshold > MaxThreshold {
@@ -116,9 +130,25 @@ func (c *Config) checkName(report setting.Report) {
 	}
 }
 
+// checkShipped reports a switch that switches nothing.
+func (c *Config) checkShipped(report setting.Report) {
+	names := shippedNames()
+	switch near := setting.Nearest(c.Name, names); {
+	case slices.Contains(names, c.Name):
+	case near != "":
+		report("name", fmt.Sprintf("no policy that comes with tattled is named %q, so that nothing is switched off: did you mean %q?", c.Name, near))
+	default:
+		report("name", fmt.Sprintf("no policy that comes with tattled is named %q, so that nothing is switched off: `tattled check --policies` lists them", c.Name))
+	}
+}
+
 func (c *Config) checkDo(report setting.Report) {
 	if len(c.Do) == 0 {
-		report("do", "it is missing: write one or more of report, alert and count")
+		problem := "it is missing: write one or more of report, alert and count"
+		if slices.Contains(shippedNames(), c.Name) {
+			problem += ". This entry replaces all of the policy that comes with tattled: begin with a copy of it, from `tattled check --policies`"
+		}
+		report("do", problem)
 	}
 	for i, do := range c.Do {
 		switch do {

@@ -30,8 +30,12 @@ const Unknown = "??"
 // counted for each address, those of IPv6 for each /64.
 type Config struct {
 	// Name names the policy in reports, in alerts and in metrics: letters, digits and "-", at most 64 bytes, each name
-	// once. It is required.
+	// once. It is required. A policy with the name of a shipped one takes its place, with all of its settings.
 	Name string `yaml:"name"`
+
+	// Enabled says whether the policy is in effect; by default true. {name: port-scan, enabled: false} switches a shipped one
+	// off, and needs nothing else.
+	Enabled *bool `yaml:"enabled"`
 
 	// When says which events count. All of its conditions must hold.
 	When When `yaml:"when"`
@@ -57,14 +61,14 @@ type Config struct {
 	// MinDistinct asks for number and breadth: Threshold counts events again, each with the value that Distinct names, and
 	// among them must be at least so many different ones: 2 to 32, at most Threshold, which then is at most 100. "Ten tries at
 	// three accounts or more" is threshold: 10, distinct: users, min_distinct: 3. By default 0: Threshold counts the values.
-	MinDistinct int `yaml:"min_distinct"`
+	MinDistinct int `yaml:"min_distinct" zero:"default"`
 
 	// Successes weighs successful logins (auth-success) against the failures that the policy counts, 1 to 20; by default 0:
 	// they are not looked at. One takes back so many failures at most: the newest of its own account, at its own service, from
 	// its own address, of the ten minutes before. And the policy is not reached before there are more failures than different
 	// accounts, at most 20, that got in from the address in the time of Within. A success weighs only as far as it is as
 	// trusted as the failures. It goes with when.kind: [auth-failure] alone, without after, and with distinct: users or none.
-	Successes int `yaml:"successes"`
+	Successes int `yaml:"successes" zero:"default"`
 
 	// Reputation asks AbuseIPDB for the address's score before an alert goes out, and sends it only if the score lies
 	// within. It cannot be combined with "report": AbuseIPDB forbids reports that rest on its own scores.

@@ -27,3 +27,14 @@ func EditDistance(a, b string) int {
 	}
 	return row[len(b)]
 }
+
+// Nearest returns the name among known that name was most likely meant to be, "" if none is near.
+func Nearest(name string, known []string) string {
+	best, distance := "", 3
+	for _, k := range known {
+		if n := EditDistance(name, k); n < distance && n < len(name) {
+			best, distance = k, n
+		}
+	}
+	return best
+}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"unicode"
 	"unicode/utf8"
 )
@@ -79,16 +80,23 @@ func (f SecretFile) String() string {
 // GoString is String.
 func (f SecretFile) GoString() string { return f.String() }
 
+// ReadCredential reads the file of the systemd credential of that name, as LookUpSecret does. env is the environment variable that
+// may hold the secret in its place.
+func ReadCredential(path, credential, env string) (Secret, error) {
+	s, err := readSecret(path, "the credential "+credential, false)
+	if err != nil {
+		return s, err
+	}
+	return clean(s, "the credential "+credential, env)
+}
+
 // LookUpSecret looks for a secret where the operator may have put it, in this order: the systemd credential named
 // credential in $CREDENTIALS_DIRECTORY, the file (skipped if it is empty), the environment variable named env. White space
 // at both ends is dropped. No secret anywhere is no error: the zero Secret comes back. A file that others can read, an empty
 // one, one that cannot be read, and one that holds more than a secret are errors. No error shows the secret.
 func LookUpSecret(credential string, file SecretFile, env string) (Secret, error) {
 	if dir := os.Getenv("CREDENTIALS_DIRECTORY"); dir != "" && reachable(dir) {
-		s, err := readSecret(filepath.Join(dir, credential), "the credential "+credential, false)
-		if err == nil {
-			return clean(s, "the credential "+credential, env)
-		}
+		s, err := ReadCredential(filepath.Join(dir, credential), credential, env)
 		if !errors.Is(err, fs.ErrNotExist) {
 			return s, err
 		}
@@ -144,24 +152,47 @@ func reachable(dir string) bool {
 func readSecret(path, shown string, private bool) (Secret, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return Secret{}, fmt.Errorf("read secret: %s: %w", shown, withoutPath(err))
+		return Secret{}, unreadable(shown, nil, err)
 	}
 	switch {
 	case !info.Mode().IsRegular():
 		return Secret{}, fmt.Errorf("read secret: %s is not a regular file", shown)
 	case private && info.Mode().Perm()&0o037 != 0:
-		return Secret{}, fmt.Errorf("read secret: %s has mode %04o, others can read it: chmod 0600 %s", shown, info.Mode().Perm(), shown)
+		return Secret{}, fmt.Errorf("read secret: %s has mode %04o, others can read it: %s", shown, info.Mode().Perm(), remedy(shown, info))
 	case info.Size() > maxSecret:
 		return Secret{}, fmt.Errorf("read secret: %s is larger than %d bytes", shown, maxSecret)
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return Secret{}, fmt.Errorf("read secret: %s: %w", shown, withoutPath(err))
+		return Secret{}, unreadable(shown, info, err)
 	}
 	if s := NewSecret(strings.TrimSpace(string(text))); !s.IsZero() {
 		return s, nil
 	}
 	return Secret{}, fmt.Errorf("read secret: %s is empty", shown)
+}
+
+// unreadable says why the file of a secret cannot be read, and what to do; info is nil where not even that is known.
+func unreadable(shown string, info fs.FileInfo, err error) error {
+	err = withoutPath(err)
+	switch {
+	case !errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("read secret: %s: %w", shown, err)
+	case info != nil && info.Mode().Perm()&0o040 != 0:
+		return fmt.Errorf("read secret: %s: %w: its group may read it, and this user is not in that: run this as root, or %s", shown, err, remedy(shown, info))
+	default:
+		return fmt.Errorf("read secret: %s: %w: %s", shown, err, remedy(shown, info))
+	}
+}
+
+// remedy returns the commands after which the service can read the file of a secret, and strangers cannot.
+func remedy(shown string, info fs.FileInfo) string {
+	if info != nil && os.Getuid() != 0 {
+		if owner, ok := info.Sys().(*syscall.Stat_t); ok && int(owner.Uid) == os.Getuid() {
+			return "chmod 600 " + shown
+		}
+	}
+	return fmt.Sprintf("chown root:tattled %[1]s && chmod 640 %[1]s", shown)
 }
 
 // withoutPath returns the cause of an error of package os, which quotes the path.

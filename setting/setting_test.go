@@ -126,3 +126,28 @@ func TestLookUpSecretRefuses(t *testing.T) {
 		}
 	}
 }
+
+// What is said of a secret that the service cannot read, or that others can, leaves it readable to the service alone.
+func TestRemedyLetsTheServiceRead(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root has files that are somebody else's")
+	}
+	file := filepath.Join(t.TempDir(), "the.key")
+	if err := os.WriteFile(file, []byte("x"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_, err := LookUpSecret("none", SecretFile(file), "SETTING_TEST_NONE")
+	want := fmt.Sprintf("others can read it: chown root:tattled %s && chmod 640 %[1]s", SecretFile(file))
+	if err == nil || !strings.HasSuffix(err.Error(), want) {
+		t.Errorf("%v, want %s", err, want)
+	}
+}
+
+func TestNearest(t *testing.T) {
+	known := []string{"sshd", "nginx", "vsftpd", "a"}
+	for name, want := range map[string]string{"shd": "sshd", "ngnix": "nginx", "apache": "", "b": "", "xx": ""} {
+		if got := Nearest(name, known); got != want {
+			t.Errorf("%s is near %q, want %q", name, got, want)
+		}
+	}
+}

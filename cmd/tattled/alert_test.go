@@ -116,6 +116,7 @@ func TestOneMailForTheOddAccept(t *testing.T) {
 	server := newMailServer(t)
 	p := startReporting(t, "run", "--config", write(t, t.TempDir(), "tattled.yaml", fmt.Sprintf(`
 sources: {syslog: [{listen: "tcp://127.0.0.1:0", trust: report, reporter: edge}]}
+policy_defaults: false
 policy:
   - name: accept-unexpected-country
     when: {kind: [firewall-accept], country_not: [BE, NL]}

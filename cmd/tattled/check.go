@@ -2,16 +2,19 @@ package main
 
 import (
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
 	"tattled/daemon"
+	"tattled/policy"
 )
 
 func checkCommand() *cobra.Command {
 	var (
-		config string
-		rules  bool
+		config   string
+		rules    bool
+		policies bool
 	)
 	cmd := &cobra.Command{
 		Use:   "check",
@@ -24,11 +27,18 @@ code is then 78. Nothing is opened but the files that are read.`,
   tattled check --config ./tattled.yaml --rules`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			out := cmd.OutOrStdout()
+			if policies {
+				_, err := io.WriteString(out, policy.Shipped())
+				return err
+			}
 			summary, err := daemon.Check(config, rules)
+			for _, w := range summary.Warnings {
+				fmt.Fprintln(cmd.ErrOrStderr(), "warning:", w)
+			}
 			if err != nil {
 				return err
 			}
-			out := cmd.OutOrStdout()
 			if rules {
 				for _, s := range summary.Services {
 					a := s.Attack
@@ -36,18 +46,16 @@ code is then 78. Nothing is opened but the files that are read.`,
 						s.Name, s.Rules, s.Samples, a.Lines, a.Found, a.Refused, a.Ignored)
 				}
 			}
-			for _, w := range summary.Warnings {
-				fmt.Fprintln(cmd.ErrOrStderr(), "warning:", w)
-			}
 			attacks := ""
 			if summary.Attacks > 0 {
 				attacks = fmt.Sprintf(", %d attacks (seed %d)", summary.Attacks, summary.Seed)
 			}
-			_, err = fmt.Fprintf(out, "%s is good: %d rules of %d services, %d samples%s\n", config, summary.Rules, len(summary.Services), summary.Samples, attacks)
+			_, err = fmt.Fprintf(out, "%s is OK: %d rules of %d services, %d samples%s\n", config, summary.Rules, len(summary.Services), summary.Samples, attacks)
 			return err
 		},
 	}
 	configFlag(cmd, &config)
 	cmd.Flags().BoolVar(&rules, "rules", false, "attack all rules, and print rules, samples and attacks by service")
+	cmd.Flags().BoolVar(&policies, "policies", false, "print the policies that come with tattled")
 	return cmd
 }

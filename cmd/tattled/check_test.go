@@ -6,8 +6,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+
+	"tattled/policy"
 )
 
 // invoke runs the command line in this process.
@@ -33,7 +36,7 @@ report:
 	if code != exitConfig || out != "" {
 		t.Errorf("exit %d, output %q; want %d and nothing on stdout", code, out, exitConfig)
 	}
-	lines := strings.Split(strings.TrimSpace(errOut), "\n")
+	lines := slices.DeleteFunc(strings.Split(strings.TrimSpace(errOut), "\n"), func(l string) bool { return strings.HasPrefix(l, "warning: ") })
 	for _, want := range []string{
 		`:3: sources\.syslog\[0\]\.listen: .+`,
 		`:3: sources\.syslog\[0\]\.allow\[0\]: .*did you mean 10\.0\.0\.0/8`,
@@ -76,11 +79,36 @@ func TestCheckOnHostileFiles(t *testing.T) {
 
 // What the package installs, what the quick start runs and what the README shows must be good.
 func TestShippedConfigurationsAreGood(t *testing.T) {
+	var paths []string
 	for _, path := range []string{"../../packaging/tattled.yaml", "../../packaging/quickstart.yaml"} {
+		path, err := filepath.Abs(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		paths = append(paths, path)
+	}
+	t.Chdir(t.TempDir())
+	if err := os.Mkdir("var", 0o700); err != nil { // as `make run` does
+		t.Fatal(err)
+	}
+	for _, path := range paths {
 		code, out, errOut := invoke(t, "", "check", "--rules", "--config", path)
 		if code != exitOK || strings.Contains(errOut, "twice") || !strings.Contains(out, "sshd") || !strings.Contains(out, "netfilter") {
 			t.Errorf("%s: exit %d\n%s%s", path, code, out, errOut)
 		}
+	}
+}
+
+// The policies that come with tattled are printed as a part of a configuration, which as it is changes nothing.
+func TestCheckPrintsThePolicies(t *testing.T) {
+	code, out, errOut := invoke(t, "", "check", "--policies", "--config", "/nowhere")
+	if code != exitOK || out != policy.Shipped() || errOut != "" {
+		t.Errorf("exit %d, %s%s", code, out, errOut)
+	}
+	dir := t.TempDir()
+	config := write(t, dir, "tattled.yaml", "sources: {journal: {}}\nstore: {path: "+dir+"/state.db}\npolicy_defaults: false\n"+out)
+	if code, _, errOut := invoke(t, "", "check", "--config", config); code != exitOK || strings.Contains(errOut, "no policy reports") {
+		t.Errorf("exit %d, %s", code, errOut)
 	}
 }
 

@@ -108,7 +108,7 @@ func TestMetricsDoNotGrow(t *testing.T) {
 
 // A reload takes new trusted networks and rules; a bad file changes nothing.
 func TestReload(t *testing.T) {
-	config := quick(t, "policy: [{name: first, when: {kind: [auth-failure]}, threshold: 1, do: [count]}]\n")
+	config := quick(t, "policy_defaults: false\npolicy: [{name: first, when: {kind: [auth-failure]}, threshold: 1, do: [count]}]\n")
 	p := start(t, "run", "--config", config).ready()
 	conn := p.dial()
 	send := func(addr string) {

@@ -109,7 +109,7 @@ func TestNoDNS(t *testing.T) {
 	prefix := inNamespace(t, addr)
 	config := func(url, mail string) string {
 		return quick(t, fmt.Sprintf("report: {abuseipdb: {url: %q}}\nalerts: {mail: {server: %q, from: a@example.org, to: b@example.org}}\n"+
-			"policy: [{name: all, when: {kind: [auth-failure]}, threshold: 5, within: 1h, do: [report, alert]}]\n", url, mail))
+			"policy_defaults: false\npolicy: [{name: all, when: {kind: [auth-failure]}, threshold: 5, within: 1h, do: [report, alert]}]\n", url, mail))
 	}
 	_, url := newDouble(t)
 	sound := startReporting(t, "run", "--config", config(url, "127.0.0.1:9")).ready()

@@ -14,8 +14,9 @@ const explainConfig = `sources:
   files: [{path: /var/log/shared.log, trust: count}, {path: /var/log/auth.log}, {path: /var/log/form.log, program: nginx, form: '$host - $remote_addr [$time_local] "$request" $status $body_bytes_sent'}]
 rules: {disable: [sshd/invalid-user], trusted_proxies: [192.0.2.1]}
 trusted: [8.8.4.0/24]
+policy_defaults: false
 policy:
-  - {name: one, when: {kind: [auth-failure], source: [/var/log/shared.log]}, threshold: 3, within: 10m, do: [report]}
+  - {name: one, when: {kind: [auth-failure], source: ["file:/var/log/shared.log"]}, threshold: 3, within: 10m, do: [report]}
 `
 
 // hostFirst is a line of a log whose form is declared for one source.
@@ -55,7 +56,7 @@ func TestExplain(t *testing.T) {
 		{explainHeader + "Invalid user x from 45.148.10.1 port 1", []string{"--config", config}, "IGNORED: the configuration disables sshd/invalid-user", []string{config}},
 		{explainHeader + "Failed none for root from 8.8.4.4 port 1 ssh2", []string{"--config", config}, "MATCHED: sshd/offered, probe by 8.8.4.4; nothing follows, because the address lies in a trusted network", nil},
 		{explainHeader + "Failed password for root from 45.148.10.1 port 1 ssh2", []string{"--config", config}, "MATCHED: sshd/failed-password, auth-failure by 45.148.10.1; no policy counts it", []string{"one (source)"}},
-		{explainHeader + "Failed password for root from 45.148.10.1 port 1 ssh2", []string{"--config", config, "--source", "/var/log/shared.log"},
+		{explainHeader + "Failed password for root from 45.148.10.1 port 1 ssh2", []string{"--config", config, "--source", "file:/var/log/shared.log"},
 			"MATCHED: sshd/failed-password, auth-failure by 45.148.10.1; it counts for one, but is not reported, because anybody could have forged", nil},
 		{`192.0.2.1 - - [22/Nov/2026:10:00:00 +0000] "GET /.env HTTP/1.1" 404 5 "-" "x" "unknown"`, []string{"--config", config, "--program", "nginx"},
 			`REFUSED: web-access/secrets describes it, but it is from the trusted proxy "192.0.2.1", and its X-Forwarded-For`, nil},

@@ -20,6 +20,7 @@ func TestFullOutboxIsAProblem(t *testing.T) {
 	dir := t.TempDir()
 	config := write(t, dir, "tattled.yaml", fmt.Sprintf(`
 sources: {files: [{path: %s/auth.log, start: beginning}]}
+policy_defaults: false
 policy: [{name: any, when: {kind: [auth-failure]}, threshold: 1, do: [report]}]
 report: {abuseipdb: {url: "http://%s/api/v2/"}}
 store: {path: %s/state.db, waiting: 100}

@@ -30,6 +30,7 @@ rules:
   disable: [nginx]
   drift: 1000
   trusted_proxies: [198.51.100.7]
+policy_defaults: false
 policy:
   - name: brute
     when:

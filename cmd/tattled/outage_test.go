@@ -26,6 +26,7 @@ func TestOutageInRealTime(t *testing.T) {
 	dir := t.TempDir()
 	p := startReporting(t, "run", "--config", write(t, dir, "tattled.yaml", fmt.Sprintf(`
 sources: {files: [{path: %s/auth.log, start: beginning}]}
+policy_defaults: false
 policy: [{name: any, when: {kind: [auth-failure]}, threshold: 1, do: [report]}]
 report: {abuseipdb: {url: %q, timeout: 2s}}
 store: {path: %s/state.db}

@@ -13,6 +13,7 @@ func TestRawLogsOutliveARestart(t *testing.T) {
 	dir := t.TempDir()
 	config := write(t, dir, "tattled.yaml", fmt.Sprintf(`
 sources: {files: [{path: %s/nginx.log, program: nginx, start: beginning}]}
+policy_defaults: false
 policy: [{name: probe, when: {service: [web-access]}, threshold: 1, do: [report]}]
 report: {abuseipdb: {url: %q}}
 store: {path: %s/state.db}

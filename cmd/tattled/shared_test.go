@@ -20,6 +20,7 @@ sources: {files: [{path: %s, program: nginx, start: beginning}]}
 store: {path: %s/state.db}
 web: {listen: "127.0.0.1:0"}
 report: {abuseipdb: {url: %s}}
+policy_defaults: false
 policy: [{name: any, when: {kind: [web-attack, auth-failure]}, do: [report]}]
 `, access, dir, url))
 	var lines strings.Builder

@@ -19,7 +19,7 @@ type Config struct {
 
 	// Since is how far back reading begins at the very first start, such as 1h or 7d. After that it goes on where it
 	// stopped. Default: it begins with what comes after the start.
-	Since setting.Duration `yaml:"since"`
+	Since setting.Duration `yaml:"since" zero:"default"`
 
 	// Namespace is the journal namespace to read (LogNamespace= of a unit, see systemd-journald.service(8)). Default: the
 	// default namespace.

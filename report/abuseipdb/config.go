@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"path"
 	"strings"
 	"time"
 
@@ -113,6 +114,10 @@ func base(text string) (*url.URL, error) {
 	}
 	if !strings.HasSuffix(u.Path, "/") {
 		u.Path += "/"
+	}
+	switch last := path.Base(u.Path); last {
+	case "report", "bulk-report", "check", "check-block", "reports", "blacklist", "clear-address":
+		return nil, fmt.Errorf("%q ends in the endpoint %s, which is added to it: leave that out, like %s", text, last, DefaultURL)
 	}
 	return u, nil
 }

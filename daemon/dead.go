@@ -1,0 +1,109 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"tattled/event"
+	"tattled/policy"
+	"tattled/receiver/tail"
+)
+
+// deadSettings says, in words that begin with the setting, which settings have no effect, or another than was meant, because of what
+// else is configured or is not.
+func deadSettings(cfg *Config) []string {
+	var all []string
+	for i := range cfg.Policy {
+		if p := &cfg.Policy[i]; p.Enabled == nil || *p.Enabled {
+			all = append(all, deadConditions(cfg, fmt.Sprintf("policy[%d]", i), p)...)
+			all = append(all, deadActions(cfg, fmt.Sprintf("policy[%d]", i), p)...)
+		}
+	}
+	if !slices.ContainsFunc(cfg.policies(), func(p policy.Config) bool { return slices.Contains(p.Do, policy.Report.String()) }) {
+		at := "policy"
+		if cfg.PolicyDefaults != nil {
+			at = "policy_defaults"
+		}
+		all = append(all, at+": no policy reports, so that nobody is reported whatever is found: write do: [report] into one, or leave policy_defaults out for those that come with tattled")
+	}
+	return all
+}
+
+// deadConditions is about what a policy asks for that nothing here can answer.
+func deadConditions(cfg *Config, at string, p *policy.Config) []string {
+	var all []string
+	w, places, numbers := &p.When, cfg.GeoIP.City != "" || cfg.GeoIP.Country != "", cfg.GeoIP.ASN != ""
+	for _, c := range []struct {
+		setting         string
+		dead, fulfilled bool
+		unknown, remedy string
+	}{
+		{"country", len(w.Country) > 0 && !places, slices.Contains(w.Country, policy.Unknown), `every address is from "??"`, "geoip.city or geoip.country"},
+		{"country_not", len(w.CountryNot) > 0 && !places, !slices.Contains(w.CountryNot, policy.Unknown), `every address is from "??"`, "geoip.city or geoip.country"},
+		{"asn", len(w.ASN) > 0 && !numbers, false, "no address has a number", "geoip.asn"},
+		{"asn_not", len(w.ASNNot) > 0 && !numbers, true, "no address has a number", "geoip.asn"},
+	} {
+		which := "no event fulfils it"
+		if c.fulfilled {
+			which = "every event fulfils it"
+		}
+		if c.dead {
+			all = append(all, fmt.Sprintf("%s.when.%s: without a database %s, so that %s: set %s, or leave the condition out", at, c.setting, c.unknown, which, c.remedy))
+		}
+	}
+	if p.Reputation != nil {
+		key, err := cfg.secret(keyCredential, cfg.Report.AbuseIPDB.KeyFile, keyVariable)
+		if err == nil && key.IsZero() && !cfg.unseen(keyCredential) {
+			all = append(all, at+".reputation: without an AbuseIPDB key no score is known, so that this condition is never judged: put the key into "+keyFile(cfg)+", or leave the condition out")
+		}
+	}
+	return all
+}
+
+// deadActions is about what a policy asks to be done that nobody does.
+func deadActions(cfg *Config, at string, p *policy.Config) []string {
+	var all []string
+	channel := slices.ContainsFunc(destinations(cfg, nil), func(d policy.Destination) bool { return d.Action == policy.Alert })
+	if slices.Contains(p.Do, policy.Alert.String()) && !channel {
+		all = append(all, at+".do: there is no channel for alerts, which are counted and shown on the page and reach nobody: add alerts.mail")
+	}
+	firewall := func(k event.Kind) bool { return k == event.FirewallBlock || k == event.FirewallAccept }
+	packets := len(p.When.Kind) > 0 && !slices.ContainsFunc(p.When.Kind, func(k event.Kind) bool { return !firewall(k) })
+	if slices.Contains(p.Do, policy.Report.String()) && packets && !cfg.Report.AbuseIPDB.ReportUnverifiedTCP {
+		all = append(all, at+".do: nothing proves who sent a packet, so that no report is made: AbuseIPDB's policy forbids it. "+
+			"Write count or alert; report.abuseipdb.report_unverified_tcp: true would have packets of TCP reported")
+	}
+	if p.When.IsZero() && slices.ContainsFunc(policy.Defaults(), func(d policy.Config) bool { return d.Name == p.Name }) {
+		all = append(all, fmt.Sprintf("%s.name: this entry replaces all of the policy %s that comes with tattled and has no when, so that it counts events of every kind: begin with a copy, from `tattled check --policies`", at, p.Name))
+	}
+	return all
+}
+
+// fileWarnings says, in words, which log files are not there or cannot be read. They may come later, and those who may read them
+// may change; so that is not a fault.
+func fileWarnings(s *Sources) []string {
+	var all []string
+	for i := range s.Files {
+		at, path := fmt.Sprintf("sources.files[%d].path: ", i), s.Files[i].Path
+		paths, _ := filepath.Glob(path) // its one error is a bad pattern, which Check refuses
+		if len(paths) == 0 {
+			paths = []string{path}
+		}
+		for _, path := range paths[:min(len(paths), tail.MaxFiles)] {
+			f, err := os.Open(path)
+			switch {
+			case err == nil:
+				f.Close()
+			case errors.Is(err, fs.ErrNotExist):
+				all = append(all, at+path+" does not exist: it is read from its beginning once it does")
+			case errors.Is(err, fs.ErrPermission):
+				all = append(all, fmt.Sprintf("%s%s cannot be read (permission denied): chgrp adm %[2]s && chmod g+r %[2]s, and let that group enter its folder", at, path))
+			}
+		}
+	}
+	return all
+}
