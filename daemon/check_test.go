@@ -368,6 +368,25 @@ func TestCheckKnowsSocketUnits(t *testing.T) {
 	}
 }
 
+// A folder that the service's sandbox shows read-only is told of.
+func TestCheckKnowsTheSandbox(t *testing.T) {
+	dir := t.TempDir()
+	path := put(t, dir, "tattled.yaml", "sources: {journal: {}}\nstore: {path: "+dir+"/state.db}\n", 0o600)
+	for unit, want := range map[string]bool{
+		"ProtectSystem=strict": true,
+		"ProtectSystem=strict\nReadWritePaths=/srv/other " + dir:      false,
+		"ProtectSystem=strict\nReadWritePaths=-" + filepath.Dir(dir):  false,
+		"ProtectSystem=strict\nReadWritePaths=" + dir + "-of-another": true,
+		"ProtectSystem=full": false,
+	} {
+		put(t, dir, "usr/lib/systemd/system/tattled.service", "[Service]\nUser=root\n"+unit+"\n", 0o644)
+		warned, err := checkSurroundings(t, path, unitFiles{dir})
+		if got := strings.Contains(strings.Join(warned, "\n"), ":2: store.path: the service sees "); err != nil || got != want {
+			t.Errorf("%s: %v, %q", unit, err, warned)
+		}
+	}
+}
+
 // What `tattled check --policies` prints, as the only policies of a configuration, is what holds without any.
 func TestShippedPoliciesAreTheDefaults(t *testing.T) {
 	for _, head := range []string{"policy_defaults: false\n", ""} {

@@ -20,7 +20,7 @@ func (c *Config) secret(name string, file setting.SecretFile, variable string) (
 // unseen reports whether a secret is there that cannot be read from here, or may be there.
 func (c *Config) unseen(name string) bool {
 	held, found := c.credentials[name]
-	return found && held.err == nil && held.secret.IsZero()
+	return found && (held.unsure || held.err == nil && held.secret.IsZero())
 }
 
 // lookForCredentials finds out what systemd will hand to the service, unless it handed it to this process.

@@ -71,6 +71,9 @@ func (c *checking) store() {
 		c.fault("store.path", fmt.Sprintf("%s is not a folder: set store.path to a file in one", dir))
 		return
 	}
+	if c.units.installed() && !c.units.writable(dir) {
+		c.warnings = append(c.warnings, fmt.Sprintf("store.path: the service sees %s read-only (ProtectSystem=strict): `systemctl edit tattled`, add [Service] and ReadWritePaths=%[1]s", dir))
+	}
 	if err := access(dir, unix.W_OK|unix.X_OK); err != nil {
 		c.fault("store.path", fmt.Sprintf("the service cannot write to its folder: %v: chown tattled:tattled %s, or set store.path", err, dir))
 	}

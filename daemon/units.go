@@ -108,6 +108,23 @@ func (u unitFiles) mayBind() bool {
 	})
 }
 
+// writable reports whether the service may write below a folder, as far as its unit says.
+func (u unitFiles) writable(dir string) bool {
+	all := u.read(serviceUnit)
+	strict := valuesOf(all, "ProtectSystem")
+	if len(strict) == 0 || strict[len(strict)-1].value != "strict" {
+		return true
+	}
+	folders := []string{stateFolder}
+	for _, s := range valuesOf(all, "ReadWritePaths") {
+		folders = append(folders, strings.Fields(s.value)...)
+	}
+	return slices.ContainsFunc(folders, func(f string) bool {
+		f = strings.TrimLeft(f, "-+")
+		return dir == f || strings.HasPrefix(dir, strings.TrimSuffix(f, "/")+"/")
+	})
+}
+
 // identity returns the user that the service runs as, and the groups that it has beside that user's own.
 func (u unitFiles) identity() (name string, groups []string) {
 	all := u.read(serviceUnit)

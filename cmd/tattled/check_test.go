@@ -2,13 +2,16 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"tattled/policy"
 )
@@ -153,5 +156,36 @@ func TestManual(t *testing.T) {
 		if page, err := os.ReadFile(filepath.Join(dir, name)); err != nil || !bytes.Contains(page, []byte(".SH SYNOPSIS")) {
 			t.Errorf("%s: %v, %d bytes", name, err, len(page))
 		}
+	}
+}
+
+// A key that the service cannot use keeps a reload from taking effect and the daemon from nothing; a start with it ends with 78,
+// which systemd does not try again.
+func TestBadKeyEndsNoDetection(t *testing.T) {
+	key := write(t, t.TempDir(), "the.key", strings.Repeat("abcdefgh12", 8))
+	if err := os.Chmod(key, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	config := quick(t, "policy_defaults: false\npolicy: [{name: one, when: {kind: [auth-failure]}, do: [count]}]\nreport: {abuseipdb: {url: \"http://127.0.0.1:1/\", key_file: "+key+"}}\n")
+	p := start(t, "run", "--config", config).ready()
+	if err := os.Chmod(key, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 10*time.Second, "the reload to be refused", func() bool { return strings.Contains(p.text(), "nothing was changed") })
+	if _, err := fmt.Fprintf(p.dial(), "<38>%s web1 sshd[1]: Failed password for root from 45.148.10.1 port 1 ssh2\n", time.Now().Format(time.Stamp)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 10*time.Second, "detection to go on", func() bool {
+		return p.metric(`tattled_policy_decisions_total{action="count",policy="one"}`) == 1
+	})
+	p.stop()
+	if code, _, errOut := invoke(t, "", "run", "--config", config); code != exitConfig || !strings.Contains(errOut, "report.abuseipdb.key_file: ") || !strings.Contains(errOut, "chmod 640 ") {
+		t.Errorf("exit %d, %s; want %d and the remedy", code, errOut, exitConfig)
+	}
+	if code, _, errOut := invoke(t, "", "check", "--config", config); code != exitConfig || !strings.Contains(errOut, "chmod 640 ") {
+		t.Errorf("check exits with %d, %s", code, errOut)
 	}
 }
