@@ -88,6 +88,7 @@ type accessLine struct {
 	guessed           bool   // there are two addresses in a row: either may be what a client wrote
 	declared          bool   // the operator said which column is what: nothing is guessed, and the columns below are set
 	cut               bool   // the line is only the beginning of what the server wrote
+	unescaped         bool   // a quote is amid a column: the server escapes nothing
 
 	// Of a declared line alone:
 	named    bool   // a name is in the column of the peer
@@ -135,7 +136,23 @@ func (l *accessLine) read(m []byte) (ok bool) {
 		return false
 	}
 	l.request, l.rest = m[:end], m[end+1:]
+	l.unescaped = amidText(l.rest)
 	return l.readStatus()
+}
+
+// amidText reports whether what follows a quote goes on as text does. A quote that ends a column has a blank after it, or a comma.
+func amidText(rest []byte) bool {
+	return len(rest) > 0 && (rest[0]|0x20-'a' <= 'z'-'a' || rest[0]-'0' <= 9 || rest[0] == '/')
+}
+
+// hasControl reports whether m has a control character. No server writes any that escapes what its clients send.
+func hasControl(m []byte) bool {
+	for _, c := range m {
+		if c < ' ' {
+			return true
+		}
+	}
+	return false
 }
 
 // hyphen is between the peer and the user.
@@ -262,9 +279,16 @@ func beginsDate(m []byte) bool { return bytes.IndexByte(m, '[') >= 0 }
 func (a *access) judge(m []byte) reading {
 	l := accessLine{how: escaped}
 	if !l.read(m) && !l.readHAProxy(m) {
-		return reading{}
+		return reading{named: l.unescaped}
 	}
-	return a.judgeLine(&l)
+	return a.judgeWhole(m, &l)
+}
+
+// judgeWhole is judgeLine, and says as well whether the server escapes nothing of what its clients send.
+func (a *access) judgeWhole(m []byte, l *accessLine) reading {
+	r := a.judgeLine(l)
+	r.named = r.named || l.unescaped || r.found && hasControl(m)
+	return r
 }
 
 // judgeKnown is judge for a line of which more is known. A client can make its line so long that it is cut, but not move what
@@ -277,9 +301,9 @@ func (a *access) judgeKnown(m []byte, known Known) reading {
 			return reading{named: l.named, misfit: !known.Cut}
 		}
 	case !l.read(m) && !l.readHAProxy(m):
-		return reading{}
+		return reading{named: l.unescaped}
 	}
-	return a.judgeLine(&l)
+	return a.judgeWhole(m, &l)
 }
 
 // judgeLine returns what a line says by one of the rules, if by any.
@@ -380,11 +404,14 @@ func (l *accessLine) readTail() {
 	var rest []byte
 	var ok bool
 	if l.referer, rest, ok = column(l.behind()); ok {
+		l.unescaped = l.unescaped || amidText(rest)
 		l.agent, rest, ok = column(rest)
 	}
 	if ok {
+		l.unescaped = l.unescaped || amidText(rest)
 		l.forwarded, rest, ok = column(rest)
 	}
+	l.unescaped = l.unescaped || ok && amidText(rest)
 	if !ok || len(rest) > 0 || l.cut {
 		l.forwarded = nil // it may not be the last column, so a client of a server that escapes nothing may have written it
 	}

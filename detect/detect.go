@@ -88,7 +88,8 @@ type Finding struct {
 	Service *Service // set whenever the program is known, also when nothing matched
 	// Raw says that no line of this log proves a handshake. Either the message has the stamp of a Raw service that shares its
 	// program with others: the lines after it may be made up, and look like any of them. Or it is a line of a web server's log
-	// with a name where the peer's address should be: who writes such names may write addresses there, too. Or its rule is Raw.
+	// with a name where the peer's address should be: who writes such names may write addresses there, too. Or it has quotes or
+	// control characters that no server writes which escapes what clients send. Or its rule is Raw.
 	Raw bool
 	// Unproven says that the line's form had to be guessed, so that the peer's own word may be in the address's place.
 	Unproven bool
