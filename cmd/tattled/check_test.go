@@ -96,7 +96,7 @@ func TestShippedConfigurationsAreGood(t *testing.T) {
 	}
 	for _, path := range paths {
 		code, out, errOut := invoke(t, "", "check", "--rules", "--config", path)
-		if code != exitOK || strings.Contains(errOut, "twice") || !strings.Contains(out, "sshd") || !strings.Contains(out, "netfilter") {
+		if code != exitOK || strings.Contains(errOut, "twice") || !strings.Contains(out, "sshd") || !strings.Contains(out, "netfilter") || strings.Count(out, "ignored; lines: ") < 70 || strings.Contains(out, "not said") {
 			t.Errorf("%s: exit %d\n%s%s", path, code, out, errOut)
 		}
 	}
