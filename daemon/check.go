@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"tattled/detect"
 	"tattled/receiver/tail"
@@ -37,6 +40,9 @@ const (
 	attackLines = 1500 // for each service
 )
 
+// configFolder is where the service has its configuration.
+const configFolder = "/etc/tattled"
+
 // Check reads the configuration at path and all that it names but the state file and the sockets, runs the rules' samples and
 // attacks the rules: those of the user's files, or all. What makes a start fail is a fault here as well. Root judges as the user
 // that the service runs as. Its error is Faults, with everything that is wrong.
@@ -62,14 +68,20 @@ func (c *checking) run() (Checked, error) {
 	if err != nil {
 		return Checked{}, Faults{{File: c.path, Problem: err.Error()}}
 	}
-	if c.cfg, c.faults = parseText(c.path, text); c.cfg == nil {
-		return Checked{}, c.faults
+	held := credentials(c.units) // with the rights of who asks, as systemd reads them
+	judge := func() {
+		if c.cfg, c.faults = parseText(c.path, text); c.cfg != nil {
+			c.cfg.credentials = held
+			c.files()
+		}
 	}
-	c.cfg.lookForCredentials(c.units) // with the rights of who asks, as systemd reads them
 	if service, found := serviceAccount(c.units); !found {
-		c.files()
-	} else if as(service, c.files) && slices.ContainsFunc(c.faults, func(f Fault) bool { return strings.Contains(f.Problem, fs.ErrPermission.Error()) }) {
+		judge()
+	} else if as(service, judge) && slices.ContainsFunc(c.faults, func(f Fault) bool { return strings.Contains(f.Problem, fs.ErrPermission.Error()) }) {
 		c.warnings = append(c.warnings, fmt.Sprintf("files were read as user %s, which the service runs as", service.name))
+	}
+	if c.cfg == nil {
+		return Checked{}, c.faults
 	}
 	for i, w := range c.warnings {
 		c.warnings[i] = c.cfg.origin.located(w).String()
@@ -84,11 +96,12 @@ func (c *checking) run() (Checked, error) {
 
 // files is the part of run that reads what the configuration names.
 func (c *checking) files() {
-	if _, err := os.Stat(c.path); err == nil {
-		if f, err := os.Open(c.path); err != nil {
-			c.warnings = append(c.warnings, fmt.Sprintf("%s: the service may not read it, and would not start with it: chmod 644 %[1]s", c.path))
-		} else {
-			f.Close()
+	if err := access(c.path, unix.R_OK); err != nil { // who asks could
+		problem := fmt.Sprintf("the service may not read it, and would not start with it: %v: chmod 644 %s", err, c.path)
+		if filepath.Dir(c.path) == configFolder {
+			c.faults = append(c.faults, Fault{File: c.path, Problem: problem})
+		} else { // a draft, perhaps
+			c.warnings = append(c.warnings, problem)
 		}
 	}
 	rules, faults := loadRules(c.cfg)

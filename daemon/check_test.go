@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -26,6 +27,9 @@ func put(t *testing.T, dir, name, text string, mode os.FileMode) string {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(path, []byte(text), mode); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path, mode); err != nil { // of a file that was there
 		t.Fatal(err)
 	}
 	return path
@@ -102,8 +106,10 @@ store:
 			t.Errorf("%s is not told with %q", setting, want)
 			return
 		}
-		var n int
-		fmt.Sscan(m[1], &n)
+		n, err := strconv.Atoi(m[1])
+		if err != nil {
+			t.Fatal(err)
+		}
 		name := setting[max(strings.LastIndexAny(setting, "."), 0):]
 		name = strings.Trim(regexp.MustCompile(`\[\d+\]`).ReplaceAllString(name, ""), ".")
 		if line := strings.Split(text, "\n")[n-1]; !strings.Contains(line, name) && !strings.Contains(line, "fialed") {
@@ -218,7 +224,7 @@ func TestWhatFailsAStartFailsCheck(t *testing.T) {
 			text += "web: {listen: '127.0.0.1:0'}\n"
 		}
 		path := put(t, dir, "tattled.yaml", text, 0o600)
-		d, err := New(Options{Config: path, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+		d, err := New(Options{Config: path, Log: slog.New(slog.DiscardHandler)})
 		if err == nil {
 			for _, r := range d.receivers {
 				if s, ok := r.(io.Closer); ok {
@@ -273,6 +279,15 @@ func TestCheckJudgesAsTheService(t *testing.T) {
 	if err == nil || strings.Contains(err.Error(), "key_file") || !strings.Contains(err.Error(), ":3: store.path: the service cannot write to its folder") {
 		t.Errorf("check says %v", err)
 	}
+	put(t, dir, "web.yaml", "", 0o600)
+	put(t, dir, "tattled.yaml", fmt.Sprintf("sources: {journal: {}}\nweb: {config_file: %s/web.yaml}\nstore: {path: %[1]s/state/state.db}\n", dir), 0o600)
+	checked, err = (&checking{path: path, units: units}).run()
+	if err == nil || !strings.Contains(err.Error(), ":2: web.config_file: ") || !strings.Contains(err.Error(), "permission denied") {
+		t.Errorf("check says %v", err)
+	}
+	if !slices.ContainsFunc(checked.Warnings, func(w string) bool { return strings.Contains(w, "the service may not read it") }) {
+		t.Errorf("it does not say that the configuration cannot be read: %q", checked.Warnings)
+	}
 	if text, err := os.ReadFile(put(t, dir, "still-root", "x", 0o600)); err != nil || !bytes.Equal(text, []byte("x")) {
 		t.Errorf("the rights of the process are gone: %v", err)
 	}
@@ -285,7 +300,7 @@ func checkSurroundings(t *testing.T, path string, units unitFiles) (warned []str
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.lookForCredentials(units)
+	cfg.credentials = credentials(units)
 	c := checking{path: path, units: units, cfg: cfg}
 	c.surroundings()
 	for _, w := range c.warnings {

@@ -4,9 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
+
+	"golang.org/x/sys/unix"
 
 	"tattled/event"
 	"tattled/policy"
@@ -94,10 +95,7 @@ func fileWarnings(s *Sources) []string {
 			paths = []string{path}
 		}
 		for _, path := range paths[:min(len(paths), tail.MaxFiles)] {
-			f, err := os.Open(path)
-			switch {
-			case err == nil:
-				f.Close()
+			switch err := access(path, unix.R_OK); {
 			case errors.Is(err, fs.ErrNotExist):
 				all = append(all, at+path+" does not exist: it is read from its beginning once it does")
 			case errors.Is(err, fs.ErrPermission):

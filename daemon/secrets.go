@@ -23,19 +23,20 @@ func (c *Config) unseen(name string) bool {
 	return found && (held.unsure || held.err == nil && held.secret.IsZero())
 }
 
-// lookForCredentials finds out what systemd will hand to the service, unless it handed it to this process.
-func (c *Config) lookForCredentials(u unitFiles) {
+// credentials returns what systemd will hand to the service, by name; nil where it was handed to this process.
+func credentials(u unitFiles) map[string]credential {
 	if dir := os.Getenv("CREDENTIALS_DIRECTORY"); dir != "" {
 		if _, err := os.ReadDir(dir); err == nil {
-			return
+			return nil
 		}
 	}
-	c.credentials = map[string]credential{}
+	all := map[string]credential{}
 	for name, variable := range map[string]string{keyCredential: keyVariable, passwordCredential: passwordVariable} {
 		if held, found := u.credential(name, variable); found {
-			c.credentials[name] = held
+			all[name] = held
 		}
 	}
+	return all
 }
 
 // keyWarning says what is unusual about the key, "" if nothing is. A key that cannot be read is a fault of senderFaults.
