@@ -109,7 +109,7 @@ func (c *checking) files() {
 	c.surroundings()
 	if rules != nil {
 		c.warnings = slices.Concat(c.warnings, formWarnings(&c.cfg.Sources, rules), proxyWarnings(c.cfg.Rules.TrustedProxies))
-		if len(c.faults) == 0 || c.cfg.Rules.Directory != "" { // the samples of our own rules are good, but for a build that is not
+		if len(c.faults) == 0 || ruleOptions(c.cfg).Directory != "" { // our own samples alone say nothing about a configuration
 			c.samples(rules)
 		}
 	}
