@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"net/netip"
 	"strconv"
+
+	"tattled/detect/stamp"
 )
 
 // accessParser is the name of access in rule files.
@@ -328,7 +330,7 @@ func (a *access) judgeLine(l *accessLine) (r reading) {
 	if set.empty() {
 		return r
 	}
-	if r.stamp = l.time(); r.stamp.kind == stampNone && !l.declared {
+	if r.stamp = l.time(); r.stamp.IsZero() && !l.declared {
 		return r
 	}
 	r.found, r.rule, r.port, r.unproven = true, a.rules[set.first()], l.port, l.guessed
@@ -383,17 +385,17 @@ func (l *accessLine) time() Stamp {
 	if l.declared {
 		return l.moment
 	}
-	stamp, n := readDayFirst(l.stamp)
+	moment, n := stamp.ReadDayFirst(l.stamp)
 	if n == 0 {
 		return Stamp{}
 	}
 	if n < len(l.stamp) && l.how&hashes == 0 {
-		n += stamp.zone(l.stamp[n:], false)
+		n += moment.Zone(l.stamp[n:], false)
 	}
-	if n != len(l.stamp) || l.how&hashes == 0 && stamp.kind != stampZoned {
+	if n != len(l.stamp) || l.how&hashes == 0 && !moment.Zoned() {
 		return Stamp{}
 	}
-	return stamp
+	return moment
 }
 
 // readTail reads what is after the number of bytes, unless it was declared and so is read.

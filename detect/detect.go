@@ -278,7 +278,7 @@ func (r *Rules) judge(p *program, message []byte, known Known, f *Finding) Verdi
 			continue
 		}
 		if u.stamped {
-			n := stamp.take(text)
+			n := stamp.Take(text)
 			text = text[n:]
 			f.Raw = f.Raw || u.raw && n > 0
 		}
@@ -323,7 +323,7 @@ func (r *Rules) judge(p *program, message []byte, known Known, f *Finding) Verdi
 		return Refused
 	}
 	f.take(&found)
-	if f.Service.stamped && stamp.kind != stampNone {
+	if f.Service.stamped && !stamp.IsZero() {
 		f.Stamp = stamp
 	}
 	return Matched
@@ -365,7 +365,7 @@ func (u *unit) ask(message, one []byte, found *reading) {
 		}
 		text := one
 		if u.stamped {
-			text = text[new(Stamp).take(text):]
+			text = text[new(Stamp).Take(text):]
 		}
 		u.veto.readShown(message, one, text, found)
 	}

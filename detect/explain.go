@@ -176,7 +176,7 @@ func (x *Explainer) service(s *Service, message []byte, known Known, e *Explanat
 	}
 	stamp := 0
 	if s.stamped {
-		stamp = new(Stamp).take(e.Message)
+		stamp = new(Stamp).Take(e.Message)
 	}
 	if s.parser != nil {
 		x.parsed(s, e.Message[stamp:], e)

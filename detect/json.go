@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"net/netip"
 	"slices"
+
+	"tattled/detect/stamp"
 )
 
 // jsonLog reads logs of which each line is one object. Where in it the values are, the file tells (fields:).
@@ -245,7 +247,7 @@ func (j *jsonLog) peer(s *jsonScan, rule int32) (r reading) {
 	if user := s.bytes(s.first(j.roles[jsonUser])); len(user) > 0 && string(user) != "-" {
 		r.user = user
 	}
-	r.stamp = stampOf(s.bytes(s.first(j.roles[jsonTime])))
+	r.stamp = stamp.Parse(s.bytes(s.first(j.roles[jsonTime])))
 	r.forward(s.forwarded(s.first(j.roles[jsonForwarded])), j.proxies)
 	return r
 }

@@ -2,6 +2,8 @@ package detect
 
 import (
 	"bytes"
+
+	"tattled/detect/stamp"
 )
 
 // maxNarrow bounds a column that no client writes, in bytes, where it is looked for among some that clients do: it keeps the
@@ -212,14 +214,14 @@ func (l *accessLine) put(c formColumn, value []byte) bool {
 	case columnTime:
 		return value[0] == '[' && value[len(value)-1] == ']' && l.put(columnLocalTime, value[1:len(value)-1])
 	case columnLocalTime:
-		stamp, n := readDayFirst(value)
+		moment, n := stamp.ReadDayFirst(value)
 		if n == 0 {
 			return false
 		}
-		stamp.zone(value[n:], false)
-		l.moment = stamp
+		moment.Zone(value[n:], false)
+		l.moment = moment
 	case columnStamp:
-		l.moment = stampOf(value)
+		l.moment = stamp.Parse(value)
 	case columnPort:
 		l.port, _ = parsePort(value)
 	case columnLocalPort:

@@ -12,7 +12,7 @@ func (r *Rules) begun(u *unit, message []byte) *Rule {
 	}
 	if u.stamped {
 		var stamp Stamp
-		message = message[stamp.take(message):]
+		message = message[stamp.Take(message):]
 	}
 	var found reading
 	if u.read(message, &found); found.found && found.rule >= 0 {

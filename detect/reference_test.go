@@ -71,7 +71,7 @@ func (ref *reference) peers(message string) map[string]bool {
 		ref.unframed(text, all)
 		if ref.stamped {
 			var s Stamp
-			ref.unframed(text[s.take([]byte(text)):], all)
+			ref.unframed(text[s.Take([]byte(text)):], all)
 		}
 	}
 	maps.DeleteFunc(all, func(_ string, may bool) bool { return !may })

@@ -1,4 +1,4 @@
-package detect
+package stamp
 
 import (
 	"fmt"
@@ -51,7 +51,7 @@ func parseStamp(text string) (t time.Time, zoned, ok bool) {
 func sameStamp(t *testing.T, message string) (taken int) {
 	t.Helper()
 	var s Stamp
-	taken = s.take([]byte(message))
+	taken = s.Take([]byte(message))
 	if taken == 0 {
 		if s != (Stamp{}) {
 			t.Fatalf("%q has no stamp and leaves %+v", message, s)
@@ -163,43 +163,16 @@ func TestStampEnds(t *testing.T) {
 		}
 	}
 	var s Stamp
-	s.take([]byte("Feb 29 10:00:00 x"))
+	s.Take([]byte("Feb 29 10:00:00 x"))
 	if got, ok := s.Time(time.UTC, time.Date(2027, 3, 1, 0, 0, 0, 0, time.UTC)); !ok || got.Year() != 2024 {
 		t.Errorf("the last 29th of February was %v", got)
 	}
-	s.take([]byte("Nov 23 09:00:00 x"))
+	s.Take([]byte("Nov 23 09:00:00 x"))
 	if got, _ := s.Time(time.UTC, time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)); got.Year() != 2026 {
 		t.Errorf("tomorrow is %v", got)
 	}
 	if got, ok := (Stamp{}).Time(time.UTC, time.Now()); ok {
 		t.Errorf("no stamp is %v", got)
-	}
-}
-
-// TestStampedService says that a stamp is taken off before the frame and the patterns, for a service that has the key, and
-// is found; and that another service of the program sees the message as it is.
-func TestStampedService(t *testing.T) {
-	stamped := strings.Replace(ruleFile("match: ['bad guy <ip:port>']", `samples: [{line: "2026-11-22 10:00:00 UTC e: bad guy 203.0.113.5:40022", ip: 203.0.113.5, port: 40022}, {line: "e: bad guy [2001:db8::5]:1", ip: "2001:db8::5", port: 1}]`), "rules:", "stamp: true\nbefore: ['e: ']\nrules:", 1)
-	dir := userRules(t, "stamped.yaml", stamped)
-	r := load(t, Options{Directory: dir})
-	if _, faults := r.Run(); len(faults) > 0 {
-		t.Error(faults)
-	}
-	var f Finding
-	for message, want := range map[string]string{
-		"2026-11-22 10:00:00 UTC e: bad guy 203.0.113.5:40022": "2026-11-22T10:00:00Z",
-		"bad guy 203.0.113.5:40022":                            "",
-	} {
-		if v := r.Detect([]byte("mine"), []byte(message), &f); v != Matched {
-			t.Fatalf("%q is %s", message, describe(v, &f))
-		}
-		at, ok := f.Stamp.Time(time.UTC, time.Now())
-		if ok != (want != "") || ok && at.Format(time.RFC3339) != want {
-			t.Errorf("%q was at %v, %v", message, at, ok)
-		}
-	}
-	if v := r.Detect([]byte("sshd"), []byte("2026-11-22 10:00:00 Invalid user a from 203.0.113.5 port 22"), &f); v != Ignored {
-		t.Errorf("sshd has no stamps, and is %s", describe(v, &f))
 	}
 }
 
@@ -213,7 +186,7 @@ func TestStampOf(t *testing.T) {
 		"9999999999999999999": "", "2026-11-22T10:00:00Zx": "", "2026-11-22": "", "99999999999999999999": "", "2026-11-22T10": "",
 	} {
 		got := ""
-		if at, ok := stampOf([]byte(value)).Time(time.UTC, time.Now()); ok {
+		if at, ok := Parse([]byte(value)).Time(time.UTC, time.Now()); ok {
 			got = at.UTC().Format(time.RFC3339Nano)
 		}
 		if got != want {
@@ -232,6 +205,6 @@ func FuzzStamp(f *testing.F) {
 	f.Add("2026-11-22 10:00:00 -03: x")
 	f.Fuzz(func(t *testing.T, message string) {
 		sameStamp(t, message)
-		stampOf([]byte(message))
+		Parse([]byte(message))
 	})
 }

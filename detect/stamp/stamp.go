@@ -1,4 +1,8 @@
-package detect
+// Package stamp reads the times that programs write into their messages, in the forms that logs have: at the front of a
+// message, where a frame and patterns come after it, and as a value of an access log or of a JSON object. It takes any bytes,
+// allocates nothing and guesses no zone and no year: what the message leaves open, Stamp.Time is told. The header of a record
+// is receiver/wire's.
+package stamp
 
 import (
 	"slices"
@@ -44,15 +48,21 @@ func (s Stamp) Time(loc *time.Location, latest time.Time) (t time.Time, ok bool)
 	return time.Time{}, false
 }
 
+// IsZero reports whether the message had no stamp.
+func (s Stamp) IsZero() bool { return s.kind == stampNone }
+
+// Zoned reports whether the stamp names an instant, whatever the zone of the machine that wrote it.
+func (s Stamp) Zoned() bool { return s.kind == stampZoned }
+
 func inYear(u time.Time, year int, loc *time.Location) time.Time {
 	return time.Date(year, u.Month(), u.Day(), u.Hour(), u.Minute(), u.Second(), u.Nanosecond(), loc)
 }
 
-// take reads the stamp that m begins with and returns how long it is, with what parts it from the message: 0 if there is
+// Take reads the stamp that m begins with and returns how long it is, with what parts it from the message: 0 if there is
 // none, and then s is as it was.
 //
 //	[2006-01-02 15:04:05.123 +0100]: message
-func (s *Stamp) take(m []byte) (length int) {
+func (s *Stamp) Take(m []byte) (length int) {
 	if len(m) < len("1795300000.1 ") {
 		return 0
 	}
@@ -67,7 +77,7 @@ func (s *Stamp) take(m []byte) (length int) {
 	end := at + n
 	if found.kind == stampLocal {
 		zoned := found
-		if n := zoned.zone(m[end:], at == 1); n > 0 && bounded(m, end+n) {
+		if n := zoned.Zone(m[end:], at == 1); n > 0 && bounded(m, end+n) {
 			found = zoned
 			end += n
 		}
@@ -105,7 +115,7 @@ func readStamp(m []byte) (s Stamp, length int) {
 		case m[4] == '-', m[4] == '/':
 			return readISO(m)
 		case m[2] == '-', m[2] == ' ', m[2] == '/':
-			return readDayFirst(m)
+			return ReadDayFirst(m)
 		case m[10] == '.':
 			return readEpoch(m)
 		case m[8] == '-':
@@ -142,8 +152,9 @@ func readCompact(m []byte) (s Stamp, length int) {
 	return readClock(date{fourDigits(m), twoDigits(m[4:]), twoDigits(m[6:])}, m, 9)
 }
 
-// readDayFirst reads 22-Nov-2026 10:00:00, 22 Nov 2026 10:00:00 and 22/Nov/2026:10:00:00.
-func readDayFirst(m []byte) (s Stamp, length int) {
+// ReadDayFirst reads 22-Nov-2026 10:00:00, 22 Nov 2026 10:00:00 and 22/Nov/2026:10:00:00, with a zone that follows at once, at
+// the front of m, and returns how long that is: 0 if it is none of them.
+func ReadDayFirst(m []byte) (s Stamp, length int) {
 	if len(m) < len("02-Jan-2006 15:04:05") || m[6] != m[2] {
 		return s, 0
 	}
@@ -303,9 +314,9 @@ func (s *Stamp) offset(m []byte) (length int) {
 	return length
 }
 
-// zone reads a zone behind a space, and returns how long that is. Within brackets it may be any name, elsewhere only a
+// Zone reads a zone after a space, and returns how long that is. Within brackets it may be any name, elsewhere only a
 // known abbreviation, because it might be the message's first word.
-func (s *Stamp) zone(m []byte, bracketed bool) (length int) {
+func (s *Stamp) Zone(m []byte, bracketed bool) (length int) {
 	if len(m) < 2 || m[0] != ' ' {
 		return 0
 	}
@@ -435,9 +446,9 @@ func fourDigits(m []byte) int {
 	return high*100 + low
 }
 
-// stampOf reads a value that is a time: a stamp in any of the forms, or the seconds since 1970, perhaps with a fraction; or
+// Parse reads a value that is a time: a stamp in any of the forms, or the seconds since 1970, perhaps with a fraction; or
 // the milliseconds, micro- or nanoseconds, which numbers of 13, 16 and 19 digits are.
-func stampOf(b []byte) Stamp {
+func Parse(b []byte) Stamp {
 	digits := 0
 	for digits < len(b) && b[digits]-'0' <= 9 {
 		digits++
@@ -470,7 +481,7 @@ func stampOf(b []byte) Stamp {
 	}
 	s, n := readStamp(b)
 	if n > 0 && s.kind == stampLocal {
-		n += s.zone(b[n:], true)
+		n += s.Zone(b[n:], true)
 	}
 	if n != len(b) {
 		return Stamp{}
