@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strconv"
 
+	"tattled/detect/rulefile"
 	"tattled/detect/stamp"
 )
 
@@ -23,7 +24,7 @@ const accessParser = "access"
 // Operators have forms of their own, with a header of the client's in the first column. The form is guessed by what is in
 // the columns: a line that may be of such a form is refused, or proves nothing.
 type access struct {
-	form *fileForm
+	form *rulefile.File
 	*conditions
 	proxies []netip.Prefix
 }
@@ -70,10 +71,10 @@ const (
 var accessFields = []string{"path", "query", "target", "user", "agent", "referer", "vhost"}
 
 func newAccess(p *parserForm) parser {
-	if len(p.Fields.all) > 0 {
-		p.faults.add(p.Fields.line, "fields: they are for parser: json")
+	if len(p.Fields.All) > 0 {
+		p.faults.Add(p.Fields.Line, "fields: they are for parser: json")
 	}
-	return &access{form: p.fileForm, conditions: newConditions(p.fileForm, accessFields, []string{"method", "status"}, p.faults), proxies: p.options.TrustedProxies}
+	return &access{form: p.File, conditions: newConditions(p.File, accessFields, []string{"method", "status"}, p.faults), proxies: p.options.TrustedProxies}
 }
 
 func (a *access) bind(rules []*Rule) { a.conditions.bind(rules, a.form) }

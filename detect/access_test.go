@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"tattled/detect/rulefile"
 )
 
 // webRules is a rule file for parser access.
@@ -248,7 +250,7 @@ func FuzzAccess(f *testing.F) {
 	r := loadWeb(f, webRules)
 	for _, rule := range r.rules {
 		for _, s := range rule.samples {
-			if _, behind, found := strings.Cut(s.form.Line.value, truePeer); found {
+			if _, behind, found := strings.Cut(s.form.Line.Value, truePeer); found {
 				f.Add(behind)
 			}
 		}
@@ -284,15 +286,15 @@ func TestGlobs(t *testing.T) {
 		return b.String()
 	}
 	for range 800 {
-		rules := make([]ruleForm, 1+g.IntN(9))
+		rules := make([]rulefile.Rule, 1+g.IntN(9))
 		for i := range rules {
-			for k, l := range []*lists{&rules[i].Where, &rules[i].Not} {
-				one := list{name: text{"f", 1}}
+			for k, l := range []*rulefile.Lists{&rules[i].Where, &rules[i].Not} {
+				one := rulefile.List{Name: rulefile.Text{Value: "f", Line: 1}}
 				for range 1 + g.IntN(3) {
-					one.values = append(one.values, text{random([]string{"aB*", "ab/*", "abcde*"}[g.IntN(3)], 0, 12), 1})
+					one.Values = append(one.Values, rulefile.Text{Value: random([]string{"aB*", "ab/*", "abcde*"}[g.IntN(3)], 0, 12), Line: 1})
 				}
 				if k == 0 || g.IntN(3) == 0 {
-					l.all = append(l.all, one)
+					l.All = append(l.All, one)
 				}
 			}
 		}
@@ -305,8 +307,8 @@ func TestGlobs(t *testing.T) {
 			value := random([]string{"ab", "aB/", "abcdE"}[g.IntN(3)], 0, 14)
 			var want, where, not ruleSet
 			for i := range rules {
-				fits := func(t text) bool { return fitsGlob(t.value, value) }
-				if slices.ContainsFunc(rules[i].Where.of("f"), fits) && !slices.ContainsFunc(rules[i].Not.of("f"), fits) {
+				fits := func(t rulefile.Text) bool { return fitsGlob(t.Value, value) }
+				if slices.ContainsFunc(rules[i].Where.Values("f"), fits) && !slices.ContainsFunc(rules[i].Not.Values("f"), fits) {
 					want.put(i)
 				}
 			}

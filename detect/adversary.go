@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"tattled/detect/rulefile"
 )
 
 // Attack says how rules are to be attacked.
@@ -168,7 +170,7 @@ func (v *adversary) blames(c *attempt) netip.Addr {
 func (v *adversary) tell(t *target, c attempt) {
 	v.shrink(&c)
 	message, blamed := joined(c.line), v.blames(&c)
-	by := Way{Rule: t.rule, Pattern: t.at.value, Line: t.at.line}
+	by := Way{Rule: t.rule, Pattern: t.at.Value, Line: t.at.Line}
 	e := v.explainer().Explain([]byte(c.program), []byte(message))
 	for _, w := range e.Ways {
 		if w.Addr == blamed {
@@ -193,15 +195,15 @@ func (v *adversary) tell(t *target, c attempt) {
 // advice says what to write instead.
 func advice(t *target, by *Way) string {
 	isRegex := func(rule *Rule, pattern string) bool {
-		return slices.ContainsFunc(rule.regex, func(p text) bool { return p.value == pattern })
+		return slices.ContainsFunc(rule.regex, func(p rulefile.Text) bool { return p.Value == pattern })
 	}
 	switch {
 	case isRegex(by.Rule, by.Pattern):
 		return "write it as a pattern (match:), which knows every way to read a line; or let nothing beside the address hold what looks like it"
-	case isRegex(t.rule, t.at.value):
-		return fmt.Sprintf("write the expression in line %d as a pattern (match:), so that both ways to read the line are known", t.at.line)
+	case isRegex(t.rule, t.at.Value):
+		return fmt.Sprintf("write the expression in line %d as a pattern (match:), so that both ways to read the line are known", t.at.Line)
 	case !t.own:
-		return fmt.Sprintf("a peer may choose what is written there (line %d), also blanks: write <user> or <any> for it", t.at.line)
+		return fmt.Sprintf("a peer may choose what is written there (line %d), also blanks: write <user> or <any> for it", t.at.Line)
 	default:
 		return "this is a fault of tattled itself: please report it"
 	}
@@ -259,7 +261,7 @@ func (v *adversary) plain(targets []target) {
 			}
 		}
 		if by != nil && t.own {
-			v.faults = append(v.faults, Fault{File: v.service.File, Line: t.at.line, Problem: fmt.Sprintf(
+			v.faults = append(v.faults, Fault{File: v.service.File, Line: t.at.Line, Problem: fmt.Sprintf(
 				"match: this pattern of rule %s is in vain, as rule %s (line %d) describes its lines and comes first: put the narrower rule first",
 				t.rule.Name, by.Name, by.Line)})
 		}

@@ -312,7 +312,7 @@ func TestAlone(t *testing.T) {
 					if slices.Contains(rule.Service.Programs, program) {
 						continue
 					}
-					v := r.Detect([]byte(program), []byte(s.form.Line.value), &f)
+					v := r.Detect([]byte(program), []byte(s.form.Line.Value), &f)
 					if _, web := f.Service.parser.(*access); v != Ignored && !web {
 						t.Errorf("%s:%d: as %s it is %s", rule.Service.File, s.line, program, describe(v, &f))
 					}

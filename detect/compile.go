@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+
+	"tattled/detect/rulefile"
 )
 
 // compile numbers services and rules, and builds the matchers for the programs that a user's service knows, so that every
@@ -107,7 +109,7 @@ func (r *Rules) build(m *matcher, sound bool) []Fault {
 	variants := map[*Service][]*variant{}
 	order := int32(0)
 	compile := func(s *Service, rules []*Rule) {
-		f := faults{file: s.File}
+		f := rulefile.Faults{File: s.File}
 		all := variants[s]
 		for _, rule := range rules {
 			all = rule.compile(all, &f)
@@ -116,7 +118,7 @@ func (r *Rules) build(m *matcher, sound bool) []Fault {
 			v.order, order = order, order+1
 		}
 		variants[s] = all
-		found = append(found, f.all...)
+		found = append(found, f.All...)
 	}
 	for _, s := range m.services {
 		if s.unread && glances[s.parserName] != nil {
@@ -193,20 +195,20 @@ func newUnits(services []*Service, variants map[*Service][]*variant) []*unit {
 }
 
 // compile appends variants of the rule's patterns and expressions.
-func (r *Rule) compile(all []*variant, f *faults) []*variant {
+func (r *Rule) compile(all []*variant, f *rulefile.Faults) []*variant {
 	for _, p := range r.match {
-		made, err := r.compilePattern(p.value)
+		made, err := r.compilePattern(p.Value)
 		if err != nil {
-			f.add(p.line, "match: %v", err)
+			f.Add(p.Line, "match: %v", err)
 		}
 		for i := range made {
 			all = append(all, &made[i])
 		}
 	}
 	for _, p := range r.regex {
-		e, err := newExpression(p.value)
+		e, err := newExpression(p.Value)
 		if err != nil {
-			f.add(p.line, "regex: %v", err)
+			f.Add(p.Line, "regex: %v", err)
 			continue
 		}
 		all = append(all, r.expressionVariant(e))

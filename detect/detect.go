@@ -15,6 +15,7 @@ import (
 	"net/netip"
 	"sync"
 
+	"tattled/detect/rulefile"
 	"tattled/event"
 )
 
@@ -75,8 +76,8 @@ type Rule struct {
 	Categories []int      // of AbuseIPDB; never written to
 	Line       int        // in the service's file
 
-	match   []text
-	regex   []text
+	match   []rulefile.Text
+	regex   []rulefile.Text
 	samples []sample // of a user's rule; those of the built-in ones are read when Run needs them
 }
 

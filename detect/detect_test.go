@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"testing"
 	"testing/fstest"
+
+	"tattled/detect/rulefile"
 )
 
 func load(t testing.TB, o Options) *Rules {
@@ -78,9 +80,9 @@ func TestExample(t *testing.T) {
 
 // TestWebFilesAgree says that web-json.yaml asks of a request what web-access.yaml does: whoever changes one changes both.
 func TestWebFilesAgree(t *testing.T) {
-	values := func(list []text) (all []string) {
+	values := func(list []rulefile.Text) (all []string) {
 		for _, v := range list {
-			all = append(all, v.value)
+			all = append(all, v.Value)
 		}
 		return all
 	}
@@ -89,20 +91,20 @@ func TestWebFilesAgree(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		form, ok := decode(content, new(faults))
+		form, ok := rulefile.Decode(content, new(rulefile.Faults))
 		if !ok {
 			t.Fatalf("%s cannot be read", name)
 		}
 		rules := map[string]string{}
 		for _, r := range form.Rules {
-			says := fmt.Sprint(r.Kind.value, r.Weak, r.Handshake, values(r.Categories))
-			for _, l := range []lists{r.Where, r.Not} {
+			says := fmt.Sprint(r.Kind.Value, r.Weak, r.Handshake, values(r.Categories))
+			for _, l := range []rulefile.Lists{r.Where, r.Not} {
 				says += "\n"
-				for _, one := range l.all {
-					says += fmt.Sprint(one.name.value, values(one.values))
+				for _, one := range l.All {
+					says += fmt.Sprint(one.Name.Value, values(one.Values))
 				}
 			}
-			rules[r.Name.value] = says
+			rules[r.Name.Value] = says
 		}
 		return rules
 	}

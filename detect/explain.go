@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"tattled/detect/rulefile"
 	"tattled/setting"
 )
 
@@ -22,7 +23,7 @@ type Explainer struct {
 type explained struct {
 	variant
 	rule *Rule
-	text text
+	text rulefile.Text
 	part []part
 }
 
@@ -39,13 +40,13 @@ func (x *Explainer) compile(s *Service) {
 	var patterns []explained
 	for _, rule := range slices.Concat(x.rules.of(s), s.witnesses) {
 		for _, p := range rule.match {
-			made, _ := rule.compilePattern(p.value) // one with a fault matches nothing: Load and Run tell of it
+			made, _ := rule.compilePattern(p.Value) // one with a fault matches nothing: Load and Run tell of it
 			for _, v := range made {
 				patterns = append(patterns, explained{v, rule, p, v.parts()})
 			}
 		}
 		for _, p := range rule.regex {
-			if e, err := newExpression(p.value); err == nil {
+			if e, err := newExpression(p.Value); err == nil {
 				patterns = append(patterns, explained{*rule.expressionVariant(e), rule, p, nil})
 			}
 		}
@@ -197,7 +198,7 @@ func (x *Explainer) service(s *Service, message []byte, known Known, e *Explanat
 	for i := range x.patterns[s] {
 		p := &x.patterns[s][i]
 		near := x.tryPattern(p, s, all, e)
-		near.Rule, near.Pattern, near.Line = p.rule, p.text.value, p.text.line
+		near.Rule, near.Pattern, near.Line = p.rule, p.text.Value, p.text.Line
 		near.At += skipped
 		if near.score >= minLiteral && p.rule.Index >= 0 && (e.Nearest == nil || near.closer(e.Nearest)) {
 			e.Nearest = &near
@@ -268,7 +269,7 @@ func (e *Explanation) addWay(p *explained, m []byte, peer string) {
 	if p.rule.Kind == 0 && noPeer([]byte(peer)) {
 		return
 	}
-	w := Way{Rule: p.rule, Pattern: p.text.value, Line: p.text.line, Peer: peer}
+	w := Way{Rule: p.rule, Pattern: p.text.Value, Line: p.text.Line, Peer: peer}
 	var ok bool
 	if w.Addr, ok = parseAddr([]byte(peer)); !ok {
 		w.Refusal = refusalOf([]byte(peer))

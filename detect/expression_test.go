@@ -15,7 +15,7 @@ func TestSource(t *testing.T) {
 	r := load(t, Options{})
 	for _, rule := range r.rules {
 		for _, one := range rule.regex {
-			expressions = append(expressions, one.value)
+			expressions = append(expressions, one.Value)
 		}
 	}
 	parse := func(text string) *syntax.Regexp {

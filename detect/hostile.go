@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+
+	"tattled/detect/rulefile"
 )
 
 // Whom a line is from, and whom its sender would like to be blamed instead. All are of networks for documentation.
@@ -24,7 +26,7 @@ type hostile struct {
 // target is a form of line that a program writes.
 type target struct {
 	rule *Rule
-	at   text // the pattern, the expression or the sample, with its line in the rule's file
+	at   rulefile.Text // the pattern, the expression or the sample, with its line in the rule's file
 	// own says that the program writes what the rule says and peers fill nothing else than what it says they can; without,
 	// peers fill what experience says.
 	own bool

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"tattled/detect/rulefile"
 	"tattled/detect/stamp"
 )
 
@@ -17,7 +18,7 @@ import (
 // object around the one that the server wrote. So a line is refused in which the peer's name is anywhere else, if the
 // program never writes that (peer_once), and one in which two places for the peer have addresses that differ proves nothing.
 type jsonLog struct {
-	form *fileForm
+	form *rulefile.File
 	*conditions
 	proxies     []netip.Prefix
 	tree        jsonTree
@@ -45,21 +46,21 @@ const (
 var jsonRoleNames = []string{"ip", "port", "local_port", "time", "forwarded", "status", "method", "request", "target", "user"}
 
 func newJSONLog(p *parserForm) parser {
-	j := &jsonLog{form: p.fileForm, proxies: p.options.TrustedProxies, tree: newJSONTree(), path: -1, query: -1, user: -1, agent: -1}
+	j := &jsonLog{form: p.File, proxies: p.options.TrustedProxies, tree: newJSONTree(), path: -1, query: -1, user: -1, agent: -1}
 	var texts, tables []string
-	for _, f := range p.Fields.all {
+	for _, f := range p.Fields.All {
 		var places []int
-		for _, path := range f.values {
-			place, err := j.tree.add(path.value)
+		for _, path := range f.Values {
+			place, err := j.tree.add(path.Value)
 			if err != nil {
-				p.faults.add(path.line, "fields: %s: %v", f.name.value, err)
+				p.faults.Add(path.Line, "fields: %s: %v", f.Name.Value, err)
 			}
 			places = append(places, place)
 		}
-		role := slices.Index(jsonRoleNames, f.name.value)
+		role := slices.Index(jsonRoleNames, f.Name.Value)
 		if role == jsonIP && p.PeerOnce {
-			for _, path := range f.values {
-				if keys, err := cutPath(path.value); err == nil {
+			for _, path := range f.Values {
+				if keys, err := cutPath(path.Value); err == nil {
 					j.tree.peers = append(j.tree.peers, keys[len(keys)-1])
 				}
 			}
@@ -69,30 +70,30 @@ func newJSONLog(p *parserForm) parser {
 		}
 		switch {
 		case role == jsonStatus, role == jsonMethod:
-			tables = append(tables, f.name.value)
+			tables = append(tables, f.Name.Value)
 		case role < 0, role > jsonRequest:
 			if role == jsonUser {
 				j.user = len(texts)
 			}
-			if f.name.value == "agent" {
+			if f.Name.Value == "agent" {
 				j.agent = len(texts)
 			}
-			texts, j.texts = append(texts, f.name.value), append(j.texts, places)
+			texts, j.texts = append(texts, f.Name.Value), append(j.texts, places)
 		}
 	}
 	if j.roles[jsonIP] == nil {
-		p.faults.add(max(p.Fields.line, p.Parser.line), "fields: parser json needs ip:, the path to the peer's address")
+		p.faults.Add(max(p.Fields.Line, p.Parser.Line), "fields: parser json needs ip:, the path to the peer's address")
 	}
 	texts, tables = j.addRequest(texts, tables, p)
-	j.conditions = newConditions(p.fileForm, texts, tables, p.faults)
+	j.conditions = newConditions(p.File, texts, tables, p.faults)
 	return j
 }
 
 // addRequest adds the fields that are cut from a request or its target.
 func (j *jsonLog) addRequest(texts, tables []string, p *parserForm) (_, _ []string) {
 	add := func(list []string, name string) []string {
-		if p.Fields.of(name) != nil {
-			p.faults.add(p.Fields.line, "fields: request: and target: have the %s in them: leave %s out", name, name)
+		if p.Fields.Values(name) != nil {
+			p.faults.Add(p.Fields.Line, "fields: request: and target: have the %s in them: leave %s out", name, name)
 		}
 		return append(list, name)
 	}
@@ -290,14 +291,14 @@ func (j *jsonLog) explain(m []byte) (p Parsed) {
 		p.Failed = "it is no JSON object, or was cut off"
 		return p
 	}
-	for _, f := range j.form.Fields.all {
-		for _, path := range f.values {
-			place, err := j.tree.add(path.value)
+	for _, f := range j.form.Fields.All {
+		for _, path := range f.Values {
+			place, err := j.tree.add(path.Value)
 			if err != nil {
 				continue
 			}
 			if value := s.bytes(s.values[place]); value != nil {
-				p.Fields = append(p.Fields, Field{f.name.value, string(value)})
+				p.Fields = append(p.Fields, Field{f.Name.Value, string(value)})
 				break
 			}
 		}

@@ -4,6 +4,8 @@ import (
 	stdjson "encoding/json"
 	"fmt"
 	"strings"
+
+	"tattled/detect/rulefile"
 )
 
 // Lines of the logs that parsers read, written as their servers would with whatever a client sends. They are for trying
@@ -25,21 +27,21 @@ func (a *access) line(rule int, peer, forwarded string, nginx bool, text func() 
 		user = `""`
 	}
 	host := ""
-	if where.of("vhost") != nil {
-		host = escape(where.like("vhost", text)) + ":443 "
+	if where.Values("vhost") != nil {
+		host = escape(like(where, "vhost", text)) + ":443 "
 	}
 	return fmt.Sprintf(`%s%s - %s [22/Nov/2026:10:00:00 +0000] "%s" %s 512 "%s" "%s" "%s"`, host, peer, user,
-		escape(where.request(text)), where.status(), escape(where.like("referer", text)), escape(where.like("agent", text)), escape(forwarded))
+		escape(requestLike(where, text)), statusLike(where), escape(like(where, "referer", text)), escape(like(where, "agent", text)), escape(forwarded))
 }
 
 // like writes a value that suits the first one which is asked of a field, with text for its stars and for the whole where
 // none is asked.
-func (l *lists) like(field string, text func() string) string {
-	values := l.of(field)
+func like(l *rulefile.Lists, field string, text func() string) string {
+	values := l.Values(field)
 	if values == nil {
 		return text()
 	}
-	parts := strings.Split(values[0].value, "*")
+	parts := strings.Split(values[0].Value, "*")
 	var b strings.Builder
 	for i, p := range parts {
 		if i > 0 {
@@ -50,26 +52,26 @@ func (l *lists) like(field string, text func() string) string {
 	return b.String()
 }
 
-// status is one that suits what is asked.
-func (l *lists) status() string {
-	if values := l.of("status"); values != nil {
-		return strings.ReplaceAll(values[0].value, "x", "0")
+// statusLike is one that suits what is asked.
+func statusLike(l *rulefile.Lists) string {
+	if values := l.Values("status"); values != nil {
+		return strings.ReplaceAll(values[0].Value, "x", "0")
 	}
 	return "404"
 }
 
-// request is the first line of a request that suits what is asked.
-func (l *lists) request(text func() string) string {
-	if l.of("target") != nil && l.of("method") == nil {
-		return l.like("target", text)
+// requestLike is the first line of a request that suits what is asked.
+func requestLike(l *rulefile.Lists, text func() string) string {
+	if l.Values("target") != nil && l.Values("method") == nil {
+		return like(l, "target", text)
 	}
 	method := "GET"
-	if values := l.of("method"); values != nil {
-		method = values[0].value
+	if values := l.Values("method"); values != nil {
+		method = values[0].Value
 	}
-	target := l.like("target", text)
-	if l.of("target") == nil {
-		target = "/" + strings.TrimPrefix(l.like("path", text), "/") + "?" + l.like("query", text)
+	target := like(l, "target", text)
+	if l.Values("target") == nil {
+		target = "/" + strings.TrimPrefix(like(l, "path", text), "/") + "?" + like(l, "query", text)
 	}
 	return method + " " + target + " HTTP/1.1"
 }
@@ -111,13 +113,13 @@ func asNginx(s string) string {
 // field. Of forwarded it makes a list of one; text is asked for everything else that a client chooses.
 func (j *jsonLog) line(rule int, peer, forwarded string, text func() string) string {
 	where := &j.form.Rules[rule].Where
-	request := where.request(text)
+	request := requestLike(where, text)
 	method, target, _ := strings.Cut(request, " ")
 	target = strings.TrimSuffix(target, " HTTP/1.1")
 	var top any = map[string]any{}
-	for _, f := range j.form.Fields.all {
+	for _, f := range j.form.Fields.All {
 		var value any
-		switch f.name.value {
+		switch f.Name.Value {
 		case "ip":
 			value = peer
 		case "port", "local_port":
@@ -127,7 +129,7 @@ func (j *jsonLog) line(rule int, peer, forwarded string, text func() string) str
 		case "forwarded":
 			value = []any{forwarded}
 		case "status":
-			value = stdjson.Number(where.status())
+			value = stdjson.Number(statusLike(where))
 		case "method":
 			value = method
 		case "request":
@@ -135,9 +137,9 @@ func (j *jsonLog) line(rule int, peer, forwarded string, text func() string) str
 		case "target":
 			value = target
 		default:
-			value = where.like(f.name.value, text)
+			value = like(where, f.Name.Value, text)
 		}
-		keys, _ := cutPath(f.values[0].value)
+		keys, _ := cutPath(f.Values[0].Value)
 		top = put(top, keys, value)
 	}
 	b, _ := stdjson.Marshal(top) // of maps, lists, texts and numbers it cannot fail

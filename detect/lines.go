@@ -1,6 +1,10 @@
 package detect
 
-import "slices"
+import (
+	"slices"
+
+	"tattled/detect/rulefile"
+)
 
 // Lines says where the peers of a service can write whole lines of its log. Where they can, a line proves nothing about
 // anybody, however well it matches: its address may be the text of somebody else.
@@ -36,21 +40,21 @@ func (l Lines) Whole(file, stream bool) bool {
 }
 
 // readLines reads what a rule file says of its lines.
-func (s *Service) readLines(form *fileForm, f *faults) {
-	s.Proof = form.Proof.value
-	if form.Lines.line == 0 {
+func (s *Service) readLines(form *rulefile.File, f *rulefile.Faults) {
+	s.Proof = form.Proof.Value
+	if form.Lines.Line == 0 {
 		return
 	}
-	at := slices.Index(linesNames(), form.Lines.value)
+	at := slices.Index(linesNames(), form.Lines.Value)
 	if at <= 0 {
-		f.add(form.Lines.line, "lines: %q is none of escaped, file, single, raw and unknown", form.Lines.value)
+		f.Add(form.Lines.Line, "lines: %q is none of escaped, file, single, raw and unknown", form.Lines.Value)
 		return
 	}
 	s.Lines = Lines(at)
 	if s.Proof == "" {
-		f.add(form.Lines.line, "lines: add a proof: the version, the source file and the function that was read")
+		f.Add(form.Lines.Line, "lines: add a proof: the version, the source file and the function that was read")
 	}
 	if s.Raw && s.Lines != LinesRaw {
-		f.add(form.Lines.line, "lines: %s does not go with raw: true", s.Lines)
+		f.Add(form.Lines.Line, "lines: %s does not go with raw: true", s.Lines)
 	}
 }

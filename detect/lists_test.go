@@ -33,13 +33,13 @@ func TestAddressLists(t *testing.T) {
 				continue
 			}
 			program := rule.Service.Programs[0]
-			if s.form.Program.line > 0 {
-				program = s.form.Program.value
+			if s.form.Program.Line > 0 {
+				program = s.form.Program.Value
 			}
-			parts := strings.Split(s.form.Line.value, s.form.IP.value)
+			parts := strings.Split(s.form.Line.Value, s.form.IP.Value)
 			for at := 1; at < len(parts); at++ {
 				for _, list := range lists {
-					m := strings.Join(parts[:at], s.form.IP.value) + list + strings.Join(parts[at:], s.form.IP.value)
+					m := strings.Join(parts[:at], s.form.IP.Value) + list + strings.Join(parts[at:], s.form.IP.Value)
 					tried++
 					var f Finding
 					if r.Detect([]byte(program), []byte(m), &f) != Matched || !strings.Contains(list, f.Addr.String()) {

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"tattled/detect/rulefile"
 	"tattled/event"
 )
 
@@ -84,16 +85,16 @@ func (l *loader) addAll(files fs.FS, dir, shown string, user bool) {
 		if strings.HasPrefix(name, ".") || path.Ext(name) != ".yaml" {
 			continue
 		}
-		f := faults{file: filepath.Join(shown, name)}
+		f := rulefile.Faults{File: filepath.Join(shown, name)}
 		content, err := readFile(files, path.Join(dir, name), &l.content)
 		if err != nil {
-			f.add(0, "cannot read the file: %v", err)
+			f.Add(0, "cannot read the file: %v", err)
 		} else if !user {
 			l.addHead(content, &f)
-		} else if form, ok := decode(content, &f); ok {
+		} else if form, ok := rulefile.Decode(content, &f); ok {
 			l.add(&form, user, &f)
 		}
-		l.faults = append(l.faults, f.all...)
+		l.faults = append(l.faults, f.All...)
 	}
 }
 
@@ -122,7 +123,7 @@ func readFile(files fs.FS, name string, into *bytes.Buffer) ([]byte, error) {
 
 // addHead takes a service from its built-in file, of which it reads what stands before the rules. It counts them by how
 // they begin (TestHeads holds the files to it), so that they have their numbers from the start.
-func (l *loader) addHead(content []byte, f *faults) {
+func (l *loader) addHead(content []byte, f *rulefile.Faults) {
 	head, rules, _ := bytes.Cut(content, []byte("\nrules:"))
 	form, ok := decodeBuiltin(head, f)
 	if !ok {
@@ -130,18 +131,18 @@ func (l *loader) addHead(content []byte, f *faults) {
 	}
 	s := newService(&form, false, f)
 	s.unread, s.count = true, bytes.Count(rules, []byte("\n  - name:"))
-	l.put(s, nil, false, form.Service.line, f)
-	if form.Parser.line > 0 && l.options.forParsers() {
+	l.put(s, nil, false, form.Service.Line, f)
+	if form.Parser.Line > 0 && l.options.forParsers() {
 		l.read(s, f) // what is wrong with the options is to be told now
 	}
 }
 
 // decodeBuiltin reads a built-in file, or the head of one. Samples may be missing.
-func decodeBuiltin(content []byte, f *faults) (fileForm, bool) {
-	if form, ok := readPlain(content); ok {
+func decodeBuiltin(content []byte, f *rulefile.Faults) (rulefile.File, bool) {
+	if form, ok := rulefile.ReadPlain(content); ok {
 		return form, true
 	}
-	return decode(content, f)
+	return rulefile.Decode(content, f)
 }
 
 // forParsers reports whether any option is for parsers.
@@ -150,14 +151,14 @@ func (o *Options) forParsers() bool {
 }
 
 // read reads the rules of a built-in service, unless that was done.
-func (l *loader) read(s *Service, f *faults) {
+func (l *loader) read(s *Service, f *rulefile.Faults) {
 	if !s.unread {
 		return
 	}
 	s.unread = false
 	content, err := readFile(l.builtin, path.Join("rules", s.File), &l.content)
 	if err != nil {
-		f.add(0, "cannot read the file: %v", err)
+		f.Add(0, "cannot read the file: %v", err)
 		return
 	}
 	if form, ok := decodeBuiltin(content, f); ok {
@@ -171,16 +172,16 @@ func (r *Rules) read(s *Service) {
 	if !s.unread {
 		return
 	}
-	count, f := s.count, faults{file: s.File}
+	count, f := s.count, rulefile.Faults{File: s.File}
 	l := loader{options: r.options, builtin: r.builtin, rules: map[*Service][]*Rule{}}
 	l.read(s, &f)
 	rules := l.rules[s]
 	if len(rules) != count {
-		f.add(0, "it has %d rules, but %d lines that begin with two spaces, a hyphen, a space and name:", len(rules), count)
+		f.Add(0, "it has %d rules, but %d lines that begin with two spaces, a hyphen, a space and name:", len(rules), count)
 	}
 	s.count = min(len(rules), count)
 	r.number(s, rules[:s.count])
-	r.faults = append(r.faults, f.all...)
+	r.faults = append(r.faults, f.All...)
 }
 
 // number gives rules their places.
@@ -195,37 +196,37 @@ func (r *Rules) number(s *Service, rules []*Rule) {
 }
 
 // add takes a service from its file.
-func (l *loader) add(form *fileForm, user bool, f *faults) {
+func (l *loader) add(form *rulefile.File, user bool, f *rulefile.Faults) {
 	s := newService(form, user, f)
-	l.put(s, l.newRules(s, form, f), user, form.Service.line, f)
+	l.put(s, l.newRules(s, form, f), user, form.Service.Line, f)
 }
 
 // newService makes a service of what a file has before its rules.
-func newService(form *fileForm, user bool, f *faults) *Service {
-	s := &Service{Name: form.Service.value, Session: form.Session, Raw: form.Raw, Drift: form.Drift == nil || *form.Drift, File: f.file, builtin: !user, stamped: form.Stamp, parserName: form.Parser.value}
+func newService(form *rulefile.File, user bool, f *rulefile.Faults) *Service {
+	s := &Service{Name: form.Service.Value, Session: form.Session, Raw: form.Raw, Drift: form.Drift == nil || *form.Drift, File: f.File, builtin: !user, stamped: form.Stamp, parserName: form.Parser.Value}
 	if !isName(s.Name) {
-		f.add(form.Service.line, "service: %q is no name: write lower-case letters, digits and hyphens", s.Name)
+		f.Add(form.Service.Line, "service: %q is no name: write lower-case letters, digits and hyphens", s.Name)
 	}
 	for _, p := range form.Programs {
-		if p.value == "" || slices.Contains(s.Programs, p.value) {
-			f.add(p.line, "programs: %q is empty or there twice", p.value)
+		if p.Value == "" || slices.Contains(s.Programs, p.Value) {
+			f.Add(p.Line, "programs: %q is empty or there twice", p.Value)
 		}
-		if strings.IndexByte(p.value, wildcard) == 0 || strings.Count(p.value, string(wildcard)) > 1 {
-			f.add(p.line, "programs: %q: one * stands for any text, but not at the front, and once", p.value)
+		if strings.IndexByte(p.Value, wildcard) == 0 || strings.Count(p.Value, string(wildcard)) > 1 {
+			f.Add(p.Line, "programs: %q: one * stands for any text, but not at the front, and once", p.Value)
 		}
-		s.Programs = append(s.Programs, p.value)
+		s.Programs = append(s.Programs, p.Value)
 	}
 	if form.Raw && !form.Stamp {
-		f.add(form.Service.line, "raw: it goes with stamp: true, because a stamp tells which lines the program itself began")
+		f.Add(form.Service.Line, "raw: it goes with stamp: true, because a stamp tells which lines the program itself began")
 	}
 	s.readLines(form, f)
 	if len(s.Programs) == 0 {
-		f.add(form.Service.line, "programs: there is none: list the syslog tags that the service logs under")
+		f.Add(form.Service.Line, "programs: there is none: list the syslog tags that the service logs under")
 	}
-	if form.Longest.line > 0 {
+	if form.Longest.Line > 0 {
 		var err error
-		if s.longest, err = strconv.Atoi(form.Longest.value); err != nil || s.longest < 1 {
-			f.add(form.Longest.line, "longest: %q is no number of bytes", form.Longest.value)
+		if s.longest, err = strconv.Atoi(form.Longest.Value); err != nil || s.longest < 1 {
+			f.Add(form.Longest.Line, "longest: %q is no number of bytes", form.Longest.Value)
 		}
 	}
 	s.before, s.after = frame("before", form.Before, f), frame("after", form.After, f)
@@ -233,25 +234,25 @@ func newService(form *fileForm, user bool, f *faults) *Service {
 }
 
 // newRules makes the rules of a service, and its parser.
-func (l *loader) newRules(s *Service, form *fileForm, f *faults) []*Rule {
+func (l *loader) newRules(s *Service, form *rulefile.File, f *rulefile.Faults) []*Rule {
 	var rules []*Rule
 	for i := range form.Rules {
 		rules = append(rules, newRule(s, &form.Rules[i], f))
 		for _, other := range rules[:i] {
 			if other.Name == rules[i].Name {
-				f.add(rules[i].Line, "name: %q is the name of the rule in line %d", other.Name, other.Line)
+				f.Add(rules[i].Line, "name: %q is the name of the rule in line %d", other.Name, other.Line)
 			}
 		}
 	}
 	if len(rules) == 0 {
-		f.add(form.Service.line, "rules: there is none")
+		f.Add(form.Service.Line, "rules: there is none")
 	}
 	l.parser(form, s, rules, f)
 	return rules
 }
 
 // put adds a service, or lets it take the place of the built-in one.
-func (l *loader) put(s *Service, rules []*Rule, user bool, line int, f *faults) {
+func (l *loader) put(s *Service, rules []*Rule, user bool, line int, f *rulefile.Faults) {
 	if l.rules == nil {
 		l.rules, l.users = map[*Service][]*Rule{}, map[string]string{}
 	}
@@ -261,7 +262,7 @@ func (l *loader) put(s *Service, rules []*Rule, user bool, line int, f *faults) 
 	case at < 0:
 		l.services = append(l.services, s)
 	case !user || l.users[s.Name] != "":
-		f.add(line, "service: %s has the service %q already", l.services[at].File, s.Name)
+		f.Add(line, "service: %s has the service %q already", l.services[at].File, s.Name)
 	default:
 		l.services[at] = s
 	}
@@ -270,13 +271,13 @@ func (l *loader) put(s *Service, rules []*Rule, user bool, line int, f *faults) 
 	}
 }
 
-func frame(key string, list []text, f *faults) []string {
+func frame(key string, list []rulefile.Text, f *rulefile.Faults) []string {
 	var all []string
 	for _, t := range list {
-		if t.value == "" {
-			f.add(t.line, "%s: an empty text", key)
+		if t.Value == "" {
+			f.Add(t.Line, "%s: an empty text", key)
 		}
-		all = append(all, t.value)
+		all = append(all, t.Value)
 	}
 	return all
 }
@@ -285,48 +286,38 @@ func frame(key string, list []text, f *faults) []string {
 const noEvent = "none"
 
 // newRule reads a rule; patterns are compiled later.
-func newRule(s *Service, form *ruleForm, f *faults) *Rule {
+func newRule(s *Service, form *rulefile.Rule, f *rulefile.Faults) *Rule {
 	r := &Rule{
-		Service: s, Name: form.Name.value, Handshake: form.Handshake, Raw: form.Raw, Weak: form.Weak, Line: form.line(),
+		Service: s, Name: form.Name.Value, Handshake: form.Handshake, Raw: form.Raw, Weak: form.Weak, Line: form.Line(),
 		match: form.Match, regex: form.Regex,
 	}
 	if r.Handshake && (s.Lines == LinesRaw || s.Lines == LinesUnknown) {
-		f.add(r.Line, "handshake: no line of this log proves an address, as its lines are %s: leave handshake out", s.Lines)
+		f.Add(r.Line, "handshake: no line of this log proves an address, as its lines are %s: leave handshake out", s.Lines)
 	}
 	if !isName(r.Name) {
-		f.add(r.Line, "name: %q is no name: write lower-case letters, digits and hyphens", r.Name)
+		f.Add(r.Line, "name: %q is no name: write lower-case letters, digits and hyphens", r.Name)
 	}
-	if form.Kind.value == noEvent {
+	if form.Kind.Value == noEvent {
 		if r.Handshake || r.Weak || len(form.Categories) > 0 {
-			f.add(r.Line, "kind: lines that are no events have neither handshake, weak nor categories")
+			f.Add(r.Line, "kind: lines that are no events have neither handshake, weak nor categories")
 		}
-	} else if err := r.Kind.UnmarshalText([]byte(form.Kind.value)); err != nil {
-		f.add(max(form.Kind.line, r.Line), "kind: %v", err)
+	} else if err := r.Kind.UnmarshalText([]byte(form.Kind.Value)); err != nil {
+		f.Add(max(form.Kind.Line, r.Line), "kind: %v", err)
 	}
 	for _, c := range form.Categories {
-		n, err := strconv.Atoi(c.value)
+		n, err := strconv.Atoi(c.Value)
 		if err != nil || n < 1 || n > 23 || slices.Contains(r.Categories, n) {
-			f.add(c.line, "categories: %q is no category, or there twice: AbuseIPDB has 1 to 23", c.value)
+			f.Add(c.Line, "categories: %q is no category, or there twice: AbuseIPDB has 1 to 23", c.Value)
 		}
 		r.Categories = append(r.Categories, n)
 	}
-	if len(r.Categories) == 0 && form.Kind.value != noEvent && r.Kind != event.AuthSuccess && r.Kind != event.FirewallAccept {
-		f.add(r.Line, "categories: rule %q has none, so it could never be reported: see https://www.abuseipdb.com/categories", r.Name)
+	if len(r.Categories) == 0 && form.Kind.Value != noEvent && r.Kind != event.AuthSuccess && r.Kind != event.FirewallAccept {
+		f.Add(r.Line, "categories: rule %q has none, so it could never be reported: see https://www.abuseipdb.com/categories", r.Name)
 	}
 	if !s.builtin {
 		r.samples = newSamples(form, f)
 	}
 	return r
-}
-
-// line is where the rule is, as well as its parts tell.
-func (r *ruleForm) line() int {
-	for _, t := range append([]text{r.Name, r.Kind}, append(r.Match, r.Regex...)...) {
-		if t.line > 0 {
-			return t.line
-		}
-	}
-	return 0
 }
 
 func isName(s string) bool {
@@ -362,9 +353,9 @@ func (l *loader) disable() {
 
 // disableRules disables the rules of a service that are meant, and reports whether there is any.
 func (l *loader) disableRules(s *Service, meant func(*Rule) bool) bool {
-	f, before := faults{}, len(s.witnesses)
+	f, before := rulefile.Faults{}, len(s.witnesses)
 	l.read(s, &f)
-	l.faults = append(l.faults, f.all...)
+	l.faults = append(l.faults, f.All...)
 	l.rules[s] = slices.DeleteFunc(l.rules[s], func(r *Rule) bool {
 		if !meant(r) {
 			return false

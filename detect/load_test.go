@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"tattled/detect/rulefile"
 	"tattled/event"
 )
 
@@ -318,16 +319,16 @@ func FuzzLoad(f *testing.F) {
 	f.Add([]byte("a: &a [*a]"))
 	f.Fuzz(func(t *testing.T, content []byte) {
 		var l loader
-		fault := faults{file: "fuzz.yaml"}
-		form, ok := decode(content, &fault)
+		fault := rulefile.Faults{File: "fuzz.yaml"}
+		form, ok := rulefile.Decode(content, &fault)
 		if !ok {
-			if len(fault.all) == 0 {
+			if len(fault.All) == 0 {
 				t.Fatal("refused without a word")
 			}
 			return
 		}
 		l.add(&form, true, &fault)
-		l.faults = append(l.faults, fault.all...)
+		l.faults = append(l.faults, fault.All...)
 		r := l.compile()
 		if len(l.faults) > 0 {
 			return
@@ -335,7 +336,7 @@ func FuzzLoad(f *testing.F) {
 		r.Run()
 		var found Finding
 		for _, p := range form.Programs {
-			r.Detect([]byte(p.value), content, &found)
+			r.Detect([]byte(p.Value), content, &found)
 		}
 	})
 }
@@ -378,7 +379,7 @@ func FuzzDetect(f *testing.F) {
 	ref := sshdReference(f, r)
 	for _, rule := range r.rules {
 		for _, s := range samplesOf[rule] {
-			f.Add(rule.Service.Programs[0], []byte(s.form.Line.value))
+			f.Add(rule.Service.Programs[0], []byte(s.form.Line.Value))
 		}
 	}
 	f.Fuzz(func(t *testing.T, program string, message []byte) {

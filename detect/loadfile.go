@@ -1,5 +1,7 @@
 package detect
 
+import "tattled/detect/rulefile"
+
 // LoadFile compiles one rule file that is not in any directory: for tools that write rule files. With beside set it is
 // compiled together with the built-in rules, as if it were the only one in the user's directory. name is what its faults are
 // told with.
@@ -8,11 +10,11 @@ func LoadFile(name string, content []byte, beside bool) (*Rules, []Fault) {
 	if beside {
 		l.addAll(builtin, "rules", "", false)
 	}
-	f := faults{file: name}
-	if form, ok := decode(content, &f); ok {
+	f := rulefile.Faults{File: name}
+	if form, ok := rulefile.Decode(content, &f); ok {
 		l.add(&form, true, &f)
 	}
-	if l.faults = append(l.faults, f.all...); len(l.faults) > 0 {
+	if l.faults = append(l.faults, f.All...); len(l.faults) > 0 {
 		return nil, l.faults
 	}
 	r := l.compile()

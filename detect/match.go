@@ -63,7 +63,7 @@ type reading struct {
 	stamp    Stamp
 	unproven bool // the address may be a peer's word: the line's form had to be guessed
 	named    bool // a name is in the peer's place, or the server escapes nothing; said of lines that no rule describes as well
-	weak     bool // whatever the rule says: see fileForm.Fetchers
+	weak     bool // whatever the rule says: see File.Fetchers
 	misfit   bool // the line is not of the form that was declared for its log
 	asked    asked
 	shape    Shape

@@ -59,7 +59,7 @@ const (
 func newNetfilterParser(p *parserForm) parser {
 	words, problems := newVerdictWords(p.options.Netfilter)
 	for _, problem := range problems {
-		p.faults.all = append(p.faults.all, Fault{Problem: "rules.netfilter: " + problem})
+		p.faults.All = append(p.faults.All, Fault{Problem: "rules.netfilter: " + problem})
 	}
 	return newPacketParser(p, &netfilter{words})
 }

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"tattled/detect/rulefile"
 	"tattled/event"
 )
 
@@ -22,10 +23,10 @@ type parser interface {
 
 // parserForm is what a parser is made of.
 type parserForm struct {
-	*fileForm
-	rules   []*Rule // in the order of fileForm.Rules
+	*rulefile.File
+	rules   []*Rule // in the order of File.Rules
 	options *Options
-	faults  *faults // of the file
+	faults  *rulefile.Faults // of the file
 }
 
 // newParsers are the parsers by name. Each function checks the file's form as far as only that parser can tell.
@@ -46,47 +47,38 @@ var glances = map[string]func(message []byte) bool{
 }
 
 // parser makes the service's parser, and checks that its rules fit it.
-func (l *loader) parser(form *fileForm, s *Service, rules []*Rule, f *faults) {
-	name := form.Parser.value
+func (l *loader) parser(form *rulefile.File, s *Service, rules []*Rule, f *rulefile.Faults) {
+	name := form.Parser.Value
 	if name == "" {
-		form.checkPatterns(rules, f)
+		checkPatterns(form, rules, f)
 		return
 	}
 	newParser := newParsers[name]
 	if newParser == nil {
-		f.add(form.Parser.line, "parser: there is no parser %q (there are %s)", name, listed(newParsers))
+		f.Add(form.Parser.Line, "parser: there is no parser %q (there are %s)", name, listed(newParsers))
 		return
 	}
 	if form.Before != nil || form.After != nil {
-		f.add(form.Parser.line, "parser: before and after are for patterns: leave them out")
+		f.Add(form.Parser.Line, "parser: before and after are for patterns: leave them out")
 	}
 	for i, r := range rules {
 		if len(r.match)+len(r.regex) > 0 {
-			f.add(r.Line, "rule %q: a rule of the %s parser has no patterns", form.Rules[i].Name.value, name)
+			f.Add(r.Line, "rule %q: a rule of the %s parser has no patterns", form.Rules[i].Name.Value, name)
 		}
 	}
-	s.parser = newParser(&parserForm{fileForm: form, rules: rules, options: &l.options, faults: f})
+	s.parser = newParser(&parserForm{File: form, rules: rules, options: &l.options, faults: f})
 }
 
 // checkPatterns checks that the rules of a service without a parser have patterns, and nothing that is a parser's.
-func (form *fileForm) checkPatterns(rules []*Rule, f *faults) {
-	if len(form.Fields.all) > 0 {
-		f.add(form.Fields.line, "fields: they are for parser: json")
+func checkPatterns(form *rulefile.File, rules []*Rule, f *rulefile.Faults) {
+	if len(form.Fields.All) > 0 {
+		f.Add(form.Fields.Line, "fields: they are for parser: json")
 	}
 	for i, r := range rules {
 		if len(r.match)+len(r.regex) == 0 {
-			f.add(r.Line, "rule %q matches nothing: write match:", r.Name)
+			f.Add(r.Line, "rule %q matches nothing: write match:", r.Name)
 		}
-		form.Rules[i].noConditions(f)
-	}
-}
-
-// noConditions refuses where: and not: in a rule of a service whose parser knows no fields.
-func (r *ruleForm) noConditions(f *faults) {
-	for _, c := range []lists{r.Where, r.Not} {
-		if c.line > 0 {
-			f.add(c.line, "rule %q: where: and not: are for parser: access and parser: json", r.Name.value)
-		}
+		form.Rules[i].NoConditions(f)
 	}
 }
 
@@ -139,16 +131,16 @@ func newPacketParser(p *parserForm, reader packetReader) parser {
 	count := map[event.Kind]int{}
 	for i, r := range p.rules {
 		count[r.Kind]++
-		p.Rules[i].noConditions(p.faults)
+		p.Rules[i].NoConditions(p.faults)
 		if r.Handshake {
-			p.faults.add(r.Line, "rule %q: no packet proves a handshake: leave handshake out", r.Name)
+			p.faults.Add(r.Line, "rule %q: no packet proves a handshake: leave handshake out", r.Name)
 		}
 	}
 	if len(p.rules) != 2 || count[event.FirewallBlock] != 1 || count[event.FirewallAccept] != 1 {
-		p.faults.add(p.Parser.line, "parser: %s needs two rules, of the kinds firewall-block and firewall-accept", p.Parser.value)
+		p.faults.Add(p.Parser.Line, "parser: %s needs two rules, of the kinds firewall-block and firewall-accept", p.Parser.Value)
 	}
-	if len(p.Fields.all) > 0 {
-		p.faults.add(p.Fields.line, "fields: they are for parser: json")
+	if len(p.Fields.All) > 0 {
+		p.faults.Add(p.Fields.Line, "fields: they are for parser: json")
 	}
 	return &packetParser{packetReader: reader, block: -1, accept: -1}
 }

@@ -254,7 +254,7 @@ func (p *explained) tryExpression(m []byte, e *Explanation) Nearest {
 
 // nearest finds the longest beginning of the expression that the message begins with.
 func (p *explained) nearest(m []byte) Nearest {
-	tree, err := syntax.Parse(p.text.value, syntax.Perl)
+	tree, err := syntax.Parse(p.text.Value, syntax.Perl)
 	if err != nil || !strings.Contains(string(m), p.expression.literal) {
 		return Nearest{}
 	}

@@ -36,7 +36,7 @@ func newReference(t testing.TB, r *Rules, s *Service) reference {
 			continue
 		}
 		for _, p := range rule.match {
-			ways, err := expand(p.value)
+			ways, err := expand(p.Value)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -306,7 +306,7 @@ func TestEveryPatternIsNeeded(t *testing.T) {
 				continue
 			}
 			for _, p := range rule.match {
-				ways, _ := expand(p.value)
+				ways, _ := expand(p.Value)
 				one := reference{before: ref.before, after: ref.after, stamped: ref.stamped}
 				for _, items := range ways {
 					var v variant
@@ -314,9 +314,9 @@ func TestEveryPatternIsNeeded(t *testing.T) {
 					one.rules = append(one.rules, referenceRule{rule: rule, items: items})
 				}
 				if !slices.ContainsFunc(samplesOf[rule], func(s sample) bool {
-					return (s.addr.IsValid() || rule.Kind == 0) && len(one.peers(s.form.Line.value)) > 0
+					return (s.addr.IsValid() || rule.Kind == 0) && len(one.peers(s.form.Line.Value)) > 0
 				}) {
-					t.Errorf("%s:%d: no sample for %s", s.File, p.line, p.value)
+					t.Errorf("%s:%d: no sample for %s", s.File, p.Line, p.Value)
 				}
 			}
 		}

@@ -6,48 +6,50 @@ import (
 	"net/netip"
 	"path"
 	"strconv"
+
+	"tattled/detect/rulefile"
 )
 
 // sample is a message and what must be found in it.
 type sample struct {
-	form    *sampleForm
+	form    *rulefile.Sample
 	line    int
 	addr    netip.Addr // invalid: it must not match
 	refused Refusal
 }
 
-func newSample(form *sampleForm, f *faults) sample {
-	s := sample{form: form, line: form.Line.line}
-	if form.Line.value == "" {
-		f.add(max(s.line, form.IP.line), "samples: one without a line")
+func newSample(form *rulefile.Sample, f *rulefile.Faults) sample {
+	s := sample{form: form, line: form.Line.Line}
+	if form.Line.Value == "" {
+		f.Add(max(s.line, form.IP.Line), "samples: one without a line")
 	}
-	for _, port := range []text{form.Port, form.LocalPort} {
-		if _, ok := parsePort([]byte(port.value)); !ok && port.line > 0 {
-			f.add(port.line, "samples: %q is no port", port.value)
+	for _, port := range []rulefile.Text{form.Port, form.LocalPort} {
+		if _, ok := parsePort([]byte(port.Value)); !ok && port.Line > 0 {
+			f.Add(port.Line, "samples: %q is no port", port.Value)
 		}
 	}
-	if form.IP.line > 0 {
-		addr, err := netip.ParseAddr(form.IP.value)
+	if form.IP.Line > 0 {
+		addr, err := netip.ParseAddr(form.IP.Value)
 		if err != nil || addr.Zone() != "" || addr.Is4In6() {
-			f.add(form.IP.line, "samples: %q is no address as tattled writes them", form.IP.value)
+			f.Add(form.IP.Line, "samples: %q is no address as tattled writes them", form.IP.Value)
 		}
 		s.addr = addr
 	}
-	if form.Refused.line > 0 {
+	if form.Refused.Line > 0 {
 		for _, r := range Refusals() {
-			if r.String() == form.Refused.value {
+			if r.String() == form.Refused.Value {
 				s.refused = r
 			}
 		}
-		if s.refused == NotRefused || form.IP.line > 0 {
-			f.add(form.Refused.line, "samples: refused: %q is no reason (one of %v), or the sample has an ip as well", form.Refused.value, Refusals())
+		if s.refused == NotRefused || form.IP.Line > 0 {
+			f.Add(form.Refused.Line, "samples: refused: %q is no reason (one of %v), or the sample has an ip as well", form.Refused.Value, Refusals())
 		}
 	}
 	return s
 }
 
 // newSamples reads a rule's samples.
-func newSamples(form *ruleForm, f *faults) []sample {
+func newSamples(form *rulefile.Rule, f *rulefile.Faults) []sample {
 	var all []sample
 	positive := 0
 	for i := range form.Samples {
@@ -57,8 +59,8 @@ func newSamples(form *ruleForm, f *faults) []sample {
 		}
 		all = append(all, one)
 	}
-	if positive == 0 && form.Kind.value != noEvent {
-		f.add(form.line(), "samples: rule %q has none that must match: add a real line and its ip", form.Name.value)
+	if positive == 0 && form.Kind.Value != noEvent {
+		f.Add(form.Line(), "samples: rule %q has none that must match: add a real line and its ip", form.Name.Value)
 	}
 	return all
 }
@@ -80,17 +82,17 @@ func (r *Rules) samples() (map[*Rule][]sample, []Fault) {
 		if !s.builtin {
 			continue
 		}
-		f := faults{file: s.File}
+		f := rulefile.Faults{File: s.File}
 		if content, err := readFile(r.builtin, path.Join("rules", s.File), &file); err != nil {
-			f.add(0, "cannot read the file: %v", err)
-		} else if form, ok := decode(content, &f); ok {
+			f.Add(0, "cannot read the file: %v", err)
+		} else if form, ok := rulefile.Decode(content, &f); ok {
 			for i := range form.Rules {
-				if rule := rules[s][form.Rules[i].Name.value]; rule != nil {
+				if rule := rules[s][form.Rules[i].Name.Value]; rule != nil {
 					all[rule] = newSamples(&form.Rules[i], &f)
 				}
 			}
 		}
-		found = append(found, f.all...)
+		found = append(found, f.All...)
 	}
 	return all, found
 }
@@ -134,12 +136,12 @@ func (r *Rules) Run() (Tally, []Fault) {
 
 // check returns what is wrong with the judgement of a sample, "" if nothing is.
 func (r *Rules) check(rule *Rule, s *sample) string {
-	program := s.form.Program.value
+	program := s.form.Program.Value
 	if program == "" {
 		program = rule.Service.Programs[0]
 	}
 	var f Finding
-	verdict := r.Detect([]byte(program), []byte(s.form.Line.value), &f)
+	verdict := r.Detect([]byte(program), []byte(s.form.Line.Value), &f)
 	switch {
 	case s.refused != NotRefused:
 		if verdict != Refused || f.Refusal != s.refused {
@@ -158,18 +160,18 @@ func (r *Rules) check(rule *Rule, s *sample) string {
 	}
 	for _, detail := range []struct {
 		name string
-		want text
+		want rulefile.Text
 		got  string
 	}{
-		{"ip", text{s.addr.String(), 1}, f.Addr.String()},
+		{"ip", rulefile.Text{Value: s.addr.String(), Line: 1}, f.Addr.String()},
 		{"port", s.form.Port, strconv.Itoa(int(f.Port))},
 		{"local_port", s.form.LocalPort, strconv.Itoa(int(f.LocalPort))},
 		{"user", s.form.User, string(f.User)},
 		{"proto", s.form.Proto, f.Proto.String()},
 		{"stray", s.form.Stray, strconv.FormatBool(f.Stray)},
 	} {
-		if detail.want.line > 0 && detail.want.value != detail.got {
-			return fmt.Sprintf("%s should be %q, but is %q", detail.name, detail.want.value, detail.got)
+		if detail.want.Line > 0 && detail.want.Value != detail.got {
+			return fmt.Sprintf("%s should be %q, but is %q", detail.name, detail.want.Value, detail.got)
 		}
 	}
 	return ""

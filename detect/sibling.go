@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"tattled/detect/rulefile"
 )
 
 // A pattern with wide fields on both sides of its address finds it wherever its text is. A program also writes lines that no
@@ -131,14 +133,14 @@ func (r *Rules) uncovered() []Fault {
 	var found []Fault
 	for _, s := range r.services {
 		type pattern struct {
-			at       text
+			at       rulefile.Text
 			rule     *Rule
 			variants []variant
 		}
 		var all []pattern
 		for _, rule := range slices.Concat(r.of(s), s.witnesses) {
 			for _, p := range rule.match {
-				variants, _ := rule.compilePattern(p.value) // Load told of one that cannot be compiled
+				variants, _ := rule.compilePattern(p.Value) // Load told of one that cannot be compiled
 				all = append(all, pattern{p, rule, variants})
 			}
 		}
@@ -151,7 +153,7 @@ func (r *Rules) uncovered() []Fault {
 			for i := range p.variants {
 				if v := &p.variants[i]; v.form == formInner && !v.none && p.rule.Index >= 0 && !covered(v) {
 					cover := v.cover(s)
-					found = append(found, Fault{File: s.File, Line: p.at.line, Cover: cover, Problem: fmt.Sprintf("match: a peer's text may be on both sides of the address in this pattern of rule %s, "+
+					found = append(found, Fault{File: s.File, Line: p.at.Line, Cover: cover, Problem: fmt.Sprintf("match: a peer's text may be on both sides of the address in this pattern of rule %s, "+
 						"and nothing describes other lines that begin alike, in which it could be all of it: add to a rule of kind: none at the end of the file: match: ['%s']",
 						p.rule.Name, strings.ReplaceAll(cover, "'", "''"))})
 					break

@@ -4,19 +4,21 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+
+	"tattled/detect/rulefile"
 )
 
 // innerPatterns calls fn with each way to write out a pattern that has wide fields on both sides of the address.
-func innerPatterns(t *testing.T, r *Rules, fn func(rule *Rule, p text, v *variant, items []item)) {
+func innerPatterns(t *testing.T, r *Rules, fn func(rule *Rule, p rulefile.Text, v *variant, items []item)) {
 	t.Helper()
 	count := 0
 	for _, rule := range r.All() {
 		for _, p := range rule.match {
-			made, err := rule.compilePattern(p.value)
+			made, err := rule.compilePattern(p.Value)
 			if err != nil {
 				t.Fatal(err)
 			}
-			ways, err := expand(p.value)
+			ways, err := expand(p.Value)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -39,9 +41,9 @@ func innerPatterns(t *testing.T, r *Rules, fn func(rule *Rule, p text, v *varian
 func TestUndescribedSiblings(t *testing.T) {
 	r := load(t, Options{})
 	word, wide := func() string { return "w" }, func() string { return "dan" }
-	told := map[text]bool{}
+	told := map[rulefile.Text]bool{}
 	var f Finding
-	innerPatterns(t, r, func(rule *Rule, p text, v *variant, items []item) {
+	innerPatterns(t, r, func(rule *Rule, p rulefile.Text, v *variant, items []item) {
 		first, last := 0, len(items)-1
 		for !items[first].field.wide() {
 			first++
@@ -71,7 +73,7 @@ func TestUndescribedSiblings(t *testing.T) {
 				verdict := r.Detect([]byte(program), []byte(line), &f)
 				if verdict == Matched && f.Addr != netip.MustParseAddr(truePeer) && !told[p] {
 					told[p] = true
-					t.Errorf("%s:%d: %q is %s", rule.Service.File, p.line, line, describe(verdict, &f))
+					t.Errorf("%s:%d: %q is %s", rule.Service.File, p.Line, line, describe(verdict, &f))
 				}
 			}
 		}
@@ -82,14 +84,14 @@ func (t *part) item() item { return item{field: t.field, text: t.text} }
 
 // TestCoverIsOne says that what is offered for a pattern without a cover is one, whatever the pattern.
 func TestCoverIsOne(t *testing.T) {
-	innerPatterns(t, load(t, Options{}), func(rule *Rule, p text, v *variant, _ []item) {
+	innerPatterns(t, load(t, Options{}), func(rule *Rule, p rulefile.Text, v *variant, _ []item) {
 		offered := v.cover(rule.Service)
 		made, err := (&Rule{Service: rule.Service}).compilePattern(offered)
 		if err != nil {
-			t.Fatalf("%s:%d: %s: %v", rule.Service.File, p.line, offered, err)
+			t.Fatalf("%s:%d: %s: %v", rule.Service.File, p.Line, offered, err)
 		}
 		if !made[0].covers(v) {
-			t.Errorf("%s:%d: %s is no cover", rule.Service.File, p.line, offered)
+			t.Errorf("%s:%d: %s is no cover", rule.Service.File, p.Line, offered)
 		}
 	})
 }

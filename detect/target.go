@@ -7,6 +7,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"tattled/detect/rulefile"
 )
 
 // targetsOf lists the forms of all lines that a service's rules describe: what its patterns and expressions say, and what
@@ -42,8 +44,8 @@ func ruleTargets(rule *Rule) []target {
 
 // patternTargets are a pattern's lines: with hostile texts in what its fields may hold, and once more, if a field is named
 // for what a peer chooses and is no wide one, as if it were.
-func patternTargets(rule *Rule, p text) []target {
-	ways, err := expand(p.value)
+func patternTargets(rule *Rule, p rulefile.Text) []target {
+	ways, err := expand(p.Value)
 	if err != nil {
 		return nil // Load told of it
 	}
@@ -139,8 +141,8 @@ func (h *hostile) pattern(items []item, peer string, depth int, chosen bool) []p
 
 // expressionTargets are an expression's lines: with hostile texts in every repetition and every group as far as it admits
 // them, and once more with any text in the group for the user.
-func expressionTargets(rule *Rule, p text) []target {
-	tree, err := syntax.Parse(p.value, syntax.Perl)
+func expressionTargets(rule *Rule, p rulefile.Text) []target {
+	tree, err := syntax.Parse(p.Value, syntax.Perl)
 	if err != nil {
 		return nil
 	}
@@ -286,7 +288,7 @@ func admits(class *syntax.Regexp, c rune) bool {
 // sampleTarget is a sample's line with hostile texts in place of the user that it shows. Within hostile texts it is the line
 // with another address.
 func sampleTarget(rule *Rule, s *sample) target {
-	line, user, peer := s.form.Line.value, s.form.User.value, s.form.IP.value
+	line, user, peer := s.form.Line.Value, s.form.User.Value, s.form.IP.Value
 	front, back, found := strings.Cut(line, user)
 	t := target{rule: rule, at: s.form.Line}
 	if user != "" && found && !strings.Contains(back, user) {

@@ -2,15 +2,16 @@ package detect
 
 import (
 	"net/netip"
-	"slices"
 	"strings"
+
+	"tattled/detect/rulefile"
 )
 
 // parserTargets are the lines of a rule whose service has a parser.
 func parserTargets(rule *Rule, samples []sample) []target {
 	switch p := rule.Service.parser.(type) {
 	case *access:
-		n := p.form.number(rule)
+		n := p.form.Number(rule.Name)
 		var all []target
 		for _, nginx := range []bool{true, false} {
 			all = append(all, requestTarget(rule, p.proxies, func(peer, forwarded string, text func() string) string {
@@ -19,7 +20,7 @@ func parserTargets(rule *Rule, samples []sample) []target {
 		}
 		return all
 	case *jsonLog:
-		n := p.form.number(rule)
+		n := p.form.Number(rule.Name)
 		return []target{requestTarget(rule, p.proxies, func(peer, forwarded string, text func() string) string {
 			return p.line(n, peer, forwarded, text)
 		})}
@@ -36,15 +37,10 @@ func parserTargets(rule *Rule, samples []sample) []target {
 	}
 }
 
-// number returns the number of a rule in its file.
-func (form *fileForm) number(rule *Rule) int {
-	return slices.IndexFunc(form.Rules, func(r ruleForm) bool { return r.Name.value == rule.Name })
-}
-
 // requestTarget are lines about a request, which line writes: with hostile texts in what a client sends, some of them in
 // an X-Forwarded-For before what a trusted proxy writes there.
 func requestTarget(rule *Rule, proxies []netip.Prefix, line func(peer, forwarded string, text func() string) string) target {
-	t := target{rule: rule, at: text{line: rule.Line}, own: true}
+	t := target{rule: rule, at: rulefile.Text{Line: rule.Line}, own: true}
 	for _, peer := range peers() {
 		if addr, _ := parseAddr([]byte(peer)); !among(addr, proxies) {
 			t.peers = append(t.peers, peer)
@@ -67,7 +63,7 @@ func requestTarget(rule *Rule, proxies []netip.Prefix, line func(peer, forwarded
 // packetTarget are lines about a packet like that of a sample. Little in them is text: the operator's words before it, what
 // a packet quotes at the end, and in RouterOS the name of the account behind a tunnel, which its interface is named for.
 func packetTarget(rule *Rule, s *sample) target {
-	line, peer := s.form.Line.value, s.form.IP.value
+	line, peer := s.form.Line.Value, s.form.IP.Value
 	t := target{rule: rule, at: s.form.Line, own: true, peers: []string{s.addr.String()}}
 	t.write = func(h *hostile, planted string, depth int) []piece {
 		if depth > 0 {

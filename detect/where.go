@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"tattled/detect/rulefile"
 )
 
 // Bounds of what the rules of one service may ask for.
@@ -89,20 +91,20 @@ type fieldRules struct {
 
 // newConditions reads the conditions of rules. names are the fields with text that there are, tables which of status and
 // method.
-func newConditions(form *fileForm, names, tables []string, f *faults) *conditions {
+func newConditions(form *rulefile.File, names, tables []string, f *rulefile.Faults) *conditions {
 	c := &conditions{names: names, fields: make([]fieldRules, len(names))}
 	if len(form.Rules) > maxConditionRules {
-		f.add(form.Parser.line, "parser: %s takes %d rules at most: make it several services", form.Parser.value, maxConditionRules)
+		f.Add(form.Parser.Line, "parser: %s takes %d rules at most: make it several services", form.Parser.Value, maxConditionRules)
 		return c
 	}
 	for i := range form.Rules {
 		r := &form.Rules[i]
-		if len(r.Where.all) == 0 {
-			f.add(r.line(), "rule %q matches nothing: write where:", r.Name.value)
+		if len(r.Where.All) == 0 {
+			f.Add(r.Line(), "rule %q matches nothing: write where:", r.Name.Value)
 		}
-		for _, one := range slices.Concat(r.Where.all, r.Not.all) {
-			if all := slices.Concat(names, tables); !slices.Contains(all, one.name.value) {
-				f.add(one.name.line, "no such field: %s (there are %s)", one.name.value, strings.Join(all, ", "))
+		for _, one := range slices.Concat(r.Where.All, r.Not.All) {
+			if all := slices.Concat(names, tables); !slices.Contains(all, one.Name.Value) {
+				f.Add(one.Name.Line, "no such field: %s (there are %s)", one.Name.Value, strings.Join(all, ", "))
 			}
 		}
 	}
@@ -112,42 +114,32 @@ func newConditions(form *fileForm, names, tables []string, f *faults) *condition
 	for i, name := range names {
 		c.fields[i] = newFieldRules(form.Rules, name)
 		if len(c.fields[i].globs.all) > maxGlobs {
-			f.add(form.Parser.line, "parser: the rules have more than %d values for %s: make it several services", maxGlobs, name)
+			f.Add(form.Parser.Line, "parser: the rules have more than %d values for %s: make it several services", maxGlobs, name)
 		}
 	}
 	return c
 }
 
-// of returns the texts that a field is to have one of; nil if it is not named.
-func (l *lists) of(field string) []text {
-	for _, one := range l.all {
-		if one.name.value == field {
-			return one.values
-		}
-	}
-	return nil
-}
-
 // suited returns the rules whose conditions on a field a value suits.
-func suited(rules []ruleForm, field, value string, fits func(pattern, value string) bool) (set ruleSet) {
+func suited(rules []rulefile.Rule, field, value string, fits func(pattern, value string) bool) (set ruleSet) {
 	for i := range rules {
-		one := func(t text) bool { return fits(t.value, value) }
-		where := rules[i].Where.of(field)
-		if (where == nil || slices.ContainsFunc(where, one)) && !slices.ContainsFunc(rules[i].Not.of(field), one) {
+		one := func(t rulefile.Text) bool { return fits(t.Value, value) }
+		where := rules[i].Where.Values(field)
+		if (where == nil || slices.ContainsFunc(where, one)) && !slices.ContainsFunc(rules[i].Not.Values(field), one) {
 			set.put(i)
 		}
 	}
 	return set
 }
 
-func (c *conditions) setStatuses(rules []ruleForm, f *faults) {
+func (c *conditions) setStatuses(rules []rulefile.Rule, f *rulefile.Faults) {
 	named := map[string]bool{}
 	for i := range rules {
-		for _, t := range slices.Concat(rules[i].Where.of("status"), rules[i].Not.of("status")) {
-			if !isStatus(t.value) {
-				f.add(t.line, "status: %q is neither a status nor a class like 4xx", t.value)
+		for _, t := range slices.Concat(rules[i].Where.Values("status"), rules[i].Not.Values("status")) {
+			if !isStatus(t.Value) {
+				f.Add(t.Line, "status: %q is neither a status nor a class like 4xx", t.Value)
 			}
-			named[t.value] = true
+			named[t.Value] = true
 		}
 	}
 	last := -1 // the last one that no rule names: the others of its class are like it
@@ -173,17 +165,17 @@ func (c *conditions) setStatuses(rules []ruleForm, f *faults) {
 }
 
 // setFetchers reads the agents whose requests are weak.
-func (c *conditions) setFetchers(form *fileForm, f *faults) {
+func (c *conditions) setFetchers(form *rulefile.File, f *rulefile.Faults) {
 	if len(form.Fetchers) == 0 {
 		return
 	}
 	if !slices.Contains(c.names, "agent") {
-		f.add(form.Fetchers[0].line, "fetchers: they are told by a field with the name agent, which fields: does not have")
+		f.Add(form.Fetchers[0].Line, "fetchers: they are told by a field with the name agent, which fields: does not have")
 		return
 	}
 	all := make([]glob, len(form.Fetchers))
 	for i, t := range form.Fetchers {
-		all[i] = newGlob(t.value)
+		all[i] = newGlob(t.Value)
 		all[i].where.put(0)
 	}
 	c.fetchers = newGlobs(all)
@@ -211,15 +203,15 @@ func isStatus(s string) bool {
 	return s[1:] == "xx" || s[1]-'0' <= 9 && s[2]-'0' <= 9
 }
 
-func (c *conditions) setMethods(rules []ruleForm, f *faults) {
+func (c *conditions) setMethods(rules []rulefile.Rule, f *rulefile.Faults) {
 	equal := func(pattern, value string) bool { return pattern == value }
 	for i := range rules {
-		for _, t := range slices.Concat(rules[i].Where.of("method"), rules[i].Not.of("method")) {
-			if !isMethod(t.value) {
-				f.add(t.line, "method: %q is no method: write it as the log has it, without a star", t.value)
+		for _, t := range slices.Concat(rules[i].Where.Values("method"), rules[i].Not.Values("method")) {
+			if !isMethod(t.Value) {
+				f.Add(t.Line, "method: %q is no method: write it as the log has it, without a star", t.Value)
 			}
-			if !slices.ContainsFunc(c.methods, func(m methodRules) bool { return m.name == t.value }) {
-				c.methods = append(c.methods, methodRules{t.value, suited(rules, "method", t.value, equal)})
+			if !slices.ContainsFunc(c.methods, func(m methodRules) bool { return m.name == t.Value }) {
+				c.methods = append(c.methods, methodRules{t.Value, suited(rules, "method", t.Value, equal)})
 			}
 		}
 	}
@@ -236,27 +228,27 @@ const maxMethod = 20
 
 func methodByte(c byte) bool { return (c|0x20)-'a' < 26 || c == '-' || c == '_' }
 
-func newFieldRules(rules []ruleForm, field string) fieldRules {
+func newFieldRules(rules []rulefile.Rule, field string) fieldRules {
 	most := 0
 	for i := range rules {
-		most += len(rules[i].Where.of(field)) + len(rules[i].Not.of(field))
+		most += len(rules[i].Where.Values(field)) + len(rules[i].Not.Values(field))
 	}
 	var r fieldRules
 	all := make([]glob, 0, most)
 	numbers := make(map[string]int, most)
-	take := func(values []text, put func(g *glob)) {
+	take := func(values []rulefile.Text, put func(g *glob)) {
 		for _, t := range values {
-			n, known := numbers[t.value]
+			n, known := numbers[t.Value]
 			if !known {
 				n = len(all)
-				numbers[t.value] = n
-				all = append(all, newGlob(t.value))
+				numbers[t.Value] = n
+				all = append(all, newGlob(t.Value))
 			}
 			put(&all[n])
 		}
 	}
 	for i := range rules {
-		where, not := rules[i].Where.of(field), rules[i].Not.of(field)
+		where, not := rules[i].Where.Values(field), rules[i].Not.Values(field)
 		if where != nil {
 			r.where.put(i)
 		}
@@ -271,11 +263,11 @@ func newFieldRules(rules []ruleForm, field string) fieldRules {
 }
 
 // bind is told which rules there are. The others suit nothing.
-func (c *conditions) bind(all []*Rule, form *fileForm) {
+func (c *conditions) bind(all []*Rule, form *rulefile.File) {
 	var left ruleSet
 	c.rules = make([]int32, min(len(form.Rules), maxConditionRules))
 	for i := range c.rules {
-		if n := slices.IndexFunc(all, func(r *Rule) bool { return r.Name == form.Rules[i].Name.value }); n >= 0 {
+		if n := slices.IndexFunc(all, func(r *Rule) bool { return r.Name == form.Rules[i].Name.Value }); n >= 0 {
 			left.put(i)
 			c.rules[i] = int32(all[n].Index)
 		}

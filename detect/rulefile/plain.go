@@ -1,4 +1,4 @@
-package detect
+package rulefile
 
 import (
 	"bytes"
@@ -16,8 +16,8 @@ type plain struct {
 	failed bool
 }
 
-// readPlain reads a rule file, or what stands in it before the rules.
-func readPlain(content []byte) (form fileForm, ok bool) {
+// ReadPlain reads a rule file, or what stands in it before the rules.
+func ReadPlain(content []byte) (form File, ok bool) {
 	p := plain{rest: content, line: 1, column: -1}
 	p.mapping(0, func(key string) {
 		switch key {
@@ -65,7 +65,7 @@ func readPlain(content []byte) (form fileForm, ok bool) {
 }
 
 // rule reads a rule whose hyphen was read.
-func (p *plain) rule() (r ruleForm) {
+func (p *plain) rule() (r Rule) {
 	p.mapping(4, func(key string) {
 		switch key {
 		case "name":
@@ -186,7 +186,7 @@ func (p *plain) key() string {
 }
 
 // textLine reads a text that is the rest of the line.
-func (p *plain) textLine() text {
+func (p *plain) textLine() Text {
 	p.more()
 	t := p.text()
 	p.endLine()
@@ -195,14 +195,14 @@ func (p *plain) textLine() text {
 
 func (p *plain) flag() bool {
 	t := p.textLine()
-	if t.value != "true" && t.value != "false" {
+	if t.Value != "true" && t.Value != "false" {
 		p.fail()
 	}
-	return t.value == "true"
+	return t.Value == "true"
 }
 
 // texts reads the texts of a key that stands in a column: in brackets, or each behind a hyphen in a line of its own.
-func (p *plain) texts(column int) (all []text) {
+func (p *plain) texts(column int) (all []Text) {
 	beside := p.more()
 	if !beside {
 		p.endLine()
@@ -226,8 +226,8 @@ func (p *plain) texts(column int) (all []text) {
 }
 
 // list reads texts in brackets of which the first was read.
-func (p *plain) list() []text {
-	all := make([]text, 0, bytes.IndexByte(p.rest, '\n')/16+1)
+func (p *plain) list() []Text {
+	all := make([]Text, 0, bytes.IndexByte(p.rest, '\n')/16+1)
 	for p.gap(); !p.failed && !p.take("]"); p.gap() {
 		all = append(all, p.text())
 		if !p.take(",") && !bytes.HasPrefix(p.rest, []byte("]")) {
@@ -245,17 +245,17 @@ func (p *plain) gap() {
 }
 
 // lists reads the names, with one or several texts each, of a key that stands in a column.
-func (p *plain) lists(column int) (l lists) {
+func (p *plain) lists(column int) (l Lists) {
 	if p.more() && p.take("{") {
-		for l.line = p.line; !p.failed && !p.take("}"); p.gap() {
-			one := list{name: text{line: p.line}}
-			one.name.value = p.key()
+		for l.Line = p.line; !p.failed && !p.take("}"); p.gap() {
+			one := List{Name: Text{Line: p.line}}
+			one.Name.Value = p.key()
 			if p.more() && p.take("[") {
-				one.values = p.list()
+				one.Values = p.list()
 			} else {
-				one.values = []text{p.text()}
+				one.Values = []Text{p.text()}
 			}
-			l.all = append(l.all, one)
+			l.All = append(l.All, one)
 			if !p.take(",") && !bytes.HasPrefix(p.rest, []byte("}")) {
 				p.fail()
 			}
@@ -268,41 +268,41 @@ func (p *plain) lists(column int) (l lists) {
 	if inner <= column {
 		p.fail()
 	}
-	l.line = p.line
+	l.Line = p.line
 	p.mapping(inner, func(key string) {
-		one := list{name: text{key, p.line}}
+		one := List{Name: Text{key, p.line}}
 		if !p.more() || p.rest[0] == '[' {
-			one.values = p.texts(inner)
+			one.Values = p.texts(inner)
 		} else {
-			one.values = []text{p.textLine()}
+			one.Values = []Text{p.textLine()}
 		}
-		l.all = append(l.all, one)
+		l.All = append(l.All, one)
 	})
 	return l
 }
 
 // text reads a text, in quotes or not.
-func (p *plain) text() text {
-	t := text{line: p.line}
+func (p *plain) text() Text {
+	t := Text{Line: p.line}
 	switch {
 	case p.take("'"):
-		t.value = p.quoted('\'')
-		if strings.Contains(t.value, "''") {
-			t.value = strings.ReplaceAll(t.value, "''", "'")
+		t.Value = p.quoted('\'')
+		if strings.Contains(t.Value, "''") {
+			t.Value = strings.ReplaceAll(t.Value, "''", "'")
 		}
 	case p.take(`"`):
-		t.value = p.quoted('"')
-		if strings.Contains(t.value, `\`) {
-			t.value = p.unescaped(t.value)
+		t.Value = p.quoted('"')
+		if strings.Contains(t.Value, `\`) {
+			t.Value = p.unescaped(t.Value)
 		}
 	default:
 		n := 0
 		for n < len(p.rest) && isPlain(p.rest[n]) {
 			n++
 		}
-		t.value = string(p.rest[:n])
+		t.Value = string(p.rest[:n])
 		p.rest = p.rest[n:]
-		if t.value == "" || t.value[0] == '-' || strings.EqualFold(t.value, "null") {
+		if t.Value == "" || t.Value[0] == '-' || strings.EqualFold(t.Value, "null") {
 			p.fail()
 		}
 	}

@@ -1,34 +1,35 @@
-package detect
+package rulefile
 
 import (
-	"io/fs"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
 )
 
-// TestPlain says that every built-in file is written in the style that readPlain knows, and that it reads of it what YAML
+// TestPlain says that every built-in file is written in the style that ReadPlain knows, and that it reads of it what YAML
 // does, but for the samples.
 func TestPlain(t *testing.T) {
-	files, err := fs.Glob(builtin, "rules/*.yaml")
+	files, err := filepath.Glob("../rules/*.yaml")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no rules: %v", err)
 	}
 	for _, name := range files {
-		content, err := builtin.ReadFile(name)
+		content, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		var f faults
-		want, ok := decode(content, &f)
+		var f Faults
+		want, ok := Decode(content, &f)
 		if !ok {
-			t.Errorf("%s: %v", name, f.all)
+			t.Errorf("%s: %v", name, f.All)
 			continue
 		}
 		for i := range want.Rules {
 			want.Rules[i].Samples = nil
 		}
-		got, ok := readPlain(content)
+		got, ok := ReadPlain(content)
 		if !ok {
 			t.Errorf("%s is written in a style of its own, so that loading it would take long: see sshd.yaml", name)
 		} else if !reflect.DeepEqual(got, want) {
@@ -40,7 +41,7 @@ func TestPlain(t *testing.T) {
 // TestPlainFails says that what is not in that style is left to YAML.
 func TestPlainFails(t *testing.T) {
 	const head, rule = "service: a\nprograms: [a]\n", "rules:\n  - name: b\n    match: ['x <ip>']\n"
-	if _, ok := readPlain([]byte(head + rule)); !ok {
+	if _, ok := ReadPlain([]byte(head + rule)); !ok {
 		t.Error("the plain style is not understood")
 	}
 	for _, content := range []string{
@@ -51,7 +52,7 @@ func TestPlainFails(t *testing.T) {
 		head + "fields: {a: b\n", head + "fields: {a: b c: d}\n", head + "fields: [a]\n", head + "fields:\n", head + "fields:\n  a: []\n", head + "fields:\n  a: b\n  a: c\n", head + "? a\n", "--- \n" + head,
 		head + "---\n" + head, head + rule + "    kinds: x\n", head + rule + "     kind: x\n", head + rule + "   kind: x\n", head + rule + "  name: x\n", head + rule + "    name: c\n", head + "rules: []\n", strings.TrimSuffix(head+rule, "]\n"),
 	} {
-		if form, ok := readPlain([]byte(content)); ok {
+		if form, ok := ReadPlain([]byte(content)); ok {
 			t.Errorf("%q is understood: %+v", content, form)
 		}
 	}
