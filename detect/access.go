@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strconv"
 
+	"tattled/detect/parse"
 	"tattled/detect/rulefile"
 	"tattled/detect/stamp"
 )
@@ -29,34 +30,6 @@ type access struct {
 	proxies []netip.Prefix
 }
 
-// Shape is what the form of an access log's line was taken for.
-type Shape uint8
-
-// The shapes.
-const (
-	NoShape       Shape = iota // it is no access log's line, or its form was declared
-	PeerFirst                  // common, combined
-	VhostFirst                 // vhost_combined
-	HAProxyShaped              // option httplog
-	shapes
-)
-
-// Shapes is how many there are.
-const Shapes = int(shapes)
-
-func (s Shape) String() string {
-	switch s {
-	case PeerFirst:
-		return `common or combined (PEER - USER [TIME] "REQUEST" STATUS BYTES ...)`
-	case VhostFirst:
-		return `vhost_combined (VHOST PEER - USER [TIME] "REQUEST" STATUS BYTES ...)`
-	case HAProxyShaped:
-		return "HAProxy's option httplog"
-	default:
-		return "none"
-	}
-}
-
 // The fields of access with text, besides method and status, by their number in accessFields.
 const (
 	accessPath = iota
@@ -77,7 +50,7 @@ func newAccess(p *parserForm) parser {
 	return &access{form: p.File, conditions: newConditions(p.File, accessFields, []string{"method", "status"}, p.faults), proxies: p.options.TrustedProxies}
 }
 
-func (a *access) bind(rules []*Rule) { a.conditions.bind(rules, a.form) }
+func (a *access) bind(rules []parse.Rule) { a.conditions.bind(rules, a.form) }
 
 // accessLine is what stands in a line before the referer. Its texts are parts of the message, as they are written there.
 type accessLine struct {
@@ -100,7 +73,7 @@ type accessLine struct {
 	query    []byte // the same, and the target has none
 	method   []byte
 	local    uint16 // our port
-	moment   Stamp
+	moment   stamp.Stamp
 
 	referer, agent, forwarded []byte
 }
@@ -113,7 +86,7 @@ func (l *accessLine) read(m []byte) (ok bool) {
 	if quote < 1 {
 		return false
 	}
-	inUser := m[quote-1] == '\\' || prefixed(m[quote:], `"" [`)
+	inUser := m[quote-1] == '\\' || parse.HasPrefix(m[quote:], `"" [`)
 	if !inUser && (quote < len(stamp) || m[quote-len(stamp)] != '[') {
 		return false
 	}
@@ -123,7 +96,7 @@ func (l *accessLine) read(m []byte) (ok bool) {
 	}
 	m, quote = m[at:], quote-at
 	if inUser {
-		if prefixed(m, `"" [`) { // Apache's word for an empty name
+		if parse.HasPrefix(m, `"" [`) { // Apache's word for an empty name
 			m = m[len(`""`):]
 		}
 		quote = closing(m)
@@ -189,18 +162,18 @@ func (l *accessLine) columns(front []byte) (end int) {
 		return -1
 	}
 	l.peer = front[:end]
-	if prefixed(front[end:], hyphen) {
+	if parse.HasPrefix(front[end:], hyphen) {
 		return end + len(hyphen)
 	}
 	from := end + 1
 	end = columnEnd(front[from:])
-	if end <= 0 || !prefixed(front[from+end:], hyphen) {
+	if end <= 0 || !parse.HasPrefix(front[from+end:], hyphen) {
 		return -1
 	}
 	l.vhost, l.peer = l.peer, front[from:from+end]
-	_, isPeer := parseAddr(l.vhost)
-	l.guessed = isPeer || isList(l.vhost)
-	if _, isPeer := parseAddr(l.peer); !isPeer && !isList(l.peer) {
+	_, isPeer := parse.Addr(l.vhost)
+	l.guessed = isPeer || parse.IsList(l.vhost)
+	if _, isPeer := parse.Addr(l.peer); !isPeer && !parse.IsList(l.peer) {
 		return -1
 	}
 	return from + end + len(hyphen)
@@ -265,7 +238,7 @@ func closing(m []byte) int {
 
 // column takes a quoted column, with the space before it, from the front of a line's rest.
 func column(m []byte) (value, rest []byte, ok bool) {
-	if !prefixed(m, ` "`) {
+	if !parse.HasPrefix(m, ` "`) {
 		return nil, m, false
 	}
 	m = m[len(` "`):]
@@ -279,39 +252,39 @@ func column(m []byte) (value, rest []byte, ok bool) {
 // beginsDate reports whether m may have the date of an access log's line.
 func beginsDate(m []byte) bool { return bytes.IndexByte(m, '[') >= 0 }
 
-func (a *access) judge(m []byte) reading {
+func (a *access) judge(m []byte) parse.Result {
 	l := accessLine{how: escaped}
 	if !l.read(m) && !l.readHAProxy(m) {
-		return reading{named: l.unescaped}
+		return parse.Result{Named: l.unescaped}
 	}
 	return a.judgeWhole(m, &l)
 }
 
 // judgeWhole is judgeLine, and says as well whether the server escapes nothing of what its clients send.
-func (a *access) judgeWhole(m []byte, l *accessLine) reading {
+func (a *access) judgeWhole(m []byte, l *accessLine) parse.Result {
 	r := a.judgeLine(l)
-	r.named = r.named || l.unescaped || r.found && hasControl(m)
+	r.Named = r.Named || l.unescaped || r.Found && hasControl(m)
 	return r
 }
 
 // judgeKnown is judge for a line of which more is known. A client can make its line so long that it is cut, but not move what
 // is before the cut: where the request and the status are whole, they count.
-func (a *access) judgeKnown(m []byte, known Known) reading {
+func (a *access) judgeKnown(m []byte, known Known) parse.Result {
 	l := accessLine{how: escaped, cut: known.Cut}
 	switch {
 	case known.Form != nil:
 		if !known.Form.read(m, &l) {
-			return reading{named: l.named, misfit: !known.Cut}
+			return parse.Result{Named: l.named, Misfit: !known.Cut}
 		}
 	case !l.read(m) && !l.readHAProxy(m):
-		return reading{named: l.unescaped}
+		return parse.Result{Named: l.unescaped}
 	}
 	return a.judgeWhole(m, &l)
 }
 
 // judgeLine returns what a line says by one of the rules, if by any.
-func (a *access) judgeLine(l *accessLine) (r reading) {
-	r.named = l.named || !l.declared && looksNamed(l.peer)
+func (a *access) judgeLine(l *accessLine) (r parse.Result) {
+	r.Named = l.named || !l.declared && looksNamed(l.peer)
 	q := l.asked()
 	set := a.begin(l.status, q.method)
 	a.narrowPath(&set, accessPath, q.path, l.how|percent|slashes)
@@ -331,40 +304,40 @@ func (a *access) judgeLine(l *accessLine) (r reading) {
 	if set.empty() {
 		return r
 	}
-	if r.stamp = l.time(); r.stamp.IsZero() && !l.declared {
+	if r.Stamp = l.time(); r.Stamp.IsZero() && !l.declared {
 		return r
 	}
-	r.found, r.rule, r.port, r.unproven = true, a.rules[set.first()], l.port, l.guessed
-	r.weak = a.fetched(q.method, l.agent, l.how)
-	r.asked = asked{text: q.path, how: l.how | percent | slashes}
-	r.shape = l.shape()
-	r.ambiguous = l.doubtful || !l.declared && len(l.user) > 1 && mayBePeer(l.user)
+	r.Found, r.Rule, r.Port, r.Unproven = true, a.rules[set.first()], l.port, l.guessed
+	r.Weak = a.fetched(q.method, l.agent, l.how)
+	r.Asked = parse.Asked{Text: q.path, How: uint8(l.how | percent | slashes)}
+	r.Shape = l.shape()
+	r.Ambiguous = l.doubtful || !l.declared && len(l.user) > 1 && mayBePeer(l.user)
 	if string(l.user) != "-" {
-		r.user = l.user
+		r.User = l.user
 	}
-	r.local = l.local
-	if _, _, port, ok := cutPort(l.vhost); ok && !l.declared {
-		r.local = port
+	r.Local = l.local
+	if _, _, port, ok := parse.CutPort(l.vhost); ok && !l.declared {
+		r.Local = port
 	}
 	var isPeer bool
-	if r.addr, isPeer = parseAddr(l.peer); !isPeer {
-		r.noAddress(l.peer, a.proxies)
+	if r.Addr, isPeer = parse.Addr(l.peer); !isPeer {
+		noAddress(&r, l.peer, a.proxies)
 	}
-	r.forward(l.forwarded, a.proxies)
+	forward(&r, l.forwarded, a.proxies)
 	return r
 }
 
 // shape is what the line's form was taken for.
-func (l *accessLine) shape() Shape {
+func (l *accessLine) shape() parse.Shape {
 	switch {
 	case l.declared:
-		return NoShape
+		return parse.NoShape
 	case l.how&hashes != 0:
-		return HAProxyShaped
+		return parse.HAProxyShaped
 	case l.vhost != nil:
-		return VhostFirst
+		return parse.VhostFirst
 	default:
-		return PeerFirst
+		return parse.PeerFirst
 	}
 }
 
@@ -382,19 +355,19 @@ func (l *accessLine) asked() request {
 }
 
 // time is the line's stamp. That of HAProxy has no zone.
-func (l *accessLine) time() Stamp {
+func (l *accessLine) time() stamp.Stamp {
 	if l.declared {
 		return l.moment
 	}
 	moment, n := stamp.ReadDayFirst(l.stamp)
 	if n == 0 {
-		return Stamp{}
+		return stamp.Stamp{}
 	}
 	if n < len(l.stamp) && l.how&hashes == 0 {
 		n += moment.Zone(l.stamp[n:], false)
 	}
 	if n != len(l.stamp) || l.how&hashes == 0 && !moment.Zoned() {
-		return Stamp{}
+		return stamp.Stamp{}
 	}
 	return moment
 }
@@ -422,16 +395,16 @@ func (l *accessLine) readTail() {
 
 // host is the virtual host without its port.
 func (l *accessLine) host() []byte {
-	if from, to, _, ok := cutPort(l.vhost); ok {
+	if from, to, _, ok := parse.CutPort(l.vhost); ok {
 		return l.vhost[from:to]
 	}
 	return l.vhost
 }
 
-func (a *access) explain(m []byte) Parsed { return a.explainKnown(m, Known{}) }
+func (a *access) explain(m []byte) parse.Parsed { return a.explainKnown(m, Known{}) }
 
 // explainKnown says what is read of a line of which more is known.
-func (a *access) explainKnown(m []byte, known Known) (p Parsed) {
+func (a *access) explainKnown(m []byte, known Known) (p parse.Parsed) {
 	l := accessLine{how: escaped, cut: known.Cut}
 	switch {
 	case known.Form != nil:
@@ -454,10 +427,10 @@ func (a *access) explainKnown(m []byte, known Known) (p Parsed) {
 		{"query", q.query}, {"status", strconv.AppendInt(nil, int64(l.status), 10)}, {"referer", l.referer}, {"agent", l.agent}, {"forwarded", l.forwarded},
 	} {
 		if f.value != nil {
-			p.Fields = append(p.Fields, Field{f.name, string(f.value)})
+			p.Fields = append(p.Fields, parse.Field{Name: f.name, Value: string(f.value)})
 		}
 	}
-	if !a.judgeKnown(m, known).found {
+	if !a.judgeKnown(m, known).Found {
 		p.Failed = "no rule's where: suits it"
 	}
 	return p

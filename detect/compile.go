@@ -221,7 +221,7 @@ func (r *Rule) expressionVariant(e *expression) *variant {
 }
 
 func (r *Rule) compilePattern(pattern string) ([]variant, error) {
-	w, err := parse(pattern)
+	w, err := parsePattern(pattern)
 	if err != nil {
 		return nil, err
 	}

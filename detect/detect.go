@@ -15,6 +15,7 @@ import (
 	"net/netip"
 	"sync"
 
+	"tattled/detect/parse"
 	"tattled/detect/rulefile"
 	"tattled/event"
 )
@@ -154,52 +155,6 @@ func (v Verdict) String() string {
 	}
 }
 
-// Refusal is a reason to refuse a message that a rule describes. Its text is a metric's label.
-type Refusal uint8
-
-// The refusals.
-const (
-	NotRefused  Refusal = iota
-	Ambiguous           // it can be read in two ways that name different peers, or mean different things
-	BadAddress          // what stands where the address should be is none, and no name either
-	HostName            // a name stands where the address should be; names are never resolved
-	Proxy               // a trusted proxy is the peer, and does not tell of whom it was asked
-	TooLong             // the message may have been cut where its peer chose: it is too long for its service, or the address is after what a peer chose
-	AddressList         // several addresses are where the peer should be: a client wrote all of them but perhaps the last
-	OtherForm           // it is not of the form that was declared for its log, so that nothing in it is known; there is no rule then
-	refusals
-)
-
-func (r Refusal) String() string {
-	switch r {
-	case Ambiguous:
-		return "ambiguous"
-	case BadAddress:
-		return "bad-address"
-	case HostName:
-		return "host-name"
-	case Proxy:
-		return "proxy"
-	case TooLong:
-		return "too-long"
-	case AddressList:
-		return "address-list"
-	case OtherForm:
-		return "other-form"
-	default:
-		return "none"
-	}
-}
-
-// Refusals lists every reason, in order.
-func Refusals() []Refusal {
-	var all []Refusal
-	for r := NotRefused + 1; r < refusals; r++ {
-		all = append(all, r)
-	}
-	return all
-}
-
 // All returns every rule; the rule at i has Index i. Do not write to it.
 func (r *Rules) All() []*Rule {
 	r.building.Lock()
@@ -251,7 +206,7 @@ func (r *Rules) DetectKnown(program, message []byte, known Known, f *Finding) Ve
 // judge is DetectKnown for a program that a service knows.
 func (r *Rules) judge(p *program, message []byte, known Known, f *Finding) Verdict {
 	f.Service = p.service
-	var found reading
+	var found parse.Result
 	var stamp Stamp
 	var begun *Rule // what a message that is too long begins to be
 	one := message
@@ -286,16 +241,16 @@ func (r *Rules) judge(p *program, message []byte, known Known, f *Finding) Verdi
 		if u.service != nil {
 			if u.glance == nil || u.glance(text) {
 				one := r.parserOf(u).judge(text)
-				if f.Raw = f.Raw || one.named; one.found {
-					found.join(&one)
+				if f.Raw = f.Raw || one.Named; one.Found {
+					found.Join(&one)
 				}
 			}
 			continue
 		}
 		u.readShown(message, one, text, &found)
 	}
-	f.Raw = f.Raw || found.raw
-	if !found.found || found.rule < 0 {
+	f.Raw = f.Raw || found.Raw
+	if !found.Found || found.Rule < 0 {
 		if f.Refusal == OtherForm {
 			return Refused
 		}
@@ -306,20 +261,20 @@ func (r *Rules) judge(p *program, message []byte, known Known, f *Finding) Verdi
 		return Refused
 	}
 	first.ask(message, one, &found)
-	f.Rule = r.rules[found.rule]
+	f.Rule = r.rules[found.Rule]
 	f.Service = f.Rule.Service
-	if f.Rule.Kind == 0 && !found.ambiguous {
+	if f.Rule.Kind == 0 && !found.Ambiguous {
 		f.Rule = nil
 		return Ignored
 	}
-	f.Shape = found.shape
-	if found.ambiguous {
-		found.refusal = Ambiguous
+	f.Shape = found.Shape
+	if found.Ambiguous {
+		found.Refusal = Ambiguous
 	}
-	if f.Refusal = found.refusal; f.Refusal != NotRefused {
-		f.Attack, f.Column = found.ambiguous && r.tellsOfAttack(&found), netip.Addr{}
-		if f.Attack && found.rival == 0 && f.Service.parserName == accessParser {
-			f.Column = found.addr
+	if f.Refusal = found.Refusal; f.Refusal != NotRefused {
+		f.Attack, f.Column = found.Ambiguous && r.tellsOfAttack(&found), netip.Addr{}
+		if f.Attack && found.Rival == 0 && f.Service.parserName == accessParser {
+			f.Column = found.Addr
 		}
 		return Refused
 	}
@@ -331,12 +286,12 @@ func (r *Rules) judge(p *program, message []byte, known Known, f *Finding) Verdi
 }
 
 // take fills f with what was read of a message that its rule has matched.
-func (f *Finding) take(found *reading) {
-	f.Addr, f.Port, f.LocalPort, f.User = found.addr, found.port, found.local, found.user
-	f.Proto, f.Stray, f.Stamp, f.Unproven = found.proto, found.stray, found.stamp, found.unproven
-	f.Fetched = found.weak
-	if f.Path = nil; found.asked.text != nil {
-		f.Path = found.asked.path(&f.room)
+func (f *Finding) take(found *parse.Result) {
+	f.Addr, f.Port, f.LocalPort, f.User = found.Addr, found.Port, found.Local, found.User
+	f.Proto, f.Stray, f.Stamp, f.Unproven = found.Proto, found.Stray, found.Stamp, found.Unproven
+	f.Fetched = found.Weak
+	if f.Path = nil; found.Asked.Text != nil {
+		f.Path = askedPath(&found.Asked, &f.room)
 	}
 	if f.Rule.Handshake {
 		f.Proto = event.TCP
@@ -344,23 +299,23 @@ func (f *Finding) take(found *reading) {
 }
 
 // judgeKnown reads an access line of which something is known beforehand.
-func (r *Rules) judgeKnown(u *unit, text []byte, known Known, f *Finding, found *reading) {
+func (r *Rules) judgeKnown(u *unit, text []byte, known Known, f *Finding, found *parse.Result) {
 	if u.service == nil || u.service.parserName != accessParser {
 		return
 	}
 	one := r.parserOf(u).(*access).judgeKnown(text, known)
-	if one.misfit {
+	if one.Misfit {
 		f.Service, f.Refusal, f.Shape = u.service, OtherForm, NoShape
 	}
-	f.Formed = f.Formed || known.Form != nil && !one.misfit
-	if f.Raw = f.Raw || one.named; one.found {
-		found.join(&one)
+	f.Formed = f.Formed || known.Form != nil && !one.Misfit
+	if f.Raw = f.Raw || one.Named; one.Found {
+		found.Join(&one)
 	}
 }
 
 // ask adds what the rules of kind none read in a message that a rule of an event has read.
-func (u *unit) ask(message, one []byte, found *reading) {
-	for ; u != nil && !found.ambiguous; u = u.next {
+func (u *unit) ask(message, one []byte, found *parse.Result) {
+	for ; u != nil && !found.Ambiguous; u = u.next {
 		if u.veto == nil || u.longest > 0 && len(message) > u.longest {
 			continue
 		}
@@ -373,12 +328,12 @@ func (u *unit) ask(message, one []byte, found *reading) {
 }
 
 // tellsOfAttack reports whether one of the two readings of an ambiguous message is of an attack, and neither of an honest event.
-func (r *Rules) tellsOfAttack(found *reading) bool {
-	if found.rival == 0 {
-		return r.hostile(found.rule)
+func (r *Rules) tellsOfAttack(found *parse.Result) bool {
+	if found.Rival == 0 {
+		return r.hostile(found.Rule)
 	}
-	rival := found.rival - 1
-	return r.hostile(found.rule) && (r.hostile(rival) || r.none(rival)) || r.none(found.rule) && r.hostile(rival)
+	rival := found.Rival - 1
+	return r.hostile(found.Rule) && (r.hostile(rival) || r.none(rival)) || r.none(found.Rule) && r.hostile(rival)
 }
 
 // hostile reports whether a rule is about an attack.
@@ -401,7 +356,7 @@ func (r *Rules) none(rule int32) bool { return rule >= 0 && r.rules[rule].Kind =
 // Ubuntu ships it): "message repeated 3 times: [ text]". It counts as one.
 func once(m []byte) []byte {
 	const front, middle = "message repeated ", " times: ["
-	if !prefixed(m, front) || m[len(m)-1] != ']' {
+	if !parse.HasPrefix(m, front) || m[len(m)-1] != ']' {
 		return m
 	}
 	rest := m[len(front):]
@@ -409,7 +364,7 @@ func once(m []byte) []byte {
 	for digits < len(rest) && rest[digits]-'0' <= 9 {
 		digits++
 	}
-	if digits == 0 || !prefixed(rest[digits:], middle) {
+	if digits == 0 || !parse.HasPrefix(rest[digits:], middle) {
 		return m
 	}
 	return bytes.TrimPrefix(rest[digits+len(middle):len(rest)-1], []byte(" "))

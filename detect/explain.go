@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"tattled/detect/parse"
 	"tattled/detect/rulefile"
 	"tattled/setting"
 )
@@ -99,13 +100,8 @@ type Way struct {
 // Parsed is what a parser that takes the place of patterns made of a message.
 type Parsed struct {
 	Service *Service
-	Fields  []Field // what it could read, in the order of the message
-	Peer    string  // what stands where the address belongs
-	Failed  string  // why no rule matched, as a sentence without its end; "" where one did
+	parse.Parsed
 }
-
-// Field is a part of a message that has a name.
-type Field struct{ Name, Value string }
 
 // Nearest is the pattern that has most in common with a message that none matches.
 type Nearest struct {
@@ -266,13 +262,13 @@ func (x *Explainer) tryFramed(p *explained, s *Service, m *framed, e *Explanatio
 
 // addWay adds a way to read the message, once.
 func (e *Explanation) addWay(p *explained, m []byte, peer string) {
-	if p.rule.Kind == 0 && noPeer([]byte(peer)) {
+	if p.rule.Kind == 0 && parse.NoPeer([]byte(peer)) {
 		return
 	}
 	w := Way{Rule: p.rule, Pattern: p.text.Value, Line: p.text.Line, Peer: peer}
 	var ok bool
-	if w.Addr, ok = parseAddr([]byte(peer)); !ok {
-		w.Refusal = refusalOf([]byte(peer))
+	if w.Addr, ok = parse.Addr([]byte(peer)); !ok {
+		w.Refusal = parse.RefusalOf([]byte(peer))
 	} else if p.tooLong(m) {
 		w.Addr, w.Refusal = netip.Addr{}, TooLong
 	}

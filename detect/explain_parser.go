@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"tattled/detect/parse"
 	"tattled/event"
 )
 
@@ -14,11 +15,10 @@ func (x *Explainer) parsed(s *Service, message []byte, e *Explanation) {
 }
 
 // addParsed adds what a parser read.
-func (x *Explainer) addParsed(s *Service, r reading, p Parsed, e *Explanation) {
-	p.Service = s
-	if r.found {
-		w := Way{Rule: x.rules.rules[r.rule], Peer: p.Peer, Addr: r.addr, Refusal: r.refusal}
-		if r.ambiguous {
+func (x *Explainer) addParsed(s *Service, r parse.Result, p parse.Parsed, e *Explanation) {
+	if r.Found {
+		w := Way{Rule: x.rules.rules[r.Rule], Peer: p.Peer, Addr: r.Addr, Refusal: r.Refusal}
+		if r.Ambiguous {
 			w.Refusal = Ambiguous
 		}
 		if len(e.Ways) < MaxWays {
@@ -27,12 +27,14 @@ func (x *Explainer) addParsed(s *Service, r reading, p Parsed, e *Explanation) {
 	} else if p.Failed == "" {
 		p.Failed = "the rule for it is disabled"
 	}
-	e.Parsed = append(e.Parsed, p)
+	e.Parsed = append(e.Parsed, Parsed{s, p})
 }
 
 // explain says what is read of a line, and why no more.
-func (n *netfilter) explain(m []byte) (p Parsed) {
-	add := func(name string, value []byte) { p.Fields = append(p.Fields, Field{name, string(value)}) }
+func (n *netfilter) explain(m []byte) (p parse.Parsed) {
+	add := func(name string, value []byte) {
+		p.Fields = append(p.Fields, parse.Field{Name: name, Value: string(value)})
+	}
 	prefix, end := header(m)
 	if end < 0 {
 		p.Failed = fmt.Sprintf("it is no line about a packet: there is no \"IN=name OUT=\" in its first %d bytes", maxPrefix)

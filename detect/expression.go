@@ -6,6 +6,8 @@ import (
 	"regexp/syntax"
 	"slices"
 	"strings"
+
+	"tattled/detect/parse"
 )
 
 // expression is a rule written as a regular expression (RE2 syntax, linear time). Unlike a pattern it may be ambiguous by
@@ -155,14 +157,14 @@ func source(tree *syntax.Regexp) string {
 }
 
 // try reads the message by the expression. A line that matches costs an allocation for each of the two; others cost none.
-func (e *expression) try(m []byte, v *variant, r *reading) {
+func (e *expression) try(m []byte, v *variant, r *parse.Result) {
 	at := e.greedy.FindSubmatchIndex(m)
 	if at == nil || at[2*e.ip] < 0 {
 		return
 	}
 	c := caught{ip: at[2*e.ip], ipEnd: at[2*e.ip+1]}
 	if e.port >= 0 && at[2*e.port] >= 0 {
-		port, ok := parsePort(m[at[2*e.port]:at[2*e.port+1]])
+		port, ok := parse.Port(m[at[2*e.port]:at[2*e.port+1]])
 		if !ok {
 			return
 		}
@@ -172,12 +174,12 @@ func (e *expression) try(m []byte, v *variant, r *reading) {
 	if e.user >= 0 && at[2*e.user] >= 0 {
 		user = m[at[2*e.user]:at[2*e.user+1]]
 	}
-	r.add(m, v, &c, user)
+	v.record(m, &c, user, r)
 	other := e.twin.FindSubmatchIndex(m)
 	if other == nil || other[2*e.ip] < 0 {
-		r.ambiguous = true
+		r.Ambiguous = true
 		return
 	}
 	c.ip, c.ipEnd = other[2*e.ip], other[2*e.ip+1]
-	r.add(m, v, &c, user)
+	v.record(m, &c, user, r)
 }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"tattled/detect/parse"
 	"tattled/event"
 )
 
@@ -72,11 +73,11 @@ func (filterlog) read(m []byte) (p packet, ok bool) {
 // transport reads the columns of TCP and UDP. A fragment other than the first has none.
 func (c *columns) transport(p *packet) {
 	p.stray = p.proto == event.TCP
-	port, ok := parsePort(c.next())
+	port, ok := parse.Port(c.next())
 	if !ok {
 		return
 	}
-	local, ok := parsePort(c.next())
+	local, ok := parse.Port(c.next())
 	if !ok {
 		return
 	}
@@ -132,11 +133,11 @@ func isDecimal(b []byte) bool {
 	return len(b) > 0
 }
 
-func (filterlog) explain(m []byte) (p Parsed) {
+func (filterlog) explain(m []byte) (p parse.Parsed) {
 	c := columns(m)
 	names := strings.Split("rule subrule anchor label interface reason action direction version", " ")
 	for _, name := range names {
-		p.Fields = append(p.Fields, Field{name, string(c.next())})
+		p.Fields = append(p.Fields, parse.Field{Name: name, Value: string(c.next())})
 	}
 	action, direction := p.Fields[filterlogAction].Value, p.Fields[filterlogAction+1].Value
 	found, ok := filterlog{}.read(m)
@@ -155,13 +156,13 @@ func (filterlog) explain(m []byte) (p Parsed) {
 }
 
 // fields are what was read of a packet, for people.
-func (p *packet) fields() []Field {
-	all := []Field{{"source", string(p.source)}, {"proto", p.proto.String()}}
+func (p *packet) fields() []parse.Field {
+	all := []parse.Field{{Name: "source", Value: string(p.source)}, {Name: "proto", Value: p.proto.String()}}
 	if p.proto == event.TCP || p.proto == event.UDP {
-		all = append(all, Field{"port", strconv.Itoa(int(p.port))}, Field{"local_port", strconv.Itoa(int(p.local))})
+		all = append(all, parse.Field{Name: "port", Value: strconv.Itoa(int(p.port))}, parse.Field{Name: "local_port", Value: strconv.Itoa(int(p.local))})
 	}
 	if p.proto == event.TCP {
-		all = append(all, Field{"stray", strconv.FormatBool(p.stray)})
+		all = append(all, parse.Field{Name: "stray", Value: strconv.FormatBool(p.stray)})
 	}
 	return all
 }

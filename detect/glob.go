@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"strings"
+
+	"tattled/detect/parse"
 )
 
 // globs are the texts with stars that one field is compared with, of all rules of a service. Most fields of most lines
@@ -235,7 +237,7 @@ func (g *glob) fits(text []byte) bool {
 	if last == 0 {
 		return string(text) == g.parts[0]
 	}
-	if len(text) < len(g.parts[0])+len(g.parts[last]) || !prefixed(text, g.parts[0]) || !suffixed(text, g.parts[last]) {
+	if len(text) < len(g.parts[0])+len(g.parts[last]) || !parse.HasPrefix(text, g.parts[0]) || !parse.HasSuffix(text, g.parts[last]) {
 		return false
 	}
 	text = text[len(g.parts[0]) : len(text)-len(g.parts[last])]

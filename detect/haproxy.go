@@ -1,6 +1,10 @@
 package detect
 
-import "bytes"
+import (
+	"bytes"
+
+	"tattled/detect/parse"
+)
 
 // readHAProxy takes a line of HAProxy's "option httplog" apart. What a client sent is in it after the status only, and has no
 // raw quote, brace or hash (src/log.c, lf_encode_string), so that the first quote begins the request and the next ends it:
@@ -11,7 +15,7 @@ func (l *accessLine) readHAProxy(m []byte) bool {
 	if end <= 0 {
 		return false
 	}
-	from, to, port, ok := cutPort(m[:end])
+	from, to, port, ok := parse.CutPort(m[:end])
 	if !ok {
 		return false
 	}
@@ -35,7 +39,7 @@ func (l *accessLine) readHAProxy(m []byte) bool {
 	}
 	l.status = statusOf(m[:3])
 	if bytes.Contains(m[:quote], []byte(" - - C")) || bytes.Contains(m[:quote], []byte(" - - c")) {
-		if prefixed(m[quote:], `"<BADREQ>"`) { // the client went away, or said nothing in time
+		if parse.HasPrefix(m[quote:], `"<BADREQ>"`) { // the client went away, or said nothing in time
 			return false
 		}
 	}

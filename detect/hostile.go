@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"tattled/detect/parse"
 	"tattled/detect/rulefile"
 )
 
@@ -149,7 +150,7 @@ func (h *hostile) cut(line []piece) []piece {
 	if free < 0 {
 		return line
 	}
-	least := longestBehind + 100 + h.IntN(8000)
+	least := parse.LongestBehind + 100 + h.IntN(8000)
 	line = slices.Clone(line)
 	wanted := h.part(1)
 	line[free].text += strings.Repeat("x", least) + wanted

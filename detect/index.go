@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+
+	"tattled/detect/parse"
 )
 
 // unit is the matcher for the messages of a program, as far as the services that know the program agree on the frame.
@@ -246,7 +248,7 @@ func (u *unit) insert(text string, groups []*group) {
 
 // read makes what it can of a message. Where a text of the frame might also be what a peer wrote, the message is read with
 // that text as well: the way in which its program meant it must be among those that are compared.
-func (u *unit) read(message []byte, r *reading) {
+func (u *unit) read(message []byte, r *parse.Result) {
 	if len(message) == 0 {
 		return
 	}
@@ -260,7 +262,7 @@ func (u *unit) read(message []byte, r *reading) {
 	}
 }
 
-func (u *unit) readFramed(m *framed, r *reading) {
+func (u *unit) readFramed(m *framed, r *parse.Result) {
 	if len(m.text) > 0 {
 		at := 0
 		for n := u.root[m.text[0]]; n != nil && n.keeps&(1<<m.kept) != 0 && n.label.beginsAt(m.text, at); {
@@ -286,7 +288,7 @@ func (u *unit) readFramed(m *framed, r *reading) {
 }
 
 // readShown reads a message of which one is what rsyslog wrote around it taken off, and text is that without a stamp.
-func (u *unit) readShown(message, one, text []byte, r *reading) {
+func (u *unit) readShown(message, one, text []byte, r *parse.Result) {
 	u.read(text, r)
 	if u.headless && len(text) < len(message) {
 		u.readWhole(message, one, text, r)
@@ -295,7 +297,7 @@ func (u *unit) readShown(message, one, text []byte, r *reading) {
 
 // readWhole reads a message of which text was read already with what was taken off its front: one is without what rsyslog
 // writes around it, text is also without a stamp.
-func (u *unit) readWhole(message, one, text []byte, r *reading) {
+func (u *unit) readWhole(message, one, text []byte, r *parse.Result) {
 	if len(text) < len(one) {
 		u.read(one, r)
 	}
@@ -425,7 +427,7 @@ func newGrams(variants []*variant) *grams {
 	return g
 }
 
-func (g *grams) read(m *framed, r *reading) {
+func (g *grams) read(m *framed, r *parse.Result) {
 	text := m.text
 	end := g.window
 	for end <= len(text) {
@@ -447,7 +449,7 @@ func gramSlotAt(text []byte, end int) uint32 {
 
 // verify goes on from the first place where a window may end. It has a function of its own because few messages get here
 // and it needs room to note what was tried.
-func (g *grams) verify(m *framed, end int, r *reading) {
+func (g *grams) verify(m *framed, end int, r *parse.Result) {
 	var tried [maxScattered / 64]uint64
 	text := m.text
 	for end <= len(text) {
@@ -458,7 +460,7 @@ func (g *grams) verify(m *framed, end int, r *reading) {
 		}
 		for i := range g.ends[slot] {
 			c := &g.ends[slot][i]
-			if from := end - c.offset; from < 0 || tried[c.number/64]&(1<<(c.number%64)) != 0 || !prefixed(text[from:], c.text) {
+			if from := end - c.offset; from < 0 || tried[c.number/64]&(1<<(c.number%64)) != 0 || !parse.HasPrefix(text[from:], c.text) {
 				continue
 			}
 			tried[c.number/64] |= 1 << (c.number % 64)

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"tattled/detect/parse"
 	"tattled/detect/rulefile"
 	"tattled/detect/stamp"
 )
@@ -108,16 +109,16 @@ func (j *jsonLog) addRequest(texts, tables []string, p *parserForm) (_, _ []stri
 	return texts, tables
 }
 
-func (j *jsonLog) bind(rules []*Rule) { j.conditions.bind(rules, j.form) }
+func (j *jsonLog) bind(rules []parse.Rule) { j.conditions.bind(rules, j.form) }
 
 // beginsObject reports whether m may be an object.
 func beginsObject(m []byte) bool { return len(m) > 0 && (m[0] == '{' || m[0] <= ' ') }
 
-func (j *jsonLog) judge(m []byte) reading {
+func (j *jsonLog) judge(m []byte) parse.Result {
 	s := jsonScan{tree: &j.tree, line: m}
 	switch {
 	case !s.scan():
-		return reading{}
+		return parse.Result{}
 	case s.twice, s.shadow:
 		return j.doubt(m, &s)
 	}
@@ -125,14 +126,14 @@ func (j *jsonLog) judge(m []byte) reading {
 }
 
 // doubt judges a line that has a wanted place twice: it is refused if a rule describes it in either way.
-func (j *jsonLog) doubt(m []byte, s *jsonScan) reading {
+func (j *jsonLog) doubt(m []byte, s *jsonScan) parse.Result {
 	r := j.read(s)
-	if !r.found {
+	if !r.Found {
 		last := jsonScan{tree: &j.tree, line: m, last: true}
 		last.scan()
 		r = j.read(&last)
 	}
-	r.ambiguous = true
+	r.Ambiguous = true
 	return r
 }
 
@@ -155,7 +156,7 @@ func (s *jsonScan) bytes(v jsonValue) []byte {
 }
 
 // read judges what was scanned.
-func (j *jsonLog) read(s *jsonScan) reading {
+func (j *jsonLog) read(s *jsonScan) parse.Result {
 	v := s.first(j.roles[jsonRequest])
 	if v.kind == jsonAbsent {
 		v = s.first(j.roles[jsonTarget])
@@ -164,21 +165,21 @@ func (j *jsonLog) read(s *jsonScan) reading {
 		return j.readEscaped(s, v)
 	}
 	r := j.readRequest(s, s.bytes(v))
-	r.asked = asked{text: s.bytes(v), how: percent | slashes, whole: true}
+	r.Asked = parse.Asked{Text: s.bytes(v), How: uint8(percent | slashes), Whole: true}
 	return r
 }
 
 // readEscaped undoes the escapes of a request before it is taken apart. It has a function of its own because it needs room.
 //
 //go:noinline
-func (j *jsonLog) readEscaped(s *jsonScan, v jsonValue) reading {
+func (j *jsonLog) readEscaped(s *jsonScan, v jsonValue) parse.Result {
 	var room [maxCompared]byte
 	r := j.readRequest(s, unescapeJSON(room[:copy(room[:], s.bytes(v))]))
-	r.asked = asked{text: s.bytes(v), how: percent | slashes | json, whole: true}
+	r.Asked = parse.Asked{Text: s.bytes(v), How: uint8(percent | slashes | json), Whole: true}
 	return r
 }
 
-func (j *jsonLog) readRequest(s *jsonScan, line []byte) (r reading) {
+func (j *jsonLog) readRequest(s *jsonScan, line []byte) (r parse.Result) {
 	q := request{method: s.bytes(s.first(j.roles[jsonMethod])), target: line}
 	switch {
 	case line == nil:
@@ -220,36 +221,36 @@ func (j *jsonLog) readRequest(s *jsonScan, line []byte) (r reading) {
 		if v.kind == jsonEscapedText {
 			how = json
 		}
-		r.weak = j.fetched(q.method, s.bytes(v), how)
+		r.Weak = j.fetched(q.method, s.bytes(v), how)
 	}
 	return r
 }
 
 // peer reads whom a line is about that a rule describes. It is about nobody if it has no address.
-func (j *jsonLog) peer(s *jsonScan, rule int32) (r reading) {
+func (j *jsonLog) peer(s *jsonScan, rule int32) (r parse.Result) {
 	at := s.first(j.roles[jsonIP])
 	switch ip := s.bytes(at); {
 	case ip != nil:
 		var ok bool
-		if r.addr, r.port, ok = parseHostPort(ip); !ok {
-			r.noAddress(ip, j.proxies)
+		if r.Addr, r.Port, ok = parseHostPort(ip); !ok {
+			noAddress(&r, ip, j.proxies)
 		}
 	case at.kind == jsonArray:
-		r.refusal = AddressList
+		r.Refusal = parse.AddressList
 	default:
 		return r
 	}
-	r.found, r.rule = true, rule
-	r.unproven = r.unproven || j.disagree(s, at) // what a list names may be unproven by itself
-	if port, ok := parsePort(s.bytes(s.first(j.roles[jsonPort]))); ok {
-		r.port = port
+	r.Found, r.Rule = true, rule
+	r.Unproven = r.Unproven || j.disagree(s, at) // what a list names may be unproven by itself
+	if port, ok := parse.Port(s.bytes(s.first(j.roles[jsonPort]))); ok {
+		r.Port = port
 	}
-	r.local, _ = parsePort(s.bytes(s.first(j.roles[jsonLocalPort])))
+	r.Local, _ = parse.Port(s.bytes(s.first(j.roles[jsonLocalPort])))
 	if user := s.bytes(s.first(j.roles[jsonUser])); len(user) > 0 && string(user) != "-" {
-		r.user = user
+		r.User = user
 	}
-	r.stamp = stamp.Parse(s.bytes(s.first(j.roles[jsonTime])))
-	r.forward(s.forwarded(s.first(j.roles[jsonForwarded])), j.proxies)
+	r.Stamp = stamp.Parse(s.bytes(s.first(j.roles[jsonTime])))
+	forward(&r, s.forwarded(s.first(j.roles[jsonForwarded])), j.proxies)
 	return r
 }
 
@@ -280,12 +281,12 @@ func statusOf(b []byte) int {
 	if len(b) != 3 {
 		return 0
 	}
-	n, _ := parsePort(b)
+	n, _ := parse.Port(b)
 	return int(n)
 }
 
 // explain says what is read of a line.
-func (j *jsonLog) explain(m []byte) (p Parsed) {
+func (j *jsonLog) explain(m []byte) (p parse.Parsed) {
 	s := jsonScan{tree: &j.tree, line: m}
 	if !s.scan() {
 		p.Failed = "it is no JSON object, or was cut off"
@@ -298,14 +299,14 @@ func (j *jsonLog) explain(m []byte) (p Parsed) {
 				continue
 			}
 			if value := s.bytes(s.values[place]); value != nil {
-				p.Fields = append(p.Fields, Field{f.Name.Value, string(value)})
+				p.Fields = append(p.Fields, parse.Field{Name: f.Name.Value, Value: string(value)})
 				break
 			}
 		}
 	}
 	p.Peer = string(s.bytes(s.first(j.roles[jsonIP])))
 	switch {
-	case j.judge(m).found:
+	case j.judge(m).Found:
 	case p.Peer == "":
 		p.Failed = "it has no ip where fields: says"
 	default:

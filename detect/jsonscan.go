@@ -9,6 +9,8 @@ import (
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"tattled/detect/parse"
 )
 
 // Bounds of what is read of an object.
@@ -200,7 +202,7 @@ func (s *jsonScan) value(node int) bool {
 }
 
 func (s *jsonScan) word(w string) bool {
-	if !prefixed(s.line[s.at:], w) {
+	if !parse.HasPrefix(s.line[s.at:], w) {
 		return false
 	}
 	s.at += len(w)

@@ -1,6 +1,10 @@
 package detect
 
-import "bytes"
+import (
+	"bytes"
+
+	"tattled/detect/parse"
+)
 
 // kernelStamp returns how many bytes the kernel's stamp takes at the front of a line, with the space after it:
 // "[812345.678901] ". 0 without one.
@@ -15,7 +19,7 @@ func kernelStamp(m []byte) int {
 		}
 		i++
 	}
-	if dots != 1 || !prefixed(m[i:], "] ") {
+	if dots != 1 || !parse.HasPrefix(m[i:], "] ") {
 		return 0
 	}
 	return i + len("] ")

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"tattled/detect/parse"
 	"tattled/detect/rulefile"
 	"tattled/event"
 )
@@ -186,12 +187,14 @@ func (r *Rules) read(s *Service) {
 
 // number gives rules their places.
 func (r *Rules) number(s *Service, rules []*Rule) {
+	left := make([]parse.Rule, 0, len(rules))
 	for i, rule := range rules {
 		rule.Index = s.first + i
 		r.rules[rule.Index] = rule
+		left = append(left, parse.Rule{Name: rule.Name, Kind: rule.Kind, Index: rule.Index})
 	}
 	if s.parser != nil {
-		s.parser.bind(rules)
+		s.parser.bind(left)
 	}
 }
 

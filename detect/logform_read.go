@@ -3,6 +3,7 @@ package detect
 import (
 	"bytes"
 
+	"tattled/detect/parse"
 	"tattled/detect/stamp"
 )
 
@@ -58,7 +59,7 @@ func (l *accessLine) hasRequest() bool {
 
 // emptyUser reads a part with Apache's word for an empty name, two quotes, in it. It returns where the part ends, -1 if there is none.
 func (p *formPart) emptyUser(m []byte, quote int, l *accessLine) int {
-	if !prefixed(m[quote:], `"" `) {
+	if !parse.HasPrefix(m[quote:], `"" `) {
 		return -1
 	}
 	end := len(m)
@@ -100,7 +101,7 @@ func (p *formPart) read(m []byte, l *accessLine) bool {
 func readForward(items []formItem, m []byte, l *accessLine, all bool) (at int, ok bool) {
 	for i, it := range items {
 		if it.column == columnText {
-			if !prefixed(m[at:], it.text) {
+			if !parse.HasPrefix(m[at:], it.text) {
 				return 0, false
 			}
 			at += len(it.text)
@@ -128,7 +129,7 @@ func readBackward(items []formItem, m []byte, l *accessLine) (at int, ok bool) {
 	for i := len(items) - 1; i >= 0; i-- {
 		it := items[i]
 		if it.column == columnText {
-			if !suffixed(m[:at], it.text) {
+			if !parse.HasSuffix(m[:at], it.text) {
 				return 0, false
 			}
 			at -= len(it.text)
@@ -179,7 +180,7 @@ func readMiddle(items []formItem, m []byte, l *accessLine) bool {
 		if !ok || !one.put(first.column, m[:at]) || !one.put(last.column, m[at+n:]) {
 			continue
 		}
-		if _, isPeer := parseAddr(one.peer); l.peer == nil && one.peer != nil && !isPeer {
+		if _, isPeer := parse.Addr(one.peer); l.peer == nil && one.peer != nil && !isPeer {
 			continue
 		}
 		if found++; found == 1 {
@@ -223,9 +224,9 @@ func (l *accessLine) put(c formColumn, value []byte) bool {
 	case columnStamp:
 		l.moment = stamp.Parse(value)
 	case columnPort:
-		l.port, _ = parsePort(value)
+		l.port, _ = parse.Port(value)
 	case columnLocalPort:
-		l.local, _ = parsePort(value)
+		l.local, _ = parse.Port(value)
 	case columnRequest:
 		l.request = value
 	case columnMethod:

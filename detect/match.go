@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"net/netip"
 
-	"tattled/event"
+	"tattled/detect/parse"
 )
 
 // form is how a pattern is matched. It depends on where the address stands among the pattern's wide fields.
@@ -43,81 +43,30 @@ type group struct {
 	variants []variant
 }
 
-// reading is what was made of a message so far.
-type reading struct {
-	found     bool
-	ambiguous bool
-	raw       bool // a rule that is raw has read the message
-	refusal   Refusal
-	port      uint16
-	local     uint16
-	order     int32
-	rule      int32
-	rival     int32 // one more than the rule of another way to read the message that made it ambiguous; 0 for none
-	addr      netip.Addr
-	user      []byte
-
-	// What only parsers know.
-	proto    event.Proto
-	stray    bool
-	stamp    Stamp
-	unproven bool // the address may be a peer's word: the line's form had to be guessed
-	named    bool // a name is in the peer's place, or the server escapes nothing; said of lines that no rule describes as well
-	weak     bool // whatever the rule says: see File.Fetchers
-	misfit   bool // the line is not of the form that was declared for its log
-	asked    asked
-	shape    Shape
-}
-
-// longestBehind is how long a message may be, in bytes, whose address stands behind what a peer chose. Syslog's relays and
-// receivers cut a record where it is too long for them, the first at 1024 bytes with its header (RFC 3164 section 4.1),
-// and where a line was cut, its peer has chosen what it ends in.
-const longestBehind = 900
-
 // tooLong reports whether the message may have been cut before the address that its program wrote.
 func (v *variant) tooLong(m []byte) bool {
-	return len(m) > longestBehind && v.form != formExact && v.form != formHead
+	return len(m) > parse.LongestBehind && v.form != formExact && v.form != formHead
 }
 
-// add takes a way to read the message by a pattern. That of a witness, whose rule is -1, names no rule.
-func (r *reading) add(m []byte, v *variant, c *caught, user []byte) {
-	r.raw = r.raw || v.raw
-	if v.none && noPeer(m[c.ip:c.ipEnd]) {
+// record puts a way to read the message by the variant into r. That of a witness, whose rule is -1, names no rule.
+func (v *variant) record(m []byte, c *caught, user []byte, r *parse.Result) {
+	r.Raw = r.Raw || v.raw
+	if v.none && parse.NoPeer(m[c.ip:c.ipEnd]) {
 		return // it looks for peers in lines of many forms
 	}
-	if r.found {
-		var other reading
-		other.add(m, v, c, user)
-		r.join(&other)
+	if r.Found {
+		var other parse.Result
+		v.record(m, c, user, &other)
+		r.Join(&other)
 		return
 	}
 	var ok bool
-	if r.addr, ok = parseAddr(m[c.ip:c.ipEnd]); !ok {
-		r.refusal = refusalOf(m[c.ip:c.ipEnd])
+	if r.Addr, ok = parse.Addr(m[c.ip:c.ipEnd]); !ok {
+		r.Refusal = parse.RefusalOf(m[c.ip:c.ipEnd])
 	} else if v.tooLong(m) {
-		r.addr, r.refusal = netip.Addr{}, TooLong
+		r.Addr, r.Refusal = netip.Addr{}, parse.TooLong
 	}
-	r.found, r.order, r.rule, r.port, r.local, r.user = true, v.order, v.rule, c.port, c.local, user
-}
-
-// join takes another way to read the message. Two ways that name different peers make it ambiguous, and so do two of
-// which one has something else where the other has an address: which of them the program meant cannot be known.
-func (r *reading) join(other *reading) {
-	raw := r.raw || other.raw
-	switch {
-	case !r.found:
-		*r = *other
-	case other.ambiguous, r.addr != other.addr: // the address of a refused way is the zero one
-		r.ambiguous, r.rival = true, other.rule+1
-		if other.order < r.order {
-			r.order, r.rule, r.rival = other.order, other.rule, r.rule+1
-		}
-	case other.order <= r.order:
-		ambiguous, rival := r.ambiguous, r.rival
-		*r = *other
-		r.ambiguous, r.rival = ambiguous, rival
-	}
-	r.raw = raw
+	r.Found, r.Order, r.Rule, r.Port, r.Local, r.User = true, v.order, v.rule, c.port, c.local, user
 }
 
 // framed is a message whose frame was taken off.
@@ -137,7 +86,7 @@ func (v *variant) fits(m *framed) bool {
 }
 
 // try reads the message by the group's patterns. known says that their first fixed text was compared already.
-func (g *group) try(m *framed, known bool, r *reading) {
+func (g *group) try(m *framed, known bool, r *parse.Result) {
 	switch v := &g.variants[0]; g.form {
 	case formTail:
 		g.tryTail(m, known, r)
@@ -161,7 +110,7 @@ func (g *group) try(m *framed, known bool, r *reading) {
 }
 
 // tryExact begins where a mismatch is found sooner: a pattern that ends in the address at the end.
-func (v *variant) tryExact(m []byte, known bool, r *reading) {
+func (v *variant) tryExact(m []byte, known bool, r *parse.Result) {
 	var c caught
 	s := &v.segments[0]
 	if n := len(s.steps); n > 0 && s.steps[n-1].endsInAddress() {
@@ -171,14 +120,14 @@ func (v *variant) tryExact(m []byte, known bool, r *reading) {
 	} else if end, ok := s.forward(m, 0, known, &c); !ok || end != len(m) {
 		return
 	}
-	r.add(m, v, &c, nil)
+	v.record(m, &c, nil, r)
 }
 
 func (st *step) endsInAddress() bool {
 	return (st.field == fieldIP || st.field == fieldIPPort) && st.text.text == ""
 }
 
-func (g *group) tryTail(m *framed, known bool, r *reading) {
+func (g *group) tryTail(m *framed, known bool, r *parse.Result) {
 	var found caught
 	start, ok := g.core.backward(m.text, len(m.text), &found)
 	if !ok {
@@ -201,7 +150,7 @@ func (g *group) tryTail(m *framed, known bool, r *reading) {
 		if v.user == v.core-1 {
 			user = m.text[end:start]
 		}
-		r.add(m.text, v, &c, user)
+		v.record(m.text, &c, user, r)
 		if v.rule >= 0 {
 			return // the others could only say the same address
 		}
@@ -224,7 +173,7 @@ func (v *variant) between(m []byte, first, last, end, start int, c *caught) (use
 	return user, end, true
 }
 
-func (v *variant) tryHead(m []byte, known bool, r *reading) {
+func (v *variant) tryHead(m []byte, known bool, r *parse.Result) {
 	var c caught
 	end, ok := v.segments[0].forward(m, 0, known, &c)
 	if !ok {
@@ -242,12 +191,12 @@ func (v *variant) tryHead(m []byte, known bool, r *reading) {
 	if v.user == last-1 {
 		user = m[end:start]
 	}
-	r.add(m, v, &c, user)
+	v.record(m, &c, user, r)
 }
 
 // tryInner looks at every place where the segment with the address fits. What stands left of it is matched as early as it
 // goes and what stands right of it as late as it goes, so that no place is missed.
-func (v *variant) tryInner(m []byte, known bool, r *reading) {
+func (v *variant) tryInner(m []byte, known bool, r *parse.Result) {
 	if v.rare != 0 && bytes.IndexByte(m, v.rare) < 0 {
 		return
 	}
@@ -286,7 +235,7 @@ func (v *variant) tryInner(m []byte, known bool, r *reading) {
 		case v.core:
 			user = m[to:start]
 		}
-		if r.add(m, v, &c, user); r.ambiguous {
+		if v.record(m, &c, user, r); r.Ambiguous {
 			return
 		}
 		from = at + 1

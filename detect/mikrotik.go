@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 
+	"tattled/detect/parse"
 	"tattled/event"
 )
 
@@ -47,11 +48,11 @@ const hardwareColons = 5
 // chain than input, about a packet that goes on, or so long that it may have been cut in what a peer chose.
 func routerosHeader(m []byte) (prefix, rest []byte) {
 	const chain, out = "input", " out:("
-	if len(m) > longestBehind {
+	if len(m) > parse.LongestBehind {
 		return nil, nil
 	}
 	at := bytes.Index(m[:min(len(m), maxPrefix)], []byte(": in:"))
-	if at < 0 || !suffixed(m[:at], chain) {
+	if at < 0 || !parse.HasSuffix(m[:at], chain) {
 		return nil, nil
 	}
 	prefix = m[:at-len(chain)]
@@ -67,7 +68,7 @@ func routerosHeader(m []byte) (prefix, rest []byte) {
 	}
 	rest = m[at+i+len(out):]
 	for _, nowhere := range []string{"unknown 0), ", "none), "} { // 6.40 on, 7; before
-		if prefixed(rest, nowhere) {
+		if parse.HasPrefix(rest, nowhere) {
 			return prefix, rest[len(nowhere):]
 		}
 	}
@@ -82,7 +83,7 @@ func (p *packet) flow(m []byte) bool {
 	}
 	name, rest := m[:end], m[end:]
 	var detail []byte
-	if prefixed(rest, " (") {
+	if parse.HasPrefix(rest, " (") {
 		closing := bytes.IndexByte(rest, ')')
 		if closing < 0 {
 			return false
@@ -90,7 +91,7 @@ func (p *packet) flow(m []byte) bool {
 		detail, rest = rest[len(" ("):closing], rest[closing+1:]
 	}
 	arrow := bytes.Index(rest, []byte("->"))
-	if !prefixed(rest, ", ") || arrow < 0 {
+	if !parse.HasPrefix(rest, ", ") || arrow < 0 {
 		return false
 	}
 	from, to := rest[len(", "):arrow], rest[arrow+len("->"):]
@@ -107,7 +108,7 @@ func (p *packet) flow(m []byte) bool {
 		p.proto, p.stray = event.TCP, !opensFlags(detail)
 	case string(name) == "UDP":
 		p.proto = event.UDP
-	case prefixed(name, "ICMP"): // and ICMPv6
+	case parse.HasPrefix(name, "ICMP"): // and ICMPv6
 		p.proto = event.ICMP
 	}
 	if p.proto == event.TCP || p.proto == event.UDP {
@@ -142,7 +143,7 @@ func hostPort(b []byte) (host []byte, port uint16) {
 			return nil, 0
 		}
 	}
-	port, ok := parsePort(b[colon+1:])
+	port, ok := parse.Port(b[colon+1:])
 	if !ok {
 		return nil, 0
 	}
@@ -164,13 +165,13 @@ func opensFlags(flags []byte) bool {
 	return syn
 }
 
-func (k mikrotik) explain(m []byte) (p Parsed) {
+func (k mikrotik) explain(m []byte) (p parse.Parsed) {
 	prefix, rest := routerosHeader(m)
 	if rest == nil {
 		p.Failed = "it is no line about a packet to the router itself: there is no \"input: in:name out:(unknown 0), \""
 		return p
 	}
-	p.Fields = append(p.Fields, Field{"prefix", string(prefix)})
+	p.Fields = append(p.Fields, parse.Field{Name: "prefix", Value: string(prefix)})
 	found, ok := k.read(m)
 	switch {
 	case found.meaning == 0:

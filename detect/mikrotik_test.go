@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"tattled/detect/parse"
 )
 
 // FuzzMikrotik feeds packets with any interface, which a peer of a tunnel may have named, and any prefix: the peer is
@@ -50,7 +52,7 @@ func TestExplainOtherPackets(t *testing.T) {
 	k := mikrotik{words}
 	const flow = " in:ether1 out:(unknown 0), proto TCP (SYN), 203.0.113.5:40022->192.0.2.10:22, len 40"
 	for _, c := range []struct {
-		got          Parsed
+		got          parse.Parsed
 		peer, failed string
 	}{
 		{k.explain([]byte("DROP input:" + flow)), truePeer, ""},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"tattled/detect/parse"
 	"tattled/event"
 )
 
@@ -119,9 +120,9 @@ func (n *netfilter) read(m []byte) (p packet, ok bool) {
 	if i < 0 || i >= len(m) || m[i] != ' ' {
 		return p, false // no packet, or one that went out, or through
 	}
-	for i++; !prefixed(m[i:], "SRC="); i++ { // the link layer: MAC=, PHYSIN=, VPROTO=..
+	for i++; !parse.HasPrefix(m[i:], "SRC="); i++ { // the link layer: MAC=, PHYSIN=, VPROTO=..
 		space := bytes.IndexByte(m[i:], ' ')
-		if space < 0 || prefixed(m[i:], "DST=") || prefixed(m[i:], "PROTO=") || m[i] == '[' {
+		if space < 0 || parse.HasPrefix(m[i:], "DST=") || parse.HasPrefix(m[i:], "PROTO=") || m[i] == '[' {
 			return p, false
 		}
 		i += space
@@ -131,7 +132,7 @@ func (n *netfilter) read(m []byte) (p packet, ok bool) {
 	for i < len(m) && m[i] != ' ' {
 		i++
 	}
-	if !prefixed(m[i:], " DST=") {
+	if !parse.HasPrefix(m[i:], " DST=") {
 		return p, false
 	}
 	p.source = m[from:i]
@@ -162,7 +163,7 @@ func header(m []byte) (at, end int) {
 		for end < len(m) && end <= i+maxInterface && m[end] != ' ' {
 			end++
 		}
-		if prefixed(m[end:], " OUT=") {
+		if parse.HasPrefix(m[end:], " OUT=") {
 			if end == i+1 {
 				return 0, -1
 			}
@@ -205,7 +206,7 @@ func verdictLetter(prefix []byte, i int) meaning {
 		return 0
 	}
 	rest := prefix[i+1:]
-	if prefixed(rest, "-") {
+	if parse.HasPrefix(rest, "-") {
 		digits := 1
 		for digits < len(rest) && rest[digits]-'0' <= 9 {
 			digits++
@@ -215,7 +216,7 @@ func verdictLetter(prefix []byte, i int) meaning {
 		}
 		rest = rest[digits:]
 	}
-	if !prefixed(rest, "]") {
+	if !parse.HasPrefix(rest, "]") {
 		return 0
 	}
 	switch prefix[i] {
@@ -249,11 +250,11 @@ func (p *packet) transport(m []byte) bool {
 	m = m[i+len("PROTO="):]
 	var rest []byte
 	switch {
-	case prefixed(m, "TCP "):
+	case parse.HasPrefix(m, "TCP "):
 		p.proto, p.stray, rest = event.TCP, true, m[len("TCP "):]
-	case prefixed(m, "UDP "):
+	case parse.HasPrefix(m, "UDP "):
 		p.proto, rest = event.UDP, m[len("UDP "):]
-	case prefixed(m, "ICMP"): // and ICMPv6
+	case parse.HasPrefix(m, "ICMP"): // and ICMPv6
 		p.proto = event.ICMP
 		return true
 	default:
@@ -261,11 +262,11 @@ func (p *packet) transport(m []byte) bool {
 		return true
 	}
 	// A fragment has no ports, and a cut packet has "INCOMPLETE [8 bytes]" instead.
-	if !prefixed(rest, "SPT=") {
+	if !parse.HasPrefix(rest, "SPT=") {
 		return true
 	}
 	rest, ok := takePort(rest, &p.port)
-	if !ok || !prefixed(rest, "DPT=") {
+	if !ok || !parse.HasPrefix(rest, "DPT=") {
 		return true
 	}
 	if rest, ok = takePort(rest, &p.local); ok && p.proto == event.TCP {
@@ -294,13 +295,13 @@ func opens(m []byte) bool {
 	for i := 0; i < len(m); i++ {
 		switch rest := m[i:]; rest[0] {
 		case 'S':
-			syn = syn || prefixed(rest, "SYN ")
+			syn = syn || parse.HasPrefix(rest, "SYN ")
 		case 'A':
-			if prefixed(rest, "ACK ") {
+			if parse.HasPrefix(rest, "ACK ") {
 				return false
 			}
 		case 'U':
-			if prefixed(rest, "URGP=") {
+			if parse.HasPrefix(rest, "URGP=") {
 				return syn
 			}
 		}

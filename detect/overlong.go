@@ -1,5 +1,7 @@
 package detect
 
+import "tattled/detect/parse"
+
 // leastBegun is how many bytes of fixed text at its beginning tell what a message is that has lost its end.
 const leastBegun = 10
 
@@ -14,9 +16,9 @@ func (r *Rules) begun(u *unit, message []byte) *Rule {
 		var stamp Stamp
 		message = message[stamp.Take(message):]
 	}
-	var found reading
-	if u.read(message, &found); found.found && found.rule >= 0 {
-		if rule := r.rules[found.rule]; rule.Kind != 0 {
+	var found parse.Result
+	if u.read(message, &found); found.Found && found.Rule >= 0 {
+		if rule := r.rules[found.Rule]; rule.Kind != 0 {
 			return rule
 		}
 		return nil

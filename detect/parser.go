@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"tattled/detect/parse"
 	"tattled/detect/rulefile"
 	"tattled/event"
 )
@@ -13,12 +14,12 @@ import (
 type parser interface {
 	// bind is called once, before judge, with the service's rules that are left when the operator's choice is done. They
 	// are numbered by now.
-	bind(rules []*Rule)
+	bind(rules []parse.Rule)
 	// judge returns what the message says by one of the rules, if by any.
-	judge(message []byte) reading
+	judge(message []byte) parse.Result
 	// explain says what is read of a message and, where no rule can match, why; for people, as Explainer is. The service
 	// and what is not the parser's are set by the caller.
-	explain(message []byte) Parsed
+	explain(message []byte) parse.Parsed
 }
 
 // parserForm is what a parser is made of.
@@ -123,7 +124,7 @@ type packetParser struct {
 type packetReader interface {
 	// read is false for a line that tells of no packet that came in.
 	read(message []byte) (p packet, ok bool)
-	explain(message []byte) Parsed // as parser has it
+	explain(message []byte) parse.Parsed // as parser has it
 }
 
 // newPacketParser checks the form of a packet filter's file and makes its parser.
@@ -145,7 +146,7 @@ func newPacketParser(p *parserForm, reader packetReader) parser {
 	return &packetParser{packetReader: reader, block: -1, accept: -1}
 }
 
-func (n *packetParser) bind(rules []*Rule) {
+func (n *packetParser) bind(rules []parse.Rule) {
 	for _, r := range rules {
 		if r.Kind == event.FirewallBlock {
 			n.block = int32(r.Index)
@@ -156,23 +157,23 @@ func (n *packetParser) bind(rules []*Rule) {
 }
 
 // judge turns a packet into a reading by the rule for its verdict.
-func (n *packetParser) judge(m []byte) reading {
+func (n *packetParser) judge(m []byte) parse.Result {
 	p, ok := n.read(m)
 	if !ok || p.meaning&meansAudit != 0 {
-		return reading{}
+		return parse.Result{}
 	}
-	r := reading{rule: n.block, port: p.port, local: p.local, proto: p.proto, stray: p.stray}
+	r := parse.Result{Rule: n.block, Port: p.port, Local: p.local, Proto: p.proto, Stray: p.stray}
 	switch p.meaning {
 	case meansBlock:
 	case meansAccept:
-		r.rule = n.accept
+		r.Rule = n.accept
 	default:
-		r.ambiguous = true
+		r.Ambiguous = true
 	}
 	var valid bool
-	if r.addr, valid = parseAddr(p.source); !valid {
-		r.refusal = BadAddress
+	if r.Addr, valid = parse.Addr(p.source); !valid {
+		r.Refusal = BadAddress
 	}
-	r.found = r.rule >= 0
+	r.Found = r.Rule >= 0
 	return r
 }

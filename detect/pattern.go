@@ -100,7 +100,7 @@ const (
 
 // expand writes out a pattern's alternatives: "a{b|c|}d" gives abd, acd and ad, in this order.
 func expand(pattern string) ([][]item, error) {
-	w, err := parse(pattern)
+	w, err := parsePattern(pattern)
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +123,7 @@ type element struct {
 	choices [][]item // nil for an item
 }
 
-func parse(pattern string) (ways, error) {
+func parsePattern(pattern string) (ways, error) {
 	w := ways{count: 1}
 	if len(pattern) > maxPattern {
 		return w, fmt.Errorf("the pattern is longer than %d bytes", maxPattern)

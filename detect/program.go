@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"slices"
 	"strings"
+
+	"tattled/detect/parse"
 )
 
 // programs finds what is to be done with a program's messages. It is asked for every record, most of which are of
@@ -106,7 +108,7 @@ func fits(pattern string, name []byte) bool {
 		return string(name) == pattern
 	}
 	front, back := pattern[:i], pattern[i+1:]
-	return len(name) >= len(front)+len(back) && prefixed(name, front) && suffixed(name, back)
+	return len(name) >= len(front)+len(back) && parse.HasPrefix(name, front) && parse.HasSuffix(name, back)
 }
 
 // knows reports whether the service knows every program that a name stands for.

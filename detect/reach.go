@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"tattled/detect/parse"
 )
 
 // part is fixed text or a field of a compiled variant, in the order of the message.
@@ -109,7 +111,7 @@ func (t *part) steps(m []byte, begins []bool, fn func(p, q int)) {
 		case !begin:
 		case t.field != literal:
 			t.narrow(m, p, fn)
-		case prefixed(m[p:], t.text):
+		case parse.HasPrefix(m[p:], t.text):
 			fn(p, p+len(t.text))
 		}
 	}
@@ -125,12 +127,12 @@ func (t *part) narrow(m []byte, p int, fn func(p, q int)) {
 			continue
 		}
 		if t.field == fieldPort || t.field == fieldLocalPort {
-			if _, ok := parsePort(m[p:q]); !ok {
+			if _, ok := parse.Port(m[p:q]); !ok {
 				continue
 			}
 		}
 		if t.field == fieldIPPort {
-			if _, _, _, ok := cutPort(m[p:q]); !ok {
+			if _, _, _, ok := parse.CutPort(m[p:q]); !ok {
 				continue
 			}
 		}
@@ -150,7 +152,7 @@ func (r *reach) peers(parts []part, m []byte) []string {
 	parts[k].steps(m, r.from[k], func(p, q int) {
 		peer := m[p:q]
 		if parts[k].field == fieldIPPort {
-			from, to, _, _ := cutPort(peer)
+			from, to, _, _ := parse.CutPort(peer)
 			peer = peer[from:to]
 		}
 		if r.to[k+1][q] && len(all) < MaxWays && !slices.Contains(all, string(peer)) {
@@ -236,9 +238,9 @@ func quoted(text string) string { return strconv.Quote(text) }
 
 // tryExpression adds the two ways in which an expression may read the message, or returns where the two part.
 func (p *explained) tryExpression(m []byte, e *Explanation) Nearest {
-	var r reading
+	var r parse.Result
 	p.expression.try(m, &p.variant, &r)
-	if !r.found {
+	if !r.Found {
 		return p.nearest(m)
 	}
 	group := 2 * p.expression.ip

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"tattled/detect/parse"
 )
 
 // The reference is matching as the manual tells it: try everything, keep every way to read the line. It shares with the
@@ -97,7 +99,7 @@ func (ref *reference) unframed(message string, all map[string]bool) {
 			for _, r := range ref.rules {
 				if (r.before == "" || r.before == before) && (r.after == "" || r.after == after) {
 					enumerate(r.items, text, "", func(peer string) {
-						if r.rule.Kind == 0 && noPeer([]byte(peer)) {
+						if r.rule.Kind == 0 && parse.NoPeer([]byte(peer)) {
 							return
 						}
 						ends := strings.HasPrefix(text, peer) && before != fronts[0] && strings.HasPrefix(peer, fronts[0]) ||
@@ -135,14 +137,14 @@ func enumerate(items []item, text, peer string, found func(peer string)) {
 		case !it.field.wide() && (n > it.field.longest() || n == 0 && it.field != fieldMaybe):
 			continue
 		case it.field == fieldPort || it.field == fieldLocalPort:
-			if _, ok := parsePort([]byte(value)); !ok {
+			if _, ok := parse.Port([]byte(value)); !ok {
 				continue
 			}
 		case it.field == fieldIP:
 			peer = value
 		case it.field == fieldIPPort:
 			colon := strings.LastIndex(value, ":")
-			if _, ok := parsePort([]byte(value[colon+1:])); colon < 0 || !ok {
+			if _, ok := parse.Port([]byte(value[colon+1:])); colon < 0 || !ok {
 				continue
 			}
 			peer = value[:colon]

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"net/netip"
 	"slices"
+
+	"tattled/detect/parse"
 )
 
 // request is a request's first line, taken apart. One that cannot be read has a target only, which is all of it.
@@ -23,7 +25,7 @@ func newRequest(line []byte) (r request) {
 	}
 	r.method, r.target = line[:space], line[space+1:]
 	const version = " HTTP/1.1"
-	if n := len(r.target) - len(version); n >= 0 && prefixed(r.target[n:], " HTTP/") {
+	if n := len(r.target) - len(version); n >= 0 && parse.HasPrefix(r.target[n:], " HTTP/") {
 		r.target = r.target[:n]
 	} else if at := bytes.LastIndex(r.target, []byte(" HTTP/")); at >= 0 {
 		r.target = r.target[:at]
@@ -32,25 +34,18 @@ func newRequest(line []byte) (r request) {
 	return r
 }
 
-// asked is where a line has the path of a request, for Finding.Path: parts of the message, as they are written there.
-type asked struct {
-	text  []byte // nil: the line tells of no request with a path
-	how   coding // how text is written
-	whole bool   // text is a target, or a request with a method before it, and the path is yet to be cut out of it
-}
-
 // maxPath bounds Finding.Path, in bytes as it is written in the log.
 const maxPath = 512
 
-// path returns the path that was asked for, decoded and resolved; in room unless it stands in the message like that.
+// askedPath returns the path that was asked for, decoded and resolved; in room unless it stands in the message like that.
 //
 //go:noinline
-func (a *asked) path(room *[maxPath]byte) []byte {
-	path, how := a.text, a.how
+func askedPath(a *parse.Asked, room *[maxPath]byte) []byte {
+	path, how := a.Text, coding(a.How)
 	if how&json != 0 {
 		path, how = unescapeJSON(room[:copy(room[:], path)]), how&^json
 	}
-	if a.whole {
+	if a.Whole {
 		q := newRequest(path)
 		path = q.anyPath()
 	}
@@ -90,19 +85,19 @@ func splitTarget(target []byte) (path, query []byte) {
 }
 
 // forward looks past the peer. If that is a proxy that the operator trusts, the peer is whom forwarded (X-Forwarded-For) names.
-func (r *reading) forward(forwarded []byte, proxies []netip.Prefix) {
-	if among(r.addr, proxies) {
-		r.takeApart(forwarded, proxies)
+func forward(r *parse.Result, forwarded []byte, proxies []netip.Prefix) {
+	if among(r.Addr, proxies) {
+		takeApart(r, forwarded, proxies)
 	}
 }
 
 // noAddress judges a column in the peer's place that is no address. A list of addresses there is an X-Forwarded-For: a client
 // wrote all of it but what proxies of the operator's put at its end, so that without proxies it names nobody.
-func (r *reading) noAddress(column []byte, proxies []netip.Prefix) {
-	r.addr, r.port, r.refusal = netip.Addr{}, 0, refusalOf(column)
-	if r.refusal == AddressList && len(proxies) > 0 {
-		r.refusal = NotRefused
-		r.takeApart(column, proxies)
+func noAddress(r *parse.Result, column []byte, proxies []netip.Prefix) {
+	r.Addr, r.Port, r.Refusal = netip.Addr{}, 0, parse.RefusalOf(column)
+	if r.Refusal == parse.AddressList && len(proxies) > 0 {
+		r.Refusal = parse.NotRefused
+		takeApart(r, column, proxies)
 	}
 }
 
@@ -116,9 +111,9 @@ const maxHops = 4
 // proves something only if the operator named that very address: in a network that is trusted as a whole somebody else may
 // have one, as a customer of a CDN who sends requests from its servers, and another container of a host. Nor does a hop that the
 // chain has twice: somebody asked the proxy from the proxy's own machine.
-func (r *reading) takeApart(list []byte, proxies []netip.Prefix) {
-	r.port = 0
-	hops := [maxHops]netip.Addr{r.addr} // the connection's peer; no address where the list is in its place
+func takeApart(r *parse.Result, list []byte, proxies []netip.Prefix) {
+	r.Port = 0
+	hops := [maxHops]netip.Addr{r.Addr} // the connection's peer; no address where the list is in its place
 	for n, rest := 1, list; rest != nil; n++ {
 		entry := rest
 		if comma := bytes.LastIndexByte(rest, ','); comma >= 0 {
@@ -127,19 +122,19 @@ func (r *reading) takeApart(list []byte, proxies []netip.Prefix) {
 			rest = nil
 		}
 		var ok bool
-		if r.addr, _, ok = parseHostPort(bytes.Trim(entry, " ")); !ok {
+		if r.Addr, _, ok = parseHostPort(bytes.Trim(entry, " ")); !ok {
 			break
 		}
-		if !among(r.addr, proxies) {
+		if !among(r.Addr, proxies) {
 			return
 		}
-		if n >= maxHops || slices.Contains(hops[:n], r.addr) || !named(r.addr, proxies) {
-			r.unproven = true
+		if n >= maxHops || slices.Contains(hops[:n], r.Addr) || !named(r.Addr, proxies) {
+			r.Unproven = true
 		} else {
-			hops[n] = r.addr
+			hops[n] = r.Addr
 		}
 	}
-	r.addr, r.refusal = netip.Addr{}, Proxy
+	r.Addr, r.Refusal = netip.Addr{}, parse.Proxy
 }
 
 // named reports whether an address itself is among the proxies, and not only a network of it.
@@ -164,17 +159,17 @@ func among(addr netip.Addr, proxies []netip.Prefix) bool {
 // parseHostPort reads an address, in brackets or not, which a port may follow. That of a bare address of version 6 cannot
 // be told from it, so such an address has none.
 func parseHostPort(b []byte) (addr netip.Addr, port uint16, ok bool) {
-	if addr, ok = parseAddr(b); ok {
+	if addr, ok = parse.Addr(b); ok {
 		return addr, 0, true
 	}
 	if n := len(b); n > 2 && b[0] == '[' && b[n-1] == ']' {
-		addr, ok = parseAddr(b[1 : n-1])
+		addr, ok = parse.Addr(b[1 : n-1])
 		return addr, 0, ok
 	}
-	from, to, port, ok := cutPort(b)
+	from, to, port, ok := parse.CutPort(b)
 	if !ok || from == 0 && bytes.IndexByte(b[:to], ':') >= 0 {
 		return netip.Addr{}, 0, false
 	}
-	addr, ok = parseAddr(b[from:to])
+	addr, ok = parse.Addr(b[from:to])
 	return addr, port, ok
 }

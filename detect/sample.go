@@ -7,6 +7,7 @@ import (
 	"path"
 	"strconv"
 
+	"tattled/detect/parse"
 	"tattled/detect/rulefile"
 )
 
@@ -24,7 +25,7 @@ func newSample(form *rulefile.Sample, f *rulefile.Faults) sample {
 		f.Add(max(s.line, form.IP.Line), "samples: one without a line")
 	}
 	for _, port := range []rulefile.Text{form.Port, form.LocalPort} {
-		if _, ok := parsePort([]byte(port.Value)); !ok && port.Line > 0 {
+		if _, ok := parse.Port([]byte(port.Value)); !ok && port.Line > 0 {
 			f.Add(port.Line, "samples: %q is no port", port.Value)
 		}
 	}

@@ -3,6 +3,8 @@ package detect
 import (
 	"bytes"
 	"encoding/binary"
+
+	"tattled/detect/parse"
 )
 
 // fixed is fixed text. Its first and last eight bytes are kept as numbers: most texts are no longer, and comparing numbers
@@ -37,7 +39,7 @@ func (f *fixed) beginsAt(m []byte, i int) bool {
 			return true
 		}
 	}
-	return prefixed(m[i:], f.text)
+	return parse.HasPrefix(m[i:], f.text)
 }
 
 // endsAt reports whether the text stands at the end of m[:end].
@@ -50,7 +52,7 @@ func (f *fixed) endsAt(m []byte, end int) bool {
 			return true
 		}
 	}
-	return suffixed(m[:end], f.text)
+	return parse.HasSuffix(m[:end], f.text)
 }
 
 // segment is a part of a pattern without wide fields: fixed text, then narrow fields with fixed text behind each. Given
@@ -197,11 +199,11 @@ func (st *step) catch(m []byte, from, to int, c *caught) bool {
 	case fieldIP:
 		c.ip, c.ipEnd = from, to
 	case fieldIPPort:
-		start, end, port, ok := cutPort(m[from:to])
+		start, end, port, ok := parse.CutPort(m[from:to])
 		c.ip, c.ipEnd, c.port = from+start, from+end, port
 		return ok
 	case fieldPort, fieldLocalPort:
-		port, ok := parsePort(m[from:to])
+		port, ok := parse.Port(m[from:to])
 		if !ok {
 			return false
 		}
@@ -212,22 +214,6 @@ func (st *step) catch(m []byte, from, to int, c *caught) bool {
 		}
 	}
 	return true
-}
-
-// cutPort parts an address, b[from:to], from its port, which is what follows the last colon. The address may stand in
-// brackets; one bracket alone stays with it and makes it none.
-func cutPort(b []byte) (from, to int, port uint16, ok bool) {
-	colon := bytes.LastIndexByte(b, ':')
-	if colon < 0 {
-		return 0, 0, 0, false
-	}
-	if port, ok = parsePort(b[colon+1:]); !ok {
-		return 0, 0, 0, false
-	}
-	if colon >= 2 && b[0] == '[' && b[colon-1] == ']' {
-		return 1, colon - 1, port, true
-	}
-	return 0, colon, port, true
 }
 
 // find returns the first place at or behind from where the segment matches and ends by to.
@@ -260,32 +246,6 @@ func (s *segment) findLast(m []byte, from, to int, c *caught) (at, end int, ok b
 		to = end - 1
 	}
 	return 0, 0, false
-}
-
-func parsePort(b []byte) (uint16, bool) {
-	if len(b) == 0 || len(b) > 5 {
-		return 0, false
-	}
-	n := 0
-	for _, c := range b {
-		d := c - '0'
-		if d > 9 {
-			return 0, false
-		}
-		n = n*10 + int(d)
-	}
-	if n > 65535 {
-		return 0, false
-	}
-	return uint16(n), true
-}
-
-func prefixed(m []byte, text string) bool {
-	return len(m) >= len(text) && string(m[:len(text)]) == text
-}
-
-func suffixed(m []byte, text string) bool {
-	return len(m) >= len(text) && string(m[len(m)-len(text):]) == text
 }
 
 // appendKey appends what is equal for equal segments.

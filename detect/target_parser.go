@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"tattled/detect/parse"
 	"tattled/detect/rulefile"
 )
 
@@ -42,7 +43,7 @@ func parserTargets(rule *Rule, samples []sample) []target {
 func requestTarget(rule *Rule, proxies []netip.Prefix, line func(peer, forwarded string, text func() string) string) target {
 	t := target{rule: rule, at: rulefile.Text{Line: rule.Line}, own: true}
 	for _, peer := range peers() {
-		if addr, _ := parseAddr([]byte(peer)); !among(addr, proxies) {
+		if addr, _ := parse.Addr([]byte(peer)); !among(addr, proxies) {
 			t.peers = append(t.peers, peer)
 		}
 	}

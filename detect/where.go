@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"tattled/detect/parse"
 	"tattled/detect/rulefile"
 )
 
@@ -263,11 +264,11 @@ func newFieldRules(rules []rulefile.Rule, field string) fieldRules {
 }
 
 // bind is told which rules there are. The others suit nothing.
-func (c *conditions) bind(all []*Rule, form *rulefile.File) {
+func (c *conditions) bind(all []parse.Rule, form *rulefile.File) {
 	var left ruleSet
 	c.rules = make([]int32, min(len(form.Rules), maxConditionRules))
 	for i := range c.rules {
-		if n := slices.IndexFunc(all, func(r *Rule) bool { return r.Name == form.Rules[i].Name.Value }); n >= 0 {
+		if n := slices.IndexFunc(all, func(r parse.Rule) bool { return r.Name == form.Rules[i].Name.Value }); n >= 0 {
 			left.put(i)
 			c.rules[i] = int32(all[n].Index)
 		}

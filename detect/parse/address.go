@@ -1,15 +1,15 @@
-package detect
+package parse
 
 import (
 	"bytes"
 	"net/netip"
 )
 
-// parseAddr reads an address as strictly as netip.ParseAddr does, without a zone and without allocating: netip's own
+// Addr reads an address as strictly as netip.ParseAddr does, without a zone and without allocating: netip's own
 // parser allocates its error, and an attacker chooses how often that happens. An IPv4-mapped address comes out as IPv4.
-func parseAddr(b []byte) (netip.Addr, bool) {
+func Addr(b []byte) (netip.Addr, bool) {
 	const tag = "IPv6:" // of RFC 5321 section 4.1.3, as Sendmail writes addresses
-	if len(b) > 0 && b[0] == tag[0] && prefixed(b, tag) {
+	if len(b) > 0 && b[0] == tag[0] && HasPrefix(b, tag) {
 		b = b[len(tag):]
 	} else if a, ok := parse4(b); ok {
 		return netip.AddrFrom4(a), true
@@ -131,12 +131,12 @@ func hexGroup(b []byte) (value, n int) {
 	return value, n
 }
 
-// refusalOf says why b, which stands where an address should be, is none.
-func refusalOf(b []byte) Refusal {
+// RefusalOf says why b, which stands where an address should be, is none.
+func RefusalOf(b []byte) Refusal {
 	if string(b) == "UNKNOWN" { // what sshd writes when getpeername fails
 		return BadAddress
 	}
-	if isList(b) {
+	if IsList(b) {
 		return AddressList
 	}
 	letter := false
@@ -155,9 +155,9 @@ func refusalOf(b []byte) Refusal {
 	return BadAddress
 }
 
-// noPeer reports whether b is surely neither an address nor a name: it has a colon, and letters that no address has before the
+// NoPeer reports whether b is surely neither an address nor a name: it has a colon, and letters that no address has before the
 // name of a zone.
-func noPeer(b []byte) bool {
+func NoPeer(b []byte) bool {
 	colon, letter := false, false
 	for _, c := range b {
 		if c == '%' {
@@ -169,5 +169,5 @@ func noPeer(b []byte) bool {
 	return colon && letter
 }
 
-// isList reports whether a column has several addresses, as X-Forwarded-For has them: "198.51.100.66, 203.0.113.5".
-func isList(column []byte) bool { return bytes.IndexByte(column, ',') >= 0 }
+// IsList reports whether a column has several addresses, as X-Forwarded-For has them: "198.51.100.66, 203.0.113.5".
+func IsList(column []byte) bool { return bytes.IndexByte(column, ',') >= 0 }
