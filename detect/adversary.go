@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	"tattled/detect/pattern"
 	"tattled/detect/rulefile"
 )
 
@@ -107,7 +108,7 @@ func (r *Rules) newAdversary(s *Service, targets [][]target, seed uint64, judge 
 	for i, other := range r.services {
 		if s.shares(other) {
 			v.targets = append(v.targets, targets[i]...)
-			v.frames = append(append(v.frames, other.before...), other.after...)
+			v.frames = append(append(v.frames, other.frame.Before...), other.frame.After...)
 		}
 	}
 	return v
@@ -253,7 +254,7 @@ func (v *adversary) plain(targets []target) {
 		t := &targets[i]
 		var by *Rule
 		for _, one := range t.shapes {
-			message := one.before + plainLine(one.items) + one.after
+			message := one.Before + plainLine(one.Items) + one.After
 			verdict := v.judge([]byte(v.service.Programs[0]), []byte(message), &f)
 			if by = f.Rule; verdict != Matched || by == t.rule || by.Service != v.service {
 				by = nil
@@ -269,17 +270,17 @@ func (v *adversary) plain(targets []target) {
 }
 
 // plainLine writes a line by a pattern with nothing special in it.
-func plainLine(items []item) string {
+func plainLine(items []pattern.Item) string {
 	var b strings.Builder
 	for _, it := range items {
 		switch {
-		case it.field == literal:
-			b.WriteString(it.text)
-		case it.field == fieldIP:
+		case it.Field == pattern.Literal:
+			b.WriteString(it.Text)
+		case it.Field == pattern.IP:
 			b.WriteString(peer4)
-		case it.field == fieldIPPort:
+		case it.Field == pattern.IPPort:
 			b.WriteString(peer4 + ":4022")
-		case it.field.class() == classDigit && !it.field.wide():
+		case it.Field.Digits() && !it.Field.Wide():
 			b.WriteString("4022")
 		default:
 			b.WriteString("dan")

@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"bytes"
 	"fmt"
 	"net/netip"
 	"os"
@@ -8,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"tattled/detect/pattern"
 )
 
 const (
@@ -152,12 +155,19 @@ func TestAdversaryCatchesDetect(t *testing.T) {
 			t.Errorf("with the %s of several ways to read a line there are only %d faults", name, len(faults))
 		}
 	}
-	for _, m := range r.matchers {
-		for u := m.first.Load(); u != nil; u = u.next {
-			u.open = [256]uint8{}
-		}
+	_, frameless, _ := strings.Cut(oddRules(0, len(oddPatterns)), "\nrules:")
+	bare, faults := loadWith(nothing(), Options{Directory: userRules(t, "odd.yaml", "service: odd\nprograms: [odd]\nrules:"+frameless)})
+	if len(faults) > 0 {
+		t.Fatal(faults)
 	}
-	if _, faults := r.Attack(Attack{Seed: 1, Lines: 20_000, User: true}); len(faults) == 0 {
+	unframed := func(program, message []byte, f *Finding) Verdict {
+		message = bytes.TrimPrefix(message, []byte("e: "))
+		if without, found := bytes.CutSuffix(message, []byte(" !")); found {
+			return bare.Detect(program, without, f)
+		}
+		return bare.Detect(program, bytes.TrimSuffix(message, []byte(".")), f)
+	}
+	if _, faults := r.attack(Attack{Seed: 1, Lines: 20_000, User: true}, unframed); len(faults) == 0 {
 		t.Error("nobody is blamed where all that looks like a text of the frame is taken off")
 	}
 }
@@ -240,16 +250,16 @@ func TestLinear(t *testing.T) {
 				continue
 			}
 			for _, rule := range newReference(t, r, s).rules {
-				items := rule.items
+				items := rule.Items
 				word := func() string { return "aaaa" }
 				for cut := range items {
-					if items[cut].field != literal || items[cut].text == "" {
+					if items[cut].Field != pattern.Literal || items[cut].Text == "" {
 						continue
 					}
 					front := fill(items[:cut], framed1, word, func() string { return "u" })
 					back := fill(items[cut:], framed1, word, func() string { return "u" })
-					repeated := []string{items[cut].text, back, items[cut].text + "1.2.3.4", "1.2.3.4 " + items[cut].text[:1], "a"}
-					next := hostileLine{s.Programs[0], front, repeated[len(all)%5], []string{back + rule.after, ""}[len(all)/5%2]}
+					repeated := []string{items[cut].Text, back, items[cut].Text + "1.2.3.4", "1.2.3.4 " + items[cut].Text[:1], "a"}
+					next := hostileLine{s.Programs[0], front, repeated[len(all)%5], []string{back + rule.After, ""}[len(all)/5%2]}
 					all = append(all, next)
 				}
 			}

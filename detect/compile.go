@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"tattled/detect/pattern"
 	"tattled/detect/rulefile"
 )
 
@@ -42,6 +43,47 @@ type matcher struct {
 	services []*Service // silent ones last
 	names    []string
 	first    atomic.Pointer[unit] // of those that read the messages, by unit.next; nil until the first message
+}
+
+// unit is the matcher for the messages of a program, as far as the services that know the program agree on the frame.
+type unit struct {
+	// What is looked at for every message stands together.
+	next    *unit                     // of the same programs
+	index   *pattern.Index            // nil with a parser
+	veto    *pattern.Index            // of the rules of kind none, which are asked only about what an event's rule has read; nil without one
+	service *Service                  // has a parser, which takes the place of everything else; else nil
+	parser  atomic.Pointer[parser]    // nil until it is asked for
+	glance  func(message []byte) bool // at what the parser is asked for; nil for every message
+	longest int                       // bytes of the longest message that is read; 0 for any
+	stamped bool                      // a message may begin with a stamp, which is taken off first
+	raw     bool                      // its services are, and others know the programs as well
+}
+
+// newUnit builds the matcher for variants. What no event's rule reads is ignored, whatever rules of kind none say of it: these
+// are apart, so that most messages are never shown to them.
+func newUnit(frame pattern.Frame, variants []*pattern.Variant) *unit {
+	var events, none []*pattern.Variant
+	for _, v := range variants {
+		if v.None && !v.Raw { // of a raw one it matters by itself that it was there
+			none = append(none, v)
+		} else {
+			events = append(events, v)
+		}
+	}
+	u := &unit{index: pattern.NewIndex(frame, events)}
+	if len(none) > 0 {
+		u.veto = pattern.NewIndex(frame, none)
+	}
+	return u
+}
+
+// unitKey is equal for services whose patterns may stand in one unit.
+func unitKey(s *Service) string {
+	if s.parserName != "" {
+		return "parser " + s.Name
+	}
+	about := fmt.Sprint(s.stamped, s.Raw, s.longest)
+	return strings.Join(slices.Concat(s.frame.Before, []string{"\x00"}, s.frame.After, []string{"\x00", about}), "\x01")
 }
 
 // listPrograms sets r.programs and r.matchers.
@@ -106,7 +148,7 @@ func (r *Rules) build(m *matcher, sound bool) []Fault {
 		return nil
 	}
 	var found []Fault
-	variants := map[*Service][]*variant{}
+	variants := map[*Service][]*pattern.Variant{}
 	order := int32(0)
 	compile := func(s *Service, rules []*Rule) {
 		f := rulefile.Faults{File: s.File}
@@ -115,7 +157,7 @@ func (r *Rules) build(m *matcher, sound bool) []Fault {
 			all = rule.compile(all, &f)
 		}
 		for _, v := range all[len(variants[s]):] {
-			v.order, order = order, order+1
+			v.Order, order = order, order+1
 		}
 		variants[s] = all
 		found = append(found, f.All...)
@@ -134,9 +176,9 @@ func (r *Rules) build(m *matcher, sound bool) []Fault {
 		return found
 	}
 	units := newUnits(m.services, variants)
-	if n := scattered(units); n > maxScattered {
+	if n := scattered(units); n > pattern.MaxScattered {
 		found = append(found, Fault{Problem: fmt.Sprintf("rules: %d patterns for the program %q begin alike: "+
-			"give them different beginnings, at most %d may share one", n, m.names[0], maxScattered)})
+			"give them different beginnings, at most %d may share one", n, m.names[0], pattern.MaxScattered)})
 	}
 	for i, u := range units[1:] {
 		units[i].next = u
@@ -159,9 +201,9 @@ func (r *Rules) parserOf(u *unit) parser {
 
 func scattered(units []*unit) (most int) {
 	for _, u := range units {
-		for ; u != nil; u = u.veto {
-			if u.grams != nil {
-				most = max(most, u.grams.count)
+		for _, x := range []*pattern.Index{u.index, u.veto} {
+			if x != nil {
+				most = max(most, x.Scattered())
 			}
 		}
 	}
@@ -169,10 +211,10 @@ func scattered(units []*unit) (most int) {
 }
 
 // newUnits makes a unit of the services that agree on the frame, and one for each parser: at least one.
-func newUnits(services []*Service, variants map[*Service][]*variant) []*unit {
+func newUnits(services []*Service, variants map[*Service][]*pattern.Variant) []*unit {
 	var units []*unit
 	var keys []string
-	together := map[string][]*variant{}
+	together := map[string][]*pattern.Variant{}
 	first := map[string]*Service{}
 	for _, s := range services {
 		key := unitKey(s)
@@ -186,7 +228,7 @@ func newUnits(services []*Service, variants map[*Service][]*variant) []*unit {
 		if s := first[key]; s.parserName != "" {
 			units = append(units, &unit{service: s, glance: glances[s.parserName]})
 		} else {
-			units = append(units, newUnit(s.before, s.after, together[key]))
+			units = append(units, newUnit(s.frame, together[key]))
 		}
 		u := units[len(units)-1]
 		u.stamped, u.raw, u.longest = first[key].stamped, first[key].Raw && len(keys) > 1, first[key].longest
@@ -195,9 +237,9 @@ func newUnits(services []*Service, variants map[*Service][]*variant) []*unit {
 }
 
 // compile appends variants of the rule's patterns and expressions.
-func (r *Rule) compile(all []*variant, f *rulefile.Faults) []*variant {
+func (r *Rule) compile(all []*pattern.Variant, f *rulefile.Faults) []*pattern.Variant {
 	for _, p := range r.match {
-		made, err := r.compilePattern(p.Value)
+		made, err := pattern.Compile(p.Value, r.owner(), r.Service.frame)
 		if err != nil {
 			f.Add(p.Line, "match: %v", err)
 		}
@@ -206,163 +248,17 @@ func (r *Rule) compile(all []*variant, f *rulefile.Faults) []*variant {
 		}
 	}
 	for _, p := range r.regex {
-		e, err := newExpression(p.Value)
+		v, err := pattern.CompileExpression(p.Value, r.owner())
 		if err != nil {
 			f.Add(p.Line, "regex: %v", err)
 			continue
 		}
-		all = append(all, r.expressionVariant(e))
+		all = append(all, v)
 	}
 	return all
 }
 
-func (r *Rule) expressionVariant(e *expression) *variant {
-	return &variant{rule: int32(r.Index), none: r.Kind == 0, raw: r.Raw, form: formRegex, user: -1, expression: e, openFront: anyByte, openBack: anyByte}
-}
-
-func (r *Rule) compilePattern(pattern string) ([]variant, error) {
-	w, err := parsePattern(pattern)
-	if err != nil {
-		return nil, err
-	}
-	all := make([]variant, w.count)
-	items := make([]item, 0, len(w.elements))
-	for i := range all {
-		v := &all[i]
-		v.rule, v.none, v.raw = int32(r.Index), r.Kind == 0, r.Raw
-		items = w.write(items[:0], i)
-		items = v.takeFrame(items, r.Service)
-		if err := checkItems(items, v.none); err != nil {
-			return nil, err
-		}
-		v.findOpen(items, r.Service)
-		v.segments, v.user = split(items)
-		last := len(v.segments) - 1
-		for v.core < last && !v.segments[v.core].hasIP() {
-			v.core++
-		}
-		if !v.segments[v.core].hasIP() { // of kind none: that it fits is all there is to know
-			v.core = 0
-		}
-		switch {
-		case last == 0:
-			v.form = formExact
-		case v.core == last:
-			v.form = formTail
-		case v.core == 0:
-			v.form = formHead
-		default:
-			v.form = formInner
-			v.rare = rareByte(items)
-		}
-	}
-	return all, nil
-}
-
-// rareByte returns the byte of the pattern's texts that is seen least in logs, as experience has it; 0 if all are common.
-func rareByte(items []item) byte {
-	const rare = "\"<>(){}'`!?*;|&#@=[],/_"
-	first := len(rare)
-	for _, it := range items {
-		for _, c := range []byte(it.text) {
-			if at := strings.IndexByte(rare[:first], c); at >= 0 {
-				first = at
-			}
-		}
-	}
-	return (rare + "\x00")[first]
-}
-
-// takeFrame takes the service's frame off a pattern that demands it.
-func (v *variant) takeFrame(items []item, s *Service) []item {
-	if len(items) == 0 {
-		return items
-	}
-	for i, text := range s.before {
-		if first := &items[0]; v.before == 0 && first.field == literal && strings.HasPrefix(first.text, text) {
-			first.text, v.before = first.text[len(text):], i+1
-		}
-	}
-	for i, text := range s.after {
-		if last := &items[len(items)-1]; v.after == 0 && last.field == literal && strings.HasSuffix(last.text, text) {
-			last.text, v.after = last.text[:len(last.text)-len(text)], i+1
-		}
-	}
-	return slices.DeleteFunc(items, func(it item) bool { return it.field == literal && it.text == "" })
-}
-
-// findOpen notes where a text of the frame might be taken for the frame's though a field, or a field and fixed text beside
-// it, hold it: to take it off would then hide how the message was meant.
-func (v *variant) findOpen(items []item, s *Service) {
-	front := items[:min(2, len(items))]
-	for _, text := range s.before {
-		// Most patterns begin with a text, and seldom with the beginning of this one.
-		if v.before == 0 && (front[0].field != literal || strings.HasPrefix(text, front[0].text)) {
-			v.openFront += openEnd(mirrored(front), reversed(text))
-		}
-	}
-	for _, text := range s.after {
-		if v.after == 0 {
-			v.openBack += openEnd(items, text)
-		}
-	}
-}
-
-// openEnd returns the bytes that may stand before a text of the frame, at the end of a message that a pattern describes,
-// such that the pattern does not describe the message without that text.
-func openEnd(items []item, text string) string {
-	n := len(items) - 1
-	last := items[n]
-	if last.field == literal {
-		if n > 0 && len(last.text) < len(text) && strings.HasSuffix(text, last.text) {
-			return anyByte
-		}
-		return ""
-	}
-	beside := ""
-	if n > 0 {
-		beside = items[n-1].text
-	}
-	admits := func(s string) bool {
-		return last.field.wide() || classPrefix(s, last.field.class()) == len(s) && (s != "" || last.field == fieldMaybe)
-	}
-	open := ""
-	if last.field != fieldIP && last.field != fieldIPPort && !last.field.wide() && beside != "" && admits(text) {
-		open += beside[len(beside)-1:] // nothing would be left for the field; an address is more than such a text
-	}
-	for cut := 1; cut <= len(text); cut++ {
-		switch head := text[:cut]; {
-		case !admits(text[cut:]):
-		case len(beside) > cut && strings.HasSuffix(beside, head):
-			open += beside[len(beside)-cut-1 : len(beside)-cut]
-		case strings.HasSuffix(head, beside):
-			return anyByte
-		}
-	}
-	return open
-}
-
-// anyByte has every byte.
-var anyByte = func() string {
-	var all [256]byte
-	for c := range all {
-		all[c] = byte(c)
-	}
-	return string(all[:])
-}()
-
-// mirrored is a pattern read from the end.
-func mirrored(items []item) []item {
-	all := slices.Clone(items)
-	slices.Reverse(all)
-	for i := range all {
-		all[i].text = reversed(all[i].text)
-	}
-	return all
-}
-
-func reversed(s string) string {
-	b := []byte(s)
-	slices.Reverse(b)
-	return string(b)
+// owner is what the rule's patterns are told of it.
+func (r *Rule) owner() pattern.Owner {
+	return pattern.Owner{Rule: int32(r.Index), None: r.Kind == 0, Raw: r.Raw}
 }

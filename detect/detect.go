@@ -16,6 +16,7 @@ import (
 	"sync"
 
 	"tattled/detect/parse"
+	"tattled/detect/pattern"
 	"tattled/detect/rulefile"
 	"tattled/event"
 )
@@ -54,15 +55,15 @@ type Service struct {
 	Drift bool
 	File  string // where it was read: "sshd.yaml" for a built-in one, else its path
 
-	builtin       bool
-	parserName    string  // of its file, "" without one
-	unread        bool    // its file was not read beyond its head: see Rules.read
-	first, count  int     // where its rules are in Rules.rules
-	witnesses     []*Rule // rules that are disabled: see loader.disable
-	before, after []string
-	parser        parser // in place of patterns; nil without one
-	stamped       bool   // a message may begin with a stamp of the service's own
-	longest       int    // bytes of the longest message that is whole; 0 if the service never cuts one
+	builtin      bool
+	parserName   string  // of its file, "" without one
+	unread       bool    // its file was not read beyond its head: see Rules.read
+	first, count int     // where its rules are in Rules.rules
+	witnesses    []*Rule // rules that are disabled: see loader.disable
+	frame        pattern.Frame
+	parser       parser // in place of patterns; nil without one
+	stamped      bool   // a message may begin with a stamp of the service's own
+	longest      int    // bytes of the longest message that is whole; 0 if the service never cuts one
 }
 
 // Rule is one sort of event of a service.
@@ -247,7 +248,7 @@ func (r *Rules) judge(p *program, message []byte, known Known, f *Finding) Verdi
 			}
 			continue
 		}
-		u.readShown(message, one, text, &found)
+		u.index.ReadShown(message, one, text, &found)
 	}
 	f.Raw = f.Raw || found.Raw
 	if !found.Found || found.Rule < 0 {
@@ -323,7 +324,7 @@ func (u *unit) ask(message, one []byte, found *parse.Result) {
 		if u.stamped {
 			text = text[new(Stamp).Take(text):]
 		}
-		u.veto.readShown(message, one, text, found)
+		u.veto.ReadShown(message, one, text, found)
 	}
 }
 

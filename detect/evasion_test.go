@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"tattled/detect/pattern"
 )
 
 // evasions are what a peer may write into a field that is his to choose, so that the line about him is not understood.
@@ -60,14 +62,14 @@ func TestEvasionByText(t *testing.T) {
 
 // evade writes a line with text in all its fields that hold anything, with chosen also in narrow ones that are named for what a
 // peer chooses, and reports whether there are any.
-func evade(s shape, chosen bool, text string) (line string, filled bool) {
-	items := slices.Clone(s.items)
+func evade(s pattern.Written, chosen bool, text string) (line string, filled bool) {
+	items := slices.Clone(s.Items)
 	for i := range items {
-		if f := items[i].field; f != literal && (f.wide() || chosen && chosenByPeer(s.items, i) && !strings.HasSuffix(s.items[i-1].text, "lo=")) { // Postfix counts commands there
-			items[i], filled = item{field: literal, text: text}, true
+		if f := items[i].Field; f != pattern.Literal && (f.Wide() || chosen && chosenByPeer(s.Items, i) && !strings.HasSuffix(s.Items[i-1].Text, "lo=")) { // Postfix counts commands there
+			items[i], filled = pattern.Item{Field: pattern.Literal, Text: text}, true
 		}
 	}
-	return fmt.Sprint(s.before, plainLine(items), s.after), filled
+	return fmt.Sprint(s.Before, plainLine(items), s.After), filled
 }
 
 // TestEvasionByLength has names so long that the program cuts its line, and the peer's address off it.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"tattled/detect/parse"
+	"tattled/detect/pattern"
 	"tattled/detect/rulefile"
 	"tattled/setting"
 )
@@ -16,48 +17,47 @@ import (
 type Explainer struct {
 	rules    *Rules
 	patterns map[*Service][]explained
-	units    map[*Service]*unit // of the services that patterns has: see compile
-	reach    reach
+	indexes  map[*Service]*pattern.Index // of the services that patterns has: see compile
+	reach    pattern.Reach
 }
 
 // explained is one variant and the text that it was written as.
 type explained struct {
-	variant
+	pattern.Variant
 	rule *Rule
 	text rulefile.Text
-	part []part
 }
 
 // NewExplainer makes an explainer for rules that Load returned.
 func NewExplainer(r *Rules) *Explainer {
-	return &Explainer{rules: r, patterns: map[*Service][]explained{}, units: map[*Service]*unit{}}
+	return &Explainer{rules: r, patterns: map[*Service][]explained{}, indexes: map[*Service]*pattern.Index{}}
 }
 
 // compile compiles a service's patterns when they are first needed.
 func (x *Explainer) compile(s *Service) {
-	if x.units[s] != nil {
+	if x.indexes[s] != nil {
 		return
 	}
 	var patterns []explained
 	for _, rule := range slices.Concat(x.rules.of(s), s.witnesses) {
 		for _, p := range rule.match {
-			made, _ := rule.compilePattern(p.Value) // one with a fault matches nothing: Load and Run tell of it
+			made, _ := pattern.Compile(p.Value, rule.owner(), s.frame) // one with a fault matches nothing: Load and Run tell of it
 			for _, v := range made {
-				patterns = append(patterns, explained{v, rule, p, v.parts()})
+				patterns = append(patterns, explained{v, rule, p})
 			}
 		}
 		for _, p := range rule.regex {
-			if e, err := newExpression(p.Value); err == nil {
-				patterns = append(patterns, explained{*rule.expressionVariant(e), rule, p, nil})
+			if v, err := pattern.CompileExpression(p.Value, rule.owner()); err == nil {
+				patterns = append(patterns, explained{*v, rule, p})
 			}
 		}
 	}
-	variants := make([]*variant, len(patterns))
+	variants := make([]*pattern.Variant, len(patterns))
 	for i := range patterns {
-		variants[i] = &patterns[i].variant
-		variants[i].none = false // all are asked about every message
+		variants[i] = &patterns[i].Variant
+		variants[i].None = false // all are asked about every message
 	}
-	x.patterns[s], x.units[s] = patterns, newUnit(s.before, s.after, variants)
+	x.patterns[s], x.indexes[s] = patterns, pattern.NewIndex(s.frame, variants)
 }
 
 // Explanation is what Detect made of a message, and why. Bytes and texts in it may be of the message: its sender chose
@@ -71,7 +71,7 @@ type Explanation struct {
 	Skipped  int        // bytes of the message before Message
 	Repeated bool       // rsyslog's "message repeated 3 times: [ ]" was taken off
 
-	// Ways are all ways to read the message, at most MaxWays, in the order of the rules, those that are disabled last. The
+	// Ways are all ways to read the message, at most pattern.MaxWays, in the order of the rules, those that are disabled last. The
 	// first one names the rule, unless that is disabled.
 	Ways []Way
 	// Parsed is what the services' parsers made of the message.
@@ -83,9 +83,6 @@ type Explanation struct {
 	// Elsewhere is what the message would be if another program had logged it, where it is ignored.
 	Elsewhere []Elsewhere
 }
-
-// MaxWays bounds Explanation.Ways.
-const MaxWays = 16
 
 // Way is one way to read a message.
 type Way struct {
@@ -111,7 +108,7 @@ type Nearest struct {
 	At       int    // where in Explanation.Message they part; its length if it ends too early
 	Expected string // what the pattern has there: text in quotes, a <field> or an expression; "" for its end
 
-	score, missing int
+	miss pattern.Miss
 }
 
 // Elsewhere is what a message would be as another program's.
@@ -184,51 +181,41 @@ func (x *Explainer) service(s *Service, message []byte, known Known, e *Explanat
 	if e.Repeated {
 		all = append(all, x.framings(s, message, 0)...)
 	}
-	if len(all[0].text) == 0 {
+	if len(all[0].Text) == 0 {
 		return
 	}
 	skipped := stamp
-	if before := all[0].before; before > 0 {
-		skipped += len(s.before[before-1])
+	if before := all[0].Before; before > 0 {
+		skipped += len(s.frame.Before[before-1])
 	}
 	for i := range x.patterns[s] {
 		p := &x.patterns[s][i]
-		near := x.tryPattern(p, s, all, e)
-		near.Rule, near.Pattern, near.Line = p.rule, p.text.Value, p.text.Line
-		near.At += skipped
-		if near.score >= minLiteral && p.rule.Index >= 0 && (e.Nearest == nil || near.closer(e.Nearest)) {
-			e.Nearest = &near
+		miss := x.tryPattern(p, s, all, e)
+		if miss.IsNear() && p.rule.Index >= 0 && (e.Nearest == nil || miss.Closer(&e.Nearest.miss)) {
+			e.Nearest = &Nearest{Rule: p.rule, Pattern: p.text.Value, Line: p.text.Line, At: miss.At + skipped, Expected: miss.Expected, miss: miss}
 		}
 	}
 }
 
 // framings lists in what ways the patterns are shown a message that begins with a stamp of so many bytes. The first one
 // is without all that may stand around a message.
-func (x *Explainer) framings(s *Service, message []byte, stamp int) []framed {
-	var with, without [4]framed
-	u := x.units[s]
-	all := without[:u.framings(message[stamp:], &without)]
-	if stamp > 0 && u.headless {
-		all = append(all, with[:u.framings(message, &with)]...)
+func (x *Explainer) framings(s *Service, message []byte, stamp int) []pattern.Framed {
+	var with, without [4]pattern.Framed
+	u := x.indexes[s]
+	all := without[:u.Framings(message[stamp:], &without)]
+	if stamp > 0 && u.Headless() {
+		all = append(all, with[:u.Framings(message, &with)]...)
 	}
 	return all
 }
 
-// closer reports whether n has more in common with the message than other has.
-func (n *Nearest) closer(other *Nearest) bool {
-	if n.score != other.score {
-		return n.score > other.score
-	}
-	return n.missing < other.missing
-}
-
 // tryPattern adds every way to read the message by a pattern, or returns where the first of its framings and the pattern
 // part.
-func (x *Explainer) tryPattern(p *explained, s *Service, all []framed, e *Explanation) Nearest {
-	var near Nearest
+func (x *Explainer) tryPattern(p *explained, s *Service, all []pattern.Framed, e *Explanation) pattern.Miss {
+	var near pattern.Miss
 	for i := range all {
 		m := &all[i]
-		if i > 0 && !p.fits(m) {
+		if i > 0 && !p.Fits(m) {
 			continue
 		}
 		n := x.tryFramed(p, s, m, e)
@@ -239,25 +226,12 @@ func (x *Explainer) tryPattern(p *explained, s *Service, all []framed, e *Explan
 	return near
 }
 
-func (x *Explainer) tryFramed(p *explained, s *Service, m *framed, e *Explanation) Nearest {
-	if p.form == formRegex {
-		return p.tryExpression(m.text, e)
-	}
-	x.reach.fill(p.part, m.text)
-	peers := x.reach.peers(p.part, m.text)
-	if len(peers) == 0 {
-		return x.reach.nearest(p.part, m.text)
-	}
-	switch {
-	case p.before != 0 && p.before != m.before:
-		return Nearest{score: textOf(p.part), Expected: quoted(s.before[p.before-1])}
-	case p.after != 0 && p.after != m.after:
-		return Nearest{score: textOf(p.part), At: len(m.text), Expected: quoted(s.after[p.after-1])}
-	}
+func (x *Explainer) tryFramed(p *explained, s *Service, m *pattern.Framed, e *Explanation) pattern.Miss {
+	peers, miss := x.reach.Try(&p.Variant, s.frame, m)
 	for _, peer := range peers {
-		e.addWay(p, m.text, peer)
+		e.addWay(p, m.Text, peer)
 	}
-	return Nearest{}
+	return miss
 }
 
 // addWay adds a way to read the message, once.
@@ -269,10 +243,10 @@ func (e *Explanation) addWay(p *explained, m []byte, peer string) {
 	var ok bool
 	if w.Addr, ok = parse.Addr([]byte(peer)); !ok {
 		w.Refusal = parse.RefusalOf([]byte(peer))
-	} else if p.tooLong(m) {
+	} else if p.TooLong(m) {
 		w.Addr, w.Refusal = netip.Addr{}, TooLong
 	}
-	if !slices.Contains(e.Ways, w) && len(e.Ways) < MaxWays {
+	if !slices.Contains(e.Ways, w) && len(e.Ways) < pattern.MaxWays {
 		e.Ways = append(e.Ways, w)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"tattled/detect/parse"
+	"tattled/detect/pattern"
 	"tattled/event"
 )
 
@@ -21,7 +22,7 @@ func (x *Explainer) addParsed(s *Service, r parse.Result, p parse.Parsed, e *Exp
 		if r.Ambiguous {
 			w.Refusal = Ambiguous
 		}
-		if len(e.Ways) < MaxWays {
+		if len(e.Ways) < pattern.MaxWays {
 			e.Ways = append(e.Ways, w)
 		}
 	} else if p.Failed == "" {

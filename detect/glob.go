@@ -260,13 +260,16 @@ type innerTexts struct {
 	shift  [1 << 12]uint8 // by the hash of four bytes: how far away the next four may be
 }
 
+// maxInnerWindow bounds the window, in bytes.
+const maxInnerWindow = 32
+
 // longWindow is from where on looking at few bytes is faster than looking at all, which need not wait for one another.
 const longWindow = 10
 
 func innerSlot(gram uint32) uint32 { return gram * 0x9e3779b1 >> (32 - 12) }
 
 func newInnerTexts(all []glob) innerTexts {
-	t := innerTexts{window: maxWindow, edges: edges{all: map[uint32][]edge{}}}
+	t := innerTexts{window: maxInnerWindow, edges: edges{all: map[uint32][]edge{}}}
 	for i := range all {
 		if all[i].family == globInner {
 			t.window = min(t.window, len(all[i].text))

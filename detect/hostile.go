@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"tattled/detect/parse"
+	"tattled/detect/pattern"
 	"tattled/detect/rulefile"
 )
 
@@ -34,15 +35,9 @@ type target struct {
 	// peers are whom a line may be from; without any it is written within hostile texts only.
 	peers []string
 	// shapes are the ways to write out a pattern; nil where it is none.
-	shapes []shape
+	shapes []pattern.Written
 	// write writes the line. With depth > 0 it is text within a hostile text.
 	write func(h *hostile, peer string, depth int) []piece
-}
-
-// shape is one way to write out a pattern, and what it demands of the frame.
-type shape struct {
-	items         []item
-	before, after string
 }
 
 // piece is a part of a line.
@@ -164,12 +159,12 @@ func (h *hostile) cut(line []piece) []piece {
 	return line
 }
 
-// narrow writes a hostile text as far as a field of class can hold it: at least one byte, and no more than limit.
-func (h *hostile) narrow(class uint8, limit, depth int) string {
+// narrow writes a hostile text as far as a narrow field can hold it: at least one byte, and no more than it may have.
+func (h *hostile) narrow(f pattern.Field, depth int) string {
 	b := []byte(h.text(depth))
 	kept := b[:0]
 	for _, c := range b {
-		if classes[c]&class != 0 && len(kept) < limit {
+		if f.Holds(c) && len(kept) < f.Longest() {
 			kept = append(kept, c)
 		}
 	}
@@ -180,8 +175,8 @@ func (h *hostile) narrow(class uint8, limit, depth int) string {
 }
 
 // number writes digits.
-func (h *hostile) number(f field) string {
-	if f == fieldInt {
+func (h *hostile) number(f pattern.Field) string {
+	if f == pattern.Int {
 		return h.one([]string{"0", "1", "00", "22", "4022", "2147483648", "18446744073709551616", "99999999999999999999"})
 	}
 	return h.one([]string{"0", "1", "22", "00022", "4022", "65535"})
@@ -189,11 +184,11 @@ func (h *hostile) number(f field) string {
 
 // around writes what may stand around a message.
 func (h *hostile) around(s *Service, before, after string, line []piece) []piece {
-	if before == "" && len(s.before) > 0 && h.IntN(4) == 0 {
-		before = h.one(s.before)
+	if before == "" && len(s.frame.Before) > 0 && h.IntN(4) == 0 {
+		before = h.one(s.frame.Before)
 	}
-	if after == "" && len(s.after) > 0 && h.IntN(3) == 0 {
-		after = h.one(s.after)
+	if after == "" && len(s.frame.After) > 0 && h.IntN(3) == 0 {
+		after = h.one(s.frame.After)
 	}
 	if s.stamped && h.IntN(2) == 0 {
 		before = h.one([]string{"2026/11/22 10:00:00 ", "2026-11-22T10:00:00.123Z ", "[2026-11-22 10:00:00]: ", "Sun Nov 22 10:00:00 2026: ", "Nov 22 10:00:00 "}) + before

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"tattled/detect/parse"
+	"tattled/detect/pattern"
 	"tattled/detect/rulefile"
 	"tattled/event"
 )
@@ -232,7 +233,7 @@ func newService(form *rulefile.File, user bool, f *rulefile.Faults) *Service {
 			f.Add(form.Longest.Line, "longest: %q is no number of bytes", form.Longest.Value)
 		}
 	}
-	s.before, s.after = frame("before", form.Before, f), frame("after", form.After, f)
+	s.frame = pattern.Frame{Before: frameTexts("before", form.Before, f), After: frameTexts("after", form.After, f)}
 	return s
 }
 
@@ -274,7 +275,7 @@ func (l *loader) put(s *Service, rules []*Rule, user bool, line int, f *rulefile
 	}
 }
 
-func frame(key string, list []rulefile.Text, f *rulefile.Faults) []string {
+func frameTexts(key string, list []rulefile.Text, f *rulefile.Faults) []string {
 	var all []string
 	for _, t := range list {
 		if t.Value == "" {

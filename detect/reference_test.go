@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"tattled/detect/parse"
+	"tattled/detect/pattern"
 )
 
 // The reference is matching as the manual tells it: try everything, keep every way to read the line. It shares with the
@@ -17,9 +18,8 @@ import (
 
 // referenceRule is one variant of one pattern.
 type referenceRule struct {
-	rule          *Rule
-	before, after string // demanded
-	items         []item
+	rule *Rule
+	pattern.Written
 }
 
 // reference is all that is known of one program's messages.
@@ -32,27 +32,18 @@ type reference struct {
 
 func newReference(t testing.TB, r *Rules, s *Service) reference {
 	t.Helper()
-	ref := reference{before: s.before, after: s.after, stamped: s.stamped}
+	ref := reference{before: s.frame.Before, after: s.frame.After, stamped: s.stamped}
 	for _, rule := range r.rules {
 		if rule.Service != s {
 			continue
 		}
 		for _, p := range rule.match {
-			ways, err := expand(p.Value)
+			ways, err := pattern.Write(p.Value, s.frame)
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, items := range ways {
-				one := referenceRule{rule: rule, items: items}
-				var v variant
-				one.items = v.takeFrame(items, s)
-				if v.before > 0 {
-					one.before = s.before[v.before-1]
-				}
-				if v.after > 0 {
-					one.after = s.after[v.after-1]
-				}
-				ref.rules = append(ref.rules, one)
+			for _, one := range ways {
+				ref.rules = append(ref.rules, referenceRule{rule, one})
 			}
 		}
 	}
@@ -97,8 +88,8 @@ func (ref *reference) unframed(message string, all map[string]bool) {
 			}
 			text := message[len(before) : len(message)-len(after)]
 			for _, r := range ref.rules {
-				if (r.before == "" || r.before == before) && (r.after == "" || r.after == after) {
-					enumerate(r.items, text, "", func(peer string) {
+				if (r.Before == "" || r.Before == before) && (r.After == "" || r.After == after) {
+					enumerate(r.Items, text, "", func(peer string) {
 						if r.rule.Kind == 0 && parse.NoPeer([]byte(peer)) {
 							return
 						}
@@ -114,7 +105,7 @@ func (ref *reference) unframed(message string, all map[string]bool) {
 }
 
 // enumerate calls found with the address field of every way to read text by items.
-func enumerate(items []item, text, peer string, found func(peer string)) {
+func enumerate(items []pattern.Item, text, peer string, found func(peer string)) {
 	if len(items) == 0 {
 		if text == "" {
 			found(peer)
@@ -122,27 +113,27 @@ func enumerate(items []item, text, peer string, found func(peer string)) {
 		return
 	}
 	it, rest := items[0], items[1:]
-	if it.field == literal {
-		if after, ok := strings.CutPrefix(text, it.text); ok {
+	if it.Field == pattern.Literal {
+		if after, ok := strings.CutPrefix(text, it.Text); ok {
 			enumerate(rest, after, peer, found)
 		}
 		return
 	}
 	for n := 0; n <= len(text); n++ {
-		if n > 0 && !it.field.wide() && classes[text[n-1]]&it.field.class() == 0 {
+		if n > 0 && !it.Field.Wide() && !it.Field.Holds(text[n-1]) {
 			break
 		}
 		value := text[:n]
 		switch {
-		case !it.field.wide() && (n > it.field.longest() || n == 0 && it.field != fieldMaybe):
+		case !it.Field.Wide() && (n > it.Field.Longest() || n == 0 && it.Field != pattern.Maybe):
 			continue
-		case it.field == fieldPort || it.field == fieldLocalPort:
+		case it.Field == pattern.Port || it.Field == pattern.LocalPort:
 			if _, ok := parse.Port([]byte(value)); !ok {
 				continue
 			}
-		case it.field == fieldIP:
+		case it.Field == pattern.IP:
 			peer = value
-		case it.field == fieldIPPort:
+		case it.Field == pattern.IPPort:
 			colon := strings.LastIndex(value, ":")
 			if _, ok := parse.Port([]byte(value[colon+1:])); colon < 0 || !ok {
 				continue
@@ -224,21 +215,21 @@ func withPort(peer string) string {
 }
 
 // fill writes a message by a pattern, with text for the wide fields.
-func fill(items []item, peer string, word, text func() string) string {
+func fill(items []pattern.Item, peer string, word, text func() string) string {
 	var b strings.Builder
 	for _, it := range items {
 		switch {
-		case it.field == literal:
-			b.WriteString(it.text)
-		case it.field == fieldIP:
+		case it.Field == pattern.Literal:
+			b.WriteString(it.Text)
+		case it.Field == pattern.IP:
 			b.WriteString(peer)
-		case it.field == fieldIPPort:
+		case it.Field == pattern.IPPort:
 			b.WriteString(withPort(peer))
-		case it.field.wide():
+		case it.Field.Wide():
 			b.WriteString(text())
-		case it.field == fieldHost:
+		case it.Field == pattern.Host:
 			b.WriteString("host.example.org")
-		case it.field == fieldWord || it.field == fieldMaybe:
+		case it.Field == pattern.Word || it.Field == pattern.Maybe:
 			b.WriteString(word())
 		default:
 			b.WriteString("4022")
@@ -277,7 +268,7 @@ func TestReference(t *testing.T) {
 			message := random()
 			if g.IntN(4) > 0 {
 				rule := ref.rules[g.IntN(len(ref.rules))]
-				message = fill(rule.items, pieces[5+g.IntN(3)], func() string { return "w" }, random)
+				message = fill(rule.Items, pieces[5+g.IntN(3)], func() string { return "w" }, random)
 			}
 			if g.IntN(4) == 0 {
 				message = "e: " + message
@@ -308,12 +299,11 @@ func TestEveryPatternIsNeeded(t *testing.T) {
 				continue
 			}
 			for _, p := range rule.match {
-				ways, _ := expand(p.Value)
+				ways, _ := pattern.Write(p.Value, s.frame)
 				one := reference{before: ref.before, after: ref.after, stamped: ref.stamped}
-				for _, items := range ways {
-					var v variant
-					items = v.takeFrame(items, s)
-					one.rules = append(one.rules, referenceRule{rule: rule, items: items})
+				for _, written := range ways {
+					written.Before, written.After = "", ""
+					one.rules = append(one.rules, referenceRule{rule, written})
 				}
 				if !slices.ContainsFunc(samplesOf[rule], func(s sample) bool {
 					return (s.addr.IsValid() || rule.Kind == 0) && len(one.peers(s.form.Line.Value)) > 0

@@ -2,29 +2,31 @@ package detect
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
+	"tattled/detect/pattern"
 	"tattled/detect/rulefile"
 )
 
 // innerPatterns calls fn with each way to write out a pattern that has wide fields on both sides of the address.
-func innerPatterns(t *testing.T, r *Rules, fn func(rule *Rule, p rulefile.Text, v *variant, items []item)) {
+func innerPatterns(t *testing.T, r *Rules, fn func(rule *Rule, p rulefile.Text, v *pattern.Variant, items []pattern.Item)) {
 	t.Helper()
 	count := 0
 	for _, rule := range r.All() {
 		for _, p := range rule.match {
-			made, err := rule.compilePattern(p.Value)
+			made, err := pattern.Compile(p.Value, rule.owner(), rule.Service.frame)
 			if err != nil {
 				t.Fatal(err)
 			}
-			ways, err := expand(p.Value)
+			ways, err := pattern.Write(p.Value, pattern.Frame{})
 			if err != nil {
 				t.Fatal(err)
 			}
 			for i := range made {
-				if made[i].form == formInner && rule.Kind != 0 {
-					fn(rule, p, &made[i], ways[i])
+				if made[i].Inner() && rule.Kind != 0 {
+					fn(rule, p, &made[i], ways[i].Items)
 					count++
 				}
 			}
@@ -41,28 +43,27 @@ func innerPatterns(t *testing.T, r *Rules, fn func(rule *Rule, p rulefile.Text, 
 func TestUndescribedSiblings(t *testing.T) {
 	r := load(t, Options{})
 	word, wide := func() string { return "w" }, func() string { return "dan" }
+	fixed := func(items []pattern.Item) (n int) {
+		for _, it := range items {
+			n += len(it.Text)
+		}
+		return n
+	}
 	told := map[rulefile.Text]bool{}
 	var f Finding
-	innerPatterns(t, r, func(rule *Rule, p rulefile.Text, v *variant, items []item) {
+	innerPatterns(t, r, func(rule *Rule, p rulefile.Text, v *pattern.Variant, items []pattern.Item) {
 		first, last := 0, len(items)-1
-		for !items[first].field.wide() {
+		for !items[first].Field.Wide() {
 			first++
 		}
-		for !items[last].field.wide() {
+		for !items[last].Field.Wide() {
 			last--
 		}
-		before, address, after := v.place()
-		for textOf(before) > maxLabel && len(before) > 1 { // what is before that need not be in another line
+		before, address, after := v.Place()
+		for fixed(before) > pattern.MaxLabel && len(before) > 1 { // what is before that need not be in another line
 			before = before[1:]
 		}
-		var place []item
-		for i := range before {
-			place = append(place, before[i].item())
-		}
-		place = append(place, item{field: address})
-		for i := range after {
-			place = append(place, after[i].item())
-		}
+		place := slices.Concat(before, []pattern.Item{{Field: address}}, after)
 		head, end := fill(items[:first], planted4, word, wide), fill(items[last+1:], planted4, word, wide)
 		written := fill(items[first:last], planted4, word, wide) // by the peer, as far as a wide field
 		real := fill(place, truePeer, word, wide)
@@ -80,17 +81,15 @@ func TestUndescribedSiblings(t *testing.T) {
 	})
 }
 
-func (t *part) item() item { return item{field: t.field, text: t.text} }
-
 // TestCoverIsOne says that what is offered for a pattern without a cover is one, whatever the pattern.
 func TestCoverIsOne(t *testing.T) {
-	innerPatterns(t, load(t, Options{}), func(rule *Rule, p rulefile.Text, v *variant, _ []item) {
-		offered := v.cover(rule.Service)
-		made, err := (&Rule{Service: rule.Service}).compilePattern(offered)
+	innerPatterns(t, load(t, Options{}), func(rule *Rule, p rulefile.Text, v *pattern.Variant, _ []pattern.Item) {
+		offered := v.Cover(rule.Service.frame)
+		made, err := pattern.Compile(offered, pattern.Owner{None: true}, rule.Service.frame)
 		if err != nil {
 			t.Fatalf("%s:%d: %s: %v", rule.Service.File, p.Line, offered, err)
 		}
-		if !made[0].covers(v) {
+		if !made[0].Covers(v) {
 			t.Errorf("%s:%d: %s is no cover", rule.Service.File, p.Line, offered)
 		}
 	})

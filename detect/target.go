@@ -8,6 +8,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"tattled/detect/pattern"
 	"tattled/detect/rulefile"
 )
 
@@ -45,24 +46,15 @@ func ruleTargets(rule *Rule) []target {
 // patternTargets are a pattern's lines: with hostile texts in what its fields may hold, and once more, if a field is named
 // for what a peer chooses and is no wide one, as if it were.
 func patternTargets(rule *Rule, p rulefile.Text) []target {
-	ways, err := expand(p.Value)
+	ways, err := pattern.Write(p.Value, rule.Service.frame)
 	if err != nil {
 		return nil // Load told of it
 	}
-	t := target{rule: rule, at: p, own: true, peers: peers()}
-	var chosen []shape
-	for _, items := range ways {
-		var v variant
-		one := shape{items: v.takeFrame(items, rule.Service)}
-		if v.before > 0 {
-			one.before = rule.Service.before[v.before-1]
-		}
-		if v.after > 0 {
-			one.after = rule.Service.after[v.after-1]
-		}
-		t.shapes = append(t.shapes, one)
-		for i := range one.items {
-			if chosenByPeer(one.items, i) {
+	t := target{rule: rule, at: p, own: true, peers: peers(), shapes: ways}
+	var chosen []pattern.Written
+	for _, one := range ways {
+		for i := range one.Items {
+			if chosenByPeer(one.Items, i) {
 				chosen = append(chosen, one)
 				break
 			}
@@ -82,58 +74,58 @@ func peers() []string { return []string{peer4, peer4, peer6, "::ffff:" + peer4} 
 func (t target) writing(chosen bool) target {
 	t.write = func(h *hostile, peer string, depth int) []piece {
 		one := &t.shapes[h.IntN(len(t.shapes))]
-		line := h.pattern(one.items, peer, depth, chosen)
+		line := h.pattern(one.Items, peer, depth, chosen)
 		if depth > 0 {
 			return line
 		}
-		return h.around(t.rule.Service, one.before, one.after, line)
+		return h.around(t.rule.Service, one.Before, one.After, line)
 	}
 	return t
 }
 
 // chosenByPeer reports whether the text before a narrow field of names says that a peer chooses what it holds.
-func chosenByPeer(items []item, i int) bool {
-	if f := items[i].field; f != fieldWord && f != fieldMaybe && f != fieldHost || i == 0 {
+func chosenByPeer(items []pattern.Item, i int) bool {
+	if f := items[i].Field; f != pattern.Word && f != pattern.Maybe && f != pattern.Host || i == 0 {
 		return false
 	}
-	text := items[i-1].text
+	text := items[i-1].Text
 	before := strings.ToLower(strings.TrimRight(text, " =:\"'`<([{"))
 	name := before[strings.LastIndexFunc(before, func(c rune) bool { return c != '_' && !unicode.IsLetter(c) })+1:]
 	switch name {
 	case "helo", "ehlo":
 		return true
 	case "login", "for":
-		return items[i].field != fieldHost && !strings.HasSuffix(text, ": ") // that begins what it was that failed
+		return items[i].Field != pattern.Host && !strings.HasSuffix(text, ": ") // that begins what it was that failed
 	case "user", "ruser", "username", "account", "acct", "name", "sasl_username", "authid", "authcid", "mailbox",
 		"agent", "referer", "referrer", "request", "uri", "url", "path":
-		return items[i].field != fieldHost // a name of the DNS has no blanks
+		return items[i].Field != pattern.Host // a name of the DNS has no blanks
 	default:
 		return false
 	}
 }
 
 // pattern writes a line by a pattern. With chosen, narrow fields that a peer chooses hold anything.
-func (h *hostile) pattern(items []item, peer string, depth int, chosen bool) []piece {
+func (h *hostile) pattern(items []pattern.Item, peer string, depth int, chosen bool) []piece {
 	line := make([]piece, 0, len(items))
 	for i, it := range items {
-		switch f := it.field; {
-		case f == literal:
-			line = append(line, piece{text: it.text})
-		case f == fieldIP:
+		switch f := it.Field; {
+		case f == pattern.Literal:
+			line = append(line, piece{text: it.Text})
+		case f == pattern.IP:
 			line = append(line, piece{text: peer})
-		case f == fieldIPPort:
+		case f == pattern.IPPort:
 			if strings.Contains(peer, ":") && !strings.HasPrefix(peer, "[") {
 				peer = "[" + peer + "]"
 			}
 			line = append(line, piece{text: peer + ":4022"})
-		case f.wide(), chosen && chosenByPeer(items, i):
+		case f.Wide(), chosen && chosenByPeer(items, i):
 			line = append(line, piece{h.text(depth), freeHole})
-		case f.class() == classDigit:
+		case f.Digits():
 			line = append(line, piece{h.number(f), narrowHole})
-		case f == fieldMaybe && h.IntN(3) == 0:
+		case f == pattern.Maybe && h.IntN(3) == 0:
 			line = append(line, piece{"", narrowHole})
 		default:
-			line = append(line, piece{h.narrow(f.class(), f.longest(), depth), narrowHole})
+			line = append(line, piece{h.narrow(f, depth), narrowHole})
 		}
 	}
 	return line
@@ -198,7 +190,7 @@ func (w *expressionWriter) node(n *syntax.Regexp) {
 		case n.Name == "ip":
 			w.line = append(w.line, piece{text: w.peer})
 		case n.Name == "port":
-			w.line = append(w.line, piece{text: w.h.number(fieldPort)})
+			w.line = append(w.line, piece{text: w.h.number(pattern.Port)})
 		case n.Name == "user" && w.chosen:
 			w.line = append(w.line, piece{w.h.text(w.depth), freeHole})
 		default:

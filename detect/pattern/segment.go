@@ -1,4 +1,4 @@
-package detect
+package pattern
 
 import (
 	"bytes"
@@ -67,7 +67,7 @@ type segment struct {
 }
 
 type step struct {
-	field field
+	field Field
 	class uint8
 	least int // bytes
 	limit int // bytes
@@ -84,13 +84,13 @@ type caught struct {
 }
 
 // split cuts a pattern at its wide fields. user is the number of the segment before the <user> field, -1 without one.
-func split(items []item) (segments []segment, user int) {
+func split(items []Item) (segments []segment, user int) {
 	wide, narrow := 0, 0
 	for _, it := range items {
 		switch {
-		case it.field.wide():
+		case it.Field.Wide():
 			wide++
-		case it.field != literal:
+		case it.Field != Literal:
 			narrow++
 		}
 	}
@@ -100,28 +100,28 @@ func split(items []item) (segments []segment, user int) {
 	for i, it := range items {
 		s := &segments[len(segments)-1]
 		switch {
-		case it.field.wide():
-			if it.field == fieldUser {
+		case it.Field.Wide():
+			if it.Field == User {
 				user = len(segments) - 1
 			}
 			segments = append(segments, segment{})
-		case it.field != literal:
-			st := step{field: it.field, class: it.field.class(), least: 1, limit: it.field.longest()}
-			if it.field == fieldMaybe {
+		case it.Field != Literal:
+			st := step{field: it.Field, class: it.Field.class(), least: 1, limit: it.Field.Longest()}
+			if it.Field == Maybe {
 				st.least = 0
 			}
 			if i > 0 {
-				st.behind = classSuffix(items[i-1].text, st.class)
+				st.behind = classSuffix(items[i-1].Text, st.class)
 			}
 			if i+1 < len(items) {
-				st.text = newFixed(items[i+1].text)
-				st.ahead = classPrefix(items[i+1].text, st.class)
+				st.text = newFixed(items[i+1].Text)
+				st.ahead = classPrefix(items[i+1].Text, st.class)
 			}
 			from := len(steps) - len(s.steps)
 			steps = append(steps, st)
 			s.steps = steps[from:]
 		case len(s.steps) == 0:
-			s.first = newFixed(it.text)
+			s.first = newFixed(it.Text)
 		}
 	}
 	for i := 1; i < len(segments)-1; i++ {
@@ -137,7 +137,7 @@ func split(items []item) (segments []segment, user int) {
 
 func (s *segment) hasIP() bool {
 	for i := range s.steps {
-		if f := s.steps[i].field; f == fieldIP || f == fieldIPPort {
+		if f := s.steps[i].field; f == IP || f == IPPort {
 			return true
 		}
 	}
@@ -196,18 +196,18 @@ func (s *segment) backward(m []byte, end int, c *caught) (at int, ok bool) {
 // catch notes what the field holds, m[from:to], and reports whether it may hold that.
 func (st *step) catch(m []byte, from, to int, c *caught) bool {
 	switch st.field {
-	case fieldIP:
+	case IP:
 		c.ip, c.ipEnd = from, to
-	case fieldIPPort:
+	case IPPort:
 		start, end, port, ok := parse.CutPort(m[from:to])
 		c.ip, c.ipEnd, c.port = from+start, from+end, port
 		return ok
-	case fieldPort, fieldLocalPort:
+	case Port, LocalPort:
 		port, ok := parse.Port(m[from:to])
 		if !ok {
 			return false
 		}
-		if st.field == fieldPort {
+		if st.field == Port {
 			c.port = port
 		} else {
 			c.local = port

@@ -1,29 +1,15 @@
-package detect
+package pattern
 
 import (
-	"fmt"
-	"slices"
-	"strings"
-	"sync/atomic"
-
 	"tattled/detect/parse"
 )
 
-// unit is the matcher for the messages of a program, as far as the services that know the program agree on the frame.
+// Index is the matcher for variants that are asked together, as far as their services agree on the frame.
 //
-//	message -> frame off -> tree of first texts -> groups -> reading
+//	message -> frame off -> tree of first texts -> groups -> Result
 //	                     -> texts anywhere (only for rules that begin alike, or with a field)
-type unit struct {
-	// What is looked at for every message stands together.
-	next     *unit                     // of the same programs
-	veto     *unit                     // of the rules of kind none, which are asked only about what an event's rule has read; nil without one
-	service  *Service                  // has a parser, which takes the place of everything else; else nil
-	parser   atomic.Pointer[parser]    // nil until it is asked for
-	glance   func(message []byte) bool // at what the parser is asked for; nil for every message
-	longest  int                       // bytes of the longest message that is read; 0 for any
-	stamped  bool                      // a message may begin with a stamp, which is taken off first
-	raw      bool                      // its services are, and others know the programs as well
-	headless bool                      // a variant begins with a field, so that what stands before a message may be a part of what that holds
+type Index struct {
+	headless bool // a variant begins with a field, so that what stands before a message may be a part of what that holds
 
 	framing       [256]uint8 // framesFront, framesBack: what a text of before begins with, one of after ends with
 	root          [256]*node // by the first byte of a message
@@ -82,28 +68,10 @@ const (
 	maxLoose = 4
 )
 
-// newUnit builds the matcher for variants. What no event's rule reads is ignored, whatever rules of kind none say of it: these
-// are apart, so that most messages are never shown to them.
-func newUnit(before, after []string, variants []*variant) *unit {
-	var events, none []*variant
-	for _, v := range variants {
-		if v.none && !v.raw { // of a raw one it matters by itself that it was there
-			none = append(none, v)
-		} else {
-			events = append(events, v)
-		}
-	}
-	u := newMatching(before, after, events)
-	if len(none) > 0 {
-		u.veto = newMatching(before, after, none)
-	}
-	return u
-}
-
-// newMatching is newUnit for variants that are asked together.
-func newMatching(before, after []string, variants []*variant) *unit {
-	u := &unit{tree: new(node)}
-	byFirst := map[string][]*variant{}
+// NewIndex builds the matcher for variants. It keeps copies of them.
+func NewIndex(frame Frame, variants []*Variant) *Index {
+	x := &Index{tree: new(node)}
+	byFirst := map[string][]*Variant{}
 	var firsts []string
 	for _, v := range variants {
 		first := v.first()
@@ -113,18 +81,18 @@ func newMatching(before, after []string, variants []*variant) *unit {
 		byFirst[first] = append(byFirst[first], v)
 	}
 	for _, v := range variants {
-		u.headless = u.headless || v.first() == ""
+		x.headless = x.headless || v.first() == ""
 		for _, c := range []byte(v.openFront) {
-			u.open[c] |= framesFront
+			x.open[c] |= framesFront
 		}
 		for _, c := range []byte(v.openBack) {
-			u.open[c] |= framesBack
+			x.open[c] |= framesBack
 		}
 	}
-	var scattered []*variant
+	var scattered []*Variant
 	for _, first := range firsts {
 		all := byFirst[first]
-		here := make([]*variant, 0, len(all))
+		here := make([]*Variant, 0, len(all))
 		for _, v := range all {
 			crowded := len(all) > crowd || first == "" && (len(all) > maxLoose || v.form == formRegex)
 			if crowded && v.longest(first) != "" {
@@ -136,31 +104,31 @@ func newMatching(before, after []string, variants []*variant) *unit {
 		switch groups := makeGroups(here); {
 		case len(groups) == 0:
 		case first == "":
-			u.loose = groups
+			x.loose = groups
 		default:
-			u.insert(first, groups)
+			x.insert(first, groups)
 		}
 	}
-	for _, text := range before {
-		u.before = append(u.before, newFixed(text))
-		u.framing[text[0]] |= framesFront
+	for _, text := range frame.Before {
+		x.before = append(x.before, newFixed(text))
+		x.framing[text[0]] |= framesFront
 	}
-	for _, text := range after {
-		u.after = append(u.after, newFixed(text))
-		u.framing[text[len(text)-1]] |= framesBack
+	for _, text := range frame.After {
+		x.after = append(x.after, newFixed(text))
+		x.framing[text[len(text)-1]] |= framesBack
 	}
-	u.tree.settle()
-	for _, n := range u.tree.kids {
-		u.root[n.label.text[0]] = n
+	x.tree.settle()
+	for _, n := range x.tree.kids {
+		x.root[n.label.text[0]] = n
 	}
 	if len(scattered) > 0 {
-		u.grams = newGrams(scattered)
+		x.grams = newGrams(scattered)
 	}
-	return u
+	return x
 }
 
 // first is the text that a matching message must begin with; "" if the variant begins with a field.
-func (v *variant) first() string {
+func (v *Variant) first() string {
 	if v.form == formRegex {
 		return v.expression.first
 	}
@@ -168,7 +136,7 @@ func (v *variant) first() string {
 }
 
 // longest is the longest text that a matching message must contain, but for first; "" if there is none of three bytes.
-func (v *variant) longest(first string) string {
+func (v *Variant) longest(first string) string {
 	longest := ""
 	if v.form == formRegex {
 		longest = longer(longest, v.expression.literal, first)
@@ -191,8 +159,8 @@ func longer(longest, text, first string) string {
 	return longest
 }
 
-func newGroup(v *variant) *group {
-	g := &group{form: v.form, variants: []variant{*v}}
+func newGroup(v *Variant) *group {
+	g := &group{form: v.form, variants: []Variant{*v}}
 	if v.form == formTail {
 		g.core = &v.segments[v.core]
 	}
@@ -200,7 +168,7 @@ func newGroup(v *variant) *group {
 }
 
 // makeGroups puts variants together that end in the same segment with the address.
-func makeGroups(variants []*variant) []*group {
+func makeGroups(variants []*Variant) []*group {
 	groups := make([]*group, 0, len(variants))
 	byCore := map[string]*group{}
 	var key []byte
@@ -221,8 +189,20 @@ func makeGroups(variants []*variant) []*group {
 	return groups
 }
 
-func (u *unit) insert(text string, groups []*group) {
-	at := u.tree
+// Headless reports whether a variant begins with a field, so that what stands before a message may be a part of what that
+// holds.
+func (x *Index) Headless() bool { return x.headless }
+
+// Scattered is how many variants are found by a text anywhere: at most MaxScattered may be.
+func (x *Index) Scattered() int {
+	if x.grams == nil {
+		return 0
+	}
+	return x.grams.count
+}
+
+func (x *Index) insert(text string, groups []*group) {
+	at := x.tree
 	for text != "" {
 		k := at.kid(text[0])
 		if k < 0 {
@@ -246,103 +226,103 @@ func (u *unit) insert(text string, groups []*group) {
 	at.groups = append(at.groups, groups...)
 }
 
-// read makes what it can of a message. Where a text of the frame might also be what a peer wrote, the message is read with
+// Read makes what it can of a message. Where a text of the frame might also be what a peer wrote, the message is read with
 // that text as well: the way in which its program meant it must be among those that are compared.
-func (u *unit) read(message []byte, r *parse.Result) {
+func (x *Index) Read(message []byte, r *parse.Result) {
 	if len(message) == 0 {
 		return
 	}
-	if u.framing[message[0]]&framesFront == 0 && u.framing[message[len(message)-1]]&framesBack == 0 {
-		u.readFramed(&framed{text: message}, r)
+	if x.framing[message[0]]&framesFront == 0 && x.framing[message[len(message)-1]]&framesBack == 0 {
+		x.readFramed(&Framed{Text: message}, r)
 		return
 	}
-	var all [4]framed
-	for i := range u.framings(message, &all) {
-		u.readFramed(&all[i], r)
+	var all [4]Framed
+	for i := range x.Framings(message, &all) {
+		x.readFramed(&all[i], r)
 	}
 }
 
-func (u *unit) readFramed(m *framed, r *parse.Result) {
-	if len(m.text) > 0 {
+func (x *Index) readFramed(m *Framed, r *parse.Result) {
+	if len(m.Text) > 0 {
 		at := 0
-		for n := u.root[m.text[0]]; n != nil && n.keeps&(1<<m.kept) != 0 && n.label.beginsAt(m.text, at); {
+		for n := x.root[m.Text[0]]; n != nil && n.keeps&(1<<m.kept) != 0 && n.label.beginsAt(m.Text, at); {
 			for _, g := range n.groups {
 				g.try(m, true, r)
 			}
-			if at += len(n.label.text); at == len(m.text) {
+			if at += len(n.label.text); at == len(m.Text) {
 				break
 			}
-			k := n.kid(m.text[at])
+			k := n.kid(m.Text[at])
 			if k < 0 {
 				break
 			}
 			n = n.kids[k]
 		}
 	}
-	for _, g := range u.loose {
+	for _, g := range x.loose {
 		g.try(m, false, r)
 	}
-	if u.grams != nil && len(m.text) > 0 && u.grams.starts[m.text[0]] {
-		u.grams.read(m, r)
+	if x.grams != nil && len(m.Text) > 0 && x.grams.starts[m.Text[0]] {
+		x.grams.read(m, r)
 	}
 }
 
-// readShown reads a message of which one is what rsyslog wrote around it taken off, and text is that without a stamp.
-func (u *unit) readShown(message, one, text []byte, r *parse.Result) {
-	u.read(text, r)
-	if u.headless && len(text) < len(message) {
-		u.readWhole(message, one, text, r)
+// ReadShown reads a message of which one is what rsyslog wrote around it taken off, and text is that without a stamp.
+func (x *Index) ReadShown(message, one, text []byte, r *parse.Result) {
+	x.Read(text, r)
+	if x.headless && len(text) < len(message) {
+		x.readWhole(message, one, text, r)
 	}
 }
 
 // readWhole reads a message of which text was read already with what was taken off its front: one is without what rsyslog
 // writes around it, text is also without a stamp.
-func (u *unit) readWhole(message, one, text []byte, r *parse.Result) {
+func (x *Index) readWhole(message, one, text []byte, r *parse.Result) {
 	if len(text) < len(one) {
-		u.read(one, r)
+		x.Read(one, r)
 	}
 	if len(one) < len(message) {
-		u.read(message, r)
+		x.Read(message, r)
 	}
 }
 
-// framings takes the frame off a message, a text at either end at most, and returns in how many ways. Where such a text
+// Framings takes the frame off a message, a text at either end at most, and returns in how many ways. Where such a text
 // might be what a peer wrote, the message with that text is another one: the way in which its program meant it must be
 // among those that are compared.
-func (u *unit) framings(message []byte, all *[4]framed) (n int) {
+func (x *Index) Framings(message []byte, all *[4]Framed) (n int) {
 	m := &all[0]
-	m.text = message
+	m.Text = message
 	front, back := 0, 0
-	for i := range u.before {
-		if f := &u.before[i]; f.beginsAt(m.text, 0) {
-			front, m.before = len(f.text), i+1
-			m.text = m.text[front:]
+	for i := range x.before {
+		if f := &x.before[i]; f.beginsAt(m.Text, 0) {
+			front, m.Before = len(f.text), i+1
+			m.Text = m.Text[front:]
 			break
 		}
 	}
-	for i := range u.after {
-		if f := &u.after[i]; f.endsAt(m.text, len(m.text)) {
-			back, m.after = len(f.text), i+1
-			m.text = m.text[:len(m.text)-back]
+	for i := range x.after {
+		if f := &x.after[i]; f.endsAt(m.Text, len(m.Text)) {
+			back, m.After = len(f.text), i+1
+			m.Text = m.Text[:len(m.Text)-back]
 			break
 		}
 	}
 	n = 1
-	if len(m.text) == 0 {
+	if len(m.Text) == 0 {
 		return n
 	}
-	openFront := front > 0 && u.open[m.text[0]]&framesFront != 0
-	openBack := back > 0 && u.open[m.text[len(m.text)-1]]&framesBack != 0
+	openFront := front > 0 && x.open[m.Text[0]]&framesFront != 0
+	openBack := back > 0 && x.open[m.Text[len(m.Text)-1]]&framesBack != 0
 	if openFront {
-		all[n] = framed{text: message[:len(message)-back], after: m.after, kept: framesFront}
+		all[n] = Framed{Text: message[:len(message)-back], After: m.After, kept: framesFront}
 		n++
 	}
 	if openBack {
-		all[n] = framed{text: message[front:], before: m.before, kept: framesBack}
+		all[n] = Framed{Text: message[front:], Before: m.Before, kept: framesBack}
 		n++
 	}
 	if openFront && openBack {
-		all[n] = framed{text: message, kept: framesFront | framesBack}
+		all[n] = Framed{Text: message, kept: framesFront | framesBack}
 		n++
 	}
 	return n
@@ -370,9 +350,9 @@ type gram struct {
 const (
 	gramSlots = 1 << 14
 	maxWindow = 32
-	// maxScattered bounds the variants of one program that are found by their window: a bit is kept for each while a
+	// MaxScattered bounds the variants of one program that are found by their window: a bit is kept for each while a
 	// message is read, so that none is tried twice.
-	maxScattered = 1 << 13
+	MaxScattered = 1 << 13
 )
 
 // gramSlot is the hash of a text's first three bytes.
@@ -381,7 +361,7 @@ func gramSlot(three string) uint32 {
 }
 
 // newGrams takes of each variant's longest text the window that ends in the three bytes which the fewest others have.
-func newGrams(variants []*variant) *grams {
+func newGrams(variants []*Variant) *grams {
 	g := &grams{window: maxWindow, ends: map[uint32][]gram{}}
 	texts := make([]string, len(variants))
 	counts := make([]uint16, gramSlots) // of the texts that have three bytes of that hash, as far as they can be counted
@@ -427,8 +407,8 @@ func newGrams(variants []*variant) *grams {
 	return g
 }
 
-func (g *grams) read(m *framed, r *parse.Result) {
-	text := m.text
+func (g *grams) read(m *Framed, r *parse.Result) {
+	text := m.Text
 	end := g.window
 	for end <= len(text) {
 		skip := g.shift[gramSlotAt(text, end)]
@@ -449,9 +429,9 @@ func gramSlotAt(text []byte, end int) uint32 {
 
 // verify goes on from the first place where a window may end. It has a function of its own because few messages get here
 // and it needs room to note what was tried.
-func (g *grams) verify(m *framed, end int, r *parse.Result) {
-	var tried [maxScattered / 64]uint64
-	text := m.text
+func (g *grams) verify(m *Framed, end int, r *parse.Result) {
+	var tried [MaxScattered / 64]uint64
+	text := m.Text
 	for end <= len(text) {
 		slot := gramSlotAt(text, end)
 		if skip := g.shift[slot]; skip > 0 {
@@ -470,11 +450,46 @@ func (g *grams) verify(m *framed, end int, r *parse.Result) {
 	}
 }
 
-// unitKey is equal for services whose patterns may stand in one unit.
-func unitKey(s *Service) string {
-	if s.parserName != "" {
-		return "parser " + s.Name
+// leastBegun is how many bytes of fixed text at its beginning tell what a message is that has lost its end.
+const leastBegun = 10
+
+// Begun returns the rule of a pattern that a message begins as, as far as leastBegun bytes of fixed text tell; negative if there
+// is none. Rules of kind none do not count.
+func (x *Index) Begun(message []byte) (rule int32) {
+	var all [4]Framed
+	for i := range x.Framings(message, &all) {
+		if rule := x.begun(all[i].Text); rule >= 0 {
+			return rule
+		}
 	}
-	about := fmt.Sprint(s.stamped, s.Raw, s.longest)
-	return strings.Join(slices.Concat(s.before, []string{"\x00"}, s.after, []string{"\x00", about}), "\x01")
+	return -1
+}
+
+// begun is Begun for a message without its frame.
+func (x *Index) begun(text []byte) (rule int32) {
+	rule = -1
+	if len(text) == 0 {
+		return rule
+	}
+	at := 0
+	for n := x.root[text[0]]; n != nil && n.label.beginsAt(text, at); {
+		if at += len(n.label.text); at >= leastBegun {
+			for _, g := range n.groups {
+				for i := range g.variants {
+					if v := &g.variants[i]; v.Rule >= 0 && !v.None {
+						rule = v.Rule
+					}
+				}
+			}
+		}
+		if at >= len(text) {
+			break
+		}
+		k := n.kid(text[at])
+		if k < 0 {
+			break
+		}
+		n = n.kids[k]
+	}
+	return rule
 }

@@ -1,4 +1,4 @@
-package detect
+package pattern
 
 import (
 	"bytes"
@@ -18,12 +18,11 @@ const (
 	formRegex
 )
 
-// variant is one way to write out one pattern, or a regular expression.
-type variant struct {
-	order         int32 // among all patterns of a Rules: where two match, the smaller one names the rule
-	rule          int32
-	none, raw     bool // its rule is of kind none, or raw
-	before, after int  // the texts of the frame that the message must have had, from 1; 0 for whatever it had
+// Variant is one way to write out one pattern, or a regular expression.
+type Variant struct {
+	Owner
+	Order         int32 // among all patterns that may read one message: where two match, the smaller one names the rule
+	before, after int   // the texts of the frame that the message must have had, from 1; 0 for whatever it had
 	// The bytes beside which what looks like the frame's text may be a part of what a field holds: see findOpen.
 	openFront, openBack string
 
@@ -40,18 +39,18 @@ type variant struct {
 type group struct {
 	form     form
 	core     *segment
-	variants []variant
+	variants []Variant
 }
 
-// tooLong reports whether the message may have been cut before the address that its program wrote.
-func (v *variant) tooLong(m []byte) bool {
+// TooLong reports whether the message may have been cut before the address that its program wrote.
+func (v *Variant) TooLong(m []byte) bool {
 	return len(m) > parse.LongestBehind && v.form != formExact && v.form != formHead
 }
 
 // record puts a way to read the message by the variant into r. That of a witness, whose rule is -1, names no rule.
-func (v *variant) record(m []byte, c *caught, user []byte, r *parse.Result) {
-	r.Raw = r.Raw || v.raw
-	if v.none && parse.NoPeer(m[c.ip:c.ipEnd]) {
+func (v *Variant) record(m []byte, c *caught, user []byte, r *parse.Result) {
+	r.Raw = r.Raw || v.Raw
+	if v.None && parse.NoPeer(m[c.ip:c.ipEnd]) {
 		return // it looks for peers in lines of many forms
 	}
 	if r.Found {
@@ -63,54 +62,55 @@ func (v *variant) record(m []byte, c *caught, user []byte, r *parse.Result) {
 	var ok bool
 	if r.Addr, ok = parse.Addr(m[c.ip:c.ipEnd]); !ok {
 		r.Refusal = parse.RefusalOf(m[c.ip:c.ipEnd])
-	} else if v.tooLong(m) {
+	} else if v.TooLong(m) {
 		r.Addr, r.Refusal = netip.Addr{}, parse.TooLong
 	}
-	r.Found, r.Order, r.Rule, r.Port, r.Local, r.User = true, v.order, v.rule, c.port, c.local, user
+	r.Found, r.Order, r.Rule, r.Port, r.Local, r.User = true, v.Order, v.Rule, c.port, c.local, user
 }
 
-// framed is a message whose frame was taken off.
-type framed struct {
-	text          []byte
-	before, after int
+// Framed is a message whose frame was taken off.
+type Framed struct {
+	Text          []byte
+	Before, After int
 	kept          uint8 // framesFront, framesBack: where it was not, for the variants that are open there
 }
 
 // keeps reports whether the variant is to be tried on a message that kept these texts of the frame.
-func (v *variant) keeps(kept uint8) bool {
+func (v *Variant) keeps(kept uint8) bool {
 	return (kept&framesFront == 0 || v.openFront != "") && (kept&framesBack == 0 || v.openBack != "")
 }
 
-func (v *variant) fits(m *framed) bool {
-	return v.keeps(m.kept) && (v.before == 0 || v.before == m.before) && (v.after == 0 || v.after == m.after)
+// Fits reports whether the variant is to be tried on a message with what was taken off it.
+func (v *Variant) Fits(m *Framed) bool {
+	return v.keeps(m.kept) && (v.before == 0 || v.before == m.Before) && (v.after == 0 || v.after == m.After)
 }
 
 // try reads the message by the group's patterns. known says that their first fixed text was compared already.
-func (g *group) try(m *framed, known bool, r *parse.Result) {
+func (g *group) try(m *Framed, known bool, r *parse.Result) {
 	switch v := &g.variants[0]; g.form {
 	case formTail:
 		g.tryTail(m, known, r)
 	case formExact:
-		if v.fits(m) {
-			v.tryExact(m.text, known, r)
+		if v.Fits(m) {
+			v.tryExact(m.Text, known, r)
 		}
 	case formHead:
-		if v.fits(m) {
-			v.tryHead(m.text, known, r)
+		if v.Fits(m) {
+			v.tryHead(m.Text, known, r)
 		}
 	case formInner:
-		if v.fits(m) {
-			v.tryInner(m.text, known, r)
+		if v.Fits(m) {
+			v.tryInner(m.Text, known, r)
 		}
 	case formRegex:
-		if v.fits(m) {
-			v.expression.try(m.text, v, r)
+		if v.Fits(m) {
+			v.expression.try(m.Text, v, r)
 		}
 	}
 }
 
 // tryExact begins where a mismatch is found sooner: a pattern that ends in the address at the end.
-func (v *variant) tryExact(m []byte, known bool, r *parse.Result) {
+func (v *Variant) tryExact(m []byte, known bool, r *parse.Result) {
 	var c caught
 	s := &v.segments[0]
 	if n := len(s.steps); n > 0 && s.steps[n-1].endsInAddress() {
@@ -124,34 +124,34 @@ func (v *variant) tryExact(m []byte, known bool, r *parse.Result) {
 }
 
 func (st *step) endsInAddress() bool {
-	return (st.field == fieldIP || st.field == fieldIPPort) && st.text.text == ""
+	return (st.field == IP || st.field == IPPort) && st.text.text == ""
 }
 
-func (g *group) tryTail(m *framed, known bool, r *parse.Result) {
+func (g *group) tryTail(m *Framed, known bool, r *parse.Result) {
 	var found caught
-	start, ok := g.core.backward(m.text, len(m.text), &found)
+	start, ok := g.core.backward(m.Text, len(m.Text), &found)
 	if !ok {
 		return
 	}
 	for i := range g.variants {
 		v := &g.variants[i]
-		if !v.fits(m) {
+		if !v.Fits(m) {
 			continue
 		}
 		c := found
-		end, ok := v.segments[0].forward(m.text, 0, known, &c)
+		end, ok := v.segments[0].forward(m.Text, 0, known, &c)
 		if !ok || end > start {
 			continue
 		}
-		user, end, ok := v.between(m.text, 0, v.core, end, start, &c)
+		user, end, ok := v.between(m.Text, 0, v.core, end, start, &c)
 		if !ok {
 			continue
 		}
 		if v.user == v.core-1 {
-			user = m.text[end:start]
+			user = m.Text[end:start]
 		}
-		v.record(m.text, &c, user, r)
-		if v.rule >= 0 {
+		v.record(m.Text, &c, user, r)
+		if v.Rule >= 0 {
 			return // the others could only say the same address
 		}
 	}
@@ -159,7 +159,7 @@ func (g *group) tryTail(m *framed, known bool, r *parse.Result) {
 
 // between matches the segments between first and last, each as early as it goes, in m[end:start]. It returns where the
 // last of them ends, and the user if one of their gaps holds it.
-func (v *variant) between(m []byte, first, last, end, start int, c *caught) (user []byte, to int, ok bool) {
+func (v *Variant) between(m []byte, first, last, end, start int, c *caught) (user []byte, to int, ok bool) {
 	for k := first + 1; k < last; k++ {
 		at, to, ok := v.segments[k].find(m, end, start, c)
 		if !ok {
@@ -173,7 +173,7 @@ func (v *variant) between(m []byte, first, last, end, start int, c *caught) (use
 	return user, end, true
 }
 
-func (v *variant) tryHead(m []byte, known bool, r *parse.Result) {
+func (v *Variant) tryHead(m []byte, known bool, r *parse.Result) {
 	var c caught
 	end, ok := v.segments[0].forward(m, 0, known, &c)
 	if !ok {
@@ -196,7 +196,7 @@ func (v *variant) tryHead(m []byte, known bool, r *parse.Result) {
 
 // tryInner looks at every place where the segment with the address fits. What stands left of it is matched as early as it
 // goes and what stands right of it as late as it goes, so that no place is missed.
-func (v *variant) tryInner(m []byte, known bool, r *parse.Result) {
+func (v *Variant) tryInner(m []byte, known bool, r *parse.Result) {
 	if v.rare != 0 && bytes.IndexByte(m, v.rare) < 0 {
 		return
 	}

@@ -1,63 +1,101 @@
-package detect
+// Package pattern reads messages by the patterns and expressions of rules. A pattern is fixed text and fields; compiled, it is a
+// Variant for each way to write out its alternatives, and an Index finds, among all variants that may be of a message, those whose
+// fixed text it has. Fields that a peer can fill hold any bytes, so every way to read a message counts: two ways that name different
+// peers make it ambiguous. Matching is linear in the message and allocates nothing. Write, Reach and Variant.Covers tell what the
+// patterns say for those who try them: the adversary, explain, and the check for covers. What a service or a rule is, this
+// package does not know: it is told an Owner and a Frame.
+package pattern
 
 import (
 	"fmt"
 	"strings"
 )
 
-// field is a hole in a pattern.
-type field uint8
+// Field is a hole in a pattern.
+type Field uint8
 
 const (
-	literal     field = iota // no hole: fixed text
-	fieldIP                  // the peer's address; exactly one in a pattern
-	fieldIPPort              // the same with the peer's port behind it
-	fieldPort                // the peer's port
-	fieldLocalPort
-	fieldInt   // decimal digits
-	fieldHost  // a name or an address that is not the peer's
-	fieldWord  // no white space and no control character
-	fieldMaybe // the same, or nothing
-	fieldUser  // anything, also nothing: the account as the peer wrote it
-	fieldAny   // anything, also nothing
+	Literal Field = iota // no hole: fixed text
+	IP                   // the peer's address; exactly one in a pattern
+	IPPort               // the same with the peer's port behind it
+	Port                 // the peer's port
+	LocalPort
+	Int   // decimal digits
+	Host  // a name or an address that is not the peer's
+	Word  // no white space and no control character
+	Maybe // the same, or nothing
+	User  // anything, also nothing: the account as the peer wrote it
+	Any   // anything, also nothing
 )
 
 // fieldNames are the names that a pattern may use. Several names for one thing make patterns readable.
-var fieldNames = map[string]field{
-	"ip": fieldIP, "ip:port": fieldIPPort, "port": fieldPort, "local_port": fieldLocalPort, "int": fieldInt, "host": fieldHost,
-	"word": fieldWord, "word?": fieldMaybe, "method": fieldWord, "user": fieldUser, "any": fieldAny,
+var fieldNames = map[string]Field{
+	"ip": IP, "ip:port": IPPort, "port": Port, "local_port": LocalPort, "int": Int, "host": Host,
+	"word": Word, "word?": Maybe, "method": Word, "user": User, "any": Any,
 }
 
-// wide fields hold any bytes, so an attacker may write into them whatever stands elsewhere in the pattern.
-func (f field) wide() bool { return f >= fieldUser }
+// Wide fields hold any bytes, so an attacker may write into them whatever stands elsewhere in the pattern.
+func (f Field) Wide() bool { return f >= User }
 
 // class is the set of bytes that a narrow field may hold, as a bit of classes.
-func (f field) class() uint8 {
+func (f Field) class() uint8 {
 	switch f {
-	case fieldPort, fieldLocalPort, fieldInt:
+	case Port, LocalPort, Int:
 		return classDigit
-	case fieldIP, fieldHost:
+	case IP, Host:
 		return classHost
-	case fieldIPPort:
+	case IPPort:
 		return classPeer
 	default:
 		return classWord
 	}
 }
 
-// longest is how many bytes a narrow field may hold. The bounds keep a search linear that tries a field at many places.
-func (f field) longest() int {
+// Longest is how many bytes a narrow field may hold. The bounds keep a search linear that tries a field at many places.
+func (f Field) Longest() int {
 	switch f {
-	case fieldPort, fieldLocalPort:
+	case Port, LocalPort:
 		return 5
-	case fieldInt:
+	case Int:
 		return 20
-	case fieldIP, fieldIPPort, fieldHost:
+	case IP, IPPort, Host:
 		return 256
 	default:
 		return 512
 	}
 }
+
+// name is the field as a pattern writes it.
+func (f Field) name() string {
+	switch f {
+	case IP:
+		return "<ip>"
+	case IPPort:
+		return "<ip:port>"
+	case Port:
+		return "<port>"
+	case LocalPort:
+		return "<local_port>"
+	case User:
+		return "<user>"
+	case Any:
+		return "<any>"
+	case Maybe:
+		return "<word?>"
+	case Int:
+		return "<int>"
+	case Host:
+		return "<host>"
+	default:
+		return "<word>"
+	}
+}
+
+// Holds reports whether a narrow field may hold a byte.
+func (f Field) Holds(c byte) bool { return classes[c]&f.class() != 0 }
+
+// Digits reports whether a narrow field is a number.
+func (f Field) Digits() bool { return f.class() == classDigit }
 
 const (
 	classDigit uint8 = 1 << iota
@@ -87,10 +125,10 @@ var classes = func() (t [256]uint8) {
 	return t
 }()
 
-// item is fixed text or a field.
-type item struct {
-	field field
-	text  string // of a literal
+// Item is fixed text or a field.
+type Item struct {
+	Field Field
+	Text  string // of a literal
 }
 
 const (
@@ -99,12 +137,12 @@ const (
 )
 
 // expand writes out a pattern's alternatives: "a{b|c|}d" gives abd, acd and ad, in this order.
-func expand(pattern string) ([][]item, error) {
+func expand(pattern string) ([][]Item, error) {
 	w, err := parsePattern(pattern)
 	if err != nil {
 		return nil, err
 	}
-	all := make([][]item, w.count)
+	all := make([][]Item, w.count)
 	for i := range all {
 		all[i] = w.write(nil, i)
 	}
@@ -119,8 +157,8 @@ type ways struct {
 
 // element is an item, or a group of alternatives.
 type element struct {
-	one     item
-	choices [][]item // nil for an item
+	one     Item
+	choices [][]Item // nil for an item
 }
 
 func parsePattern(pattern string) (ways, error) {
@@ -150,7 +188,7 @@ func parsePattern(pattern string) (ways, error) {
 }
 
 // write appends a way by its number.
-func (w *ways) write(items []item, number int) []item {
+func (w *ways) write(items []Item, number int) []Item {
 	each := w.count // ways with what was chosen so far
 	for i := range w.elements {
 		e := &w.elements[i]
@@ -165,8 +203,8 @@ func (w *ways) write(items []item, number int) []item {
 }
 
 // nextChoices takes a group of alternatives, whose brace was taken, from the front of a pattern.
-func nextChoices(s string) (choices [][]item, rest string, err error) {
-	var choice []item
+func nextChoices(s string) (choices [][]Item, rest string, err error) {
+	var choice []Item
 	for s != "" {
 		switch s[0] {
 		case '{':
@@ -190,43 +228,43 @@ func nextChoices(s string) (choices [][]item, rest string, err error) {
 }
 
 // nextItem takes a field, or the fixed text up to the next byte of special, of which a backslash is one.
-func nextItem(s, special string) (item, string, error) {
+func nextItem(s, special string) (Item, string, error) {
 	if s[0] == '<' {
 		end := strings.IndexByte(s, '>')
 		if end < 0 {
-			return item{}, "", fmt.Errorf("a field is never closed: write > at its end, or \\< for a less-than sign")
+			return Item{}, "", fmt.Errorf("a field is never closed: write > at its end, or \\< for a less-than sign")
 		}
 		f, known := fieldNames[s[1:end]]
 		if !known {
-			return item{}, "", fmt.Errorf("no such field: %s (there are ip, ip:port, port, local_port, user, host, int, word, word?, method and any; write \\< for a less-than sign)", s[:end+1])
+			return Item{}, "", fmt.Errorf("no such field: %s (there are ip, ip:port, port, local_port, user, host, int, word, word?, method and any; write \\< for a less-than sign)", s[:end+1])
 		}
-		return item{field: f}, s[end+1:], nil
+		return Item{Field: f}, s[end+1:], nil
 	}
 	text := ""
 	for {
 		n := strings.IndexAny(s, special)
 		if n < 0 {
-			return item{text: text + s}, "", nil
+			return Item{Text: text + s}, "", nil
 		}
 		text, s = text+s[:n], s[n:]
 		if s[0] != '\\' {
-			return item{text: text}, s, nil
+			return Item{Text: text}, s, nil
 		}
 		if len(s) == 1 {
-			return item{}, "", fmt.Errorf("the pattern ends in a backslash: write \\\\ for one")
+			return Item{}, "", fmt.Errorf("the pattern ends in a backslash: write \\\\ for one")
 		}
 		text, s = text+s[1:2], s[2:]
 	}
 }
 
 // join appends items, and makes one literal of two that meet.
-func join(all []item, items ...item) []item {
+func join(all []Item, items ...Item) []Item {
 	for _, it := range items {
 		last := len(all) - 1
 		switch {
-		case it.field == literal && it.text == "":
-		case it.field == literal && last >= 0 && all[last].field == literal:
-			all[last].text += it.text
+		case it.Field == Literal && it.Text == "":
+		case it.Field == Literal && last >= 0 && all[last].Field == Literal:
+			all[last].Text += it.Text
 		default:
 			all = append(all, it)
 		}
@@ -236,30 +274,30 @@ func join(all []item, items ...item) []item {
 
 // checkItems refuses a pattern whose fields could be told apart in more than one way, so that matching never guesses and
 // never goes back. One of a rule that is of no event may be without fixed text: few messages are shown to it.
-func checkItems(items []item, none bool) error {
-	var count [fieldAny + 1]int
+func checkItems(items []Item, none bool) error {
+	var count [Any + 1]int
 	longest := 0
 	for i, it := range items {
-		count[it.field]++
-		longest = max(longest, len(it.text))
-		if it.field == literal {
+		count[it.Field]++
+		longest = max(longest, len(it.Text))
+		if it.Field == Literal {
 			continue
 		}
-		if i+1 < len(items) && items[i+1].field != literal {
+		if i+1 < len(items) && items[i+1].Field != Literal {
 			return fmt.Errorf("two fields meet: put fixed text between them")
 		}
-		if it.field.wide() {
+		if it.Field.Wide() {
 			continue
 		}
-		if i+2 < len(items) && classPrefix(items[i+1].text, it.field.class()) == len(items[i+1].text) {
-			return fmt.Errorf("the text %q between two fields could be part of the field before it: put a byte into it that such a field cannot hold", items[i+1].text)
+		if i+2 < len(items) && classPrefix(items[i+1].Text, it.Field.class()) == len(items[i+1].Text) {
+			return fmt.Errorf("the text %q between two fields could be part of the field before it: put a byte into it that such a field cannot hold", items[i+1].Text)
 		}
-		if i >= 2 && classSuffix(items[i-1].text, it.field.class()) == len(items[i-1].text) {
-			return fmt.Errorf("the text %q between two fields could be part of the field behind it: put a byte into it that such a field cannot hold", items[i-1].text)
+		if i >= 2 && classSuffix(items[i-1].Text, it.Field.class()) == len(items[i-1].Text) {
+			return fmt.Errorf("the text %q between two fields could be part of the field behind it: put a byte into it that such a field cannot hold", items[i-1].Text)
 		}
 	}
-	count[fieldPort] += count[fieldIPPort]
-	if n := count[fieldIP] + count[fieldIPPort]; n > 1 || n == 0 && !none {
+	count[Port] += count[IPPort]
+	if n := count[IP] + count[IPPort]; n > 1 || n == 0 && !none {
 		return fmt.Errorf("the pattern has %d <ip> fields: it must have exactly one, in each of its alternatives", n)
 	}
 	for _, name := range [...]string{"port", "local_port", "user"} {

@@ -1,4 +1,4 @@
-package detect
+package pattern
 
 import (
 	"fmt"
@@ -22,6 +22,15 @@ type expression struct {
 }
 
 const maxExpression = 1000 // instructions of the compiled program
+
+// CompileExpression compiles an expression of a rule, or says why it is refused.
+func CompileExpression(text string, of Owner) (*Variant, error) {
+	e, err := newExpression(text)
+	if err != nil {
+		return nil, err
+	}
+	return &Variant{Owner: of, form: formRegex, user: -1, expression: e, openFront: anyByte, openBack: anyByte}, nil
+}
 
 // newExpression compiles an expression, or says why it is refused.
 func newExpression(text string) (*expression, error) {
@@ -157,7 +166,7 @@ func source(tree *syntax.Regexp) string {
 }
 
 // try reads the message by the expression. A line that matches costs an allocation for each of the two; others cost none.
-func (e *expression) try(m []byte, v *variant, r *parse.Result) {
+func (e *expression) try(m []byte, v *Variant, r *parse.Result) {
 	at := e.greedy.FindSubmatchIndex(m)
 	if at == nil || at[2*e.ip] < 0 {
 		return
@@ -182,4 +191,51 @@ func (e *expression) try(m []byte, v *variant, r *parse.Result) {
 	}
 	c.ip, c.ipEnd = other[2*e.ip], other[2*e.ip+1]
 	v.record(m, &c, user, r)
+}
+
+// ways returns what stands where the address belongs in the two ways in which an expression may read the message, or where the
+// two part.
+func (e *expression) ways(m []byte, v *Variant) (peers []string, miss Miss) {
+	var r parse.Result
+	e.try(m, v, &r)
+	if !r.Found {
+		return nil, e.nearest(m)
+	}
+	group := 2 * e.ip
+	for _, one := range []*regexp.Regexp{e.greedy, e.twin} {
+		peer := ""
+		if at := one.FindSubmatchIndex(m); at != nil && at[group] >= 0 {
+			peer = string(m[at[group]:at[group+1]])
+		}
+		peers = append(peers, peer)
+	}
+	return peers, Miss{}
+}
+
+// nearest finds the longest beginning of the expression that the message begins with.
+func (e *expression) nearest(m []byte) Miss {
+	tree, err := syntax.Parse(e.greedy.String(), syntax.Perl)
+	if err != nil || !strings.Contains(string(m), e.literal) {
+		return Miss{}
+	}
+	for k := len(tree.Sub) - 1; k > 1; k-- {
+		front := &syntax.Regexp{Op: syntax.OpConcat, Sub: tree.Sub[:k], Flags: tree.Flags}
+		compiled, err := regexp.Compile(front.String())
+		if err != nil {
+			return Miss{}
+		}
+		at := compiled.FindIndex(m)
+		if at == nil {
+			continue
+		}
+		n := Miss{At: at[1], score: len(required(front))}
+		for _, sub := range tree.Sub[k : len(tree.Sub)-1] {
+			n.missing += len(required(sub))
+		}
+		if k < len(tree.Sub)-1 {
+			n.Expected = tree.Sub[k].String()
+		}
+		return n
+	}
+	return Miss{}
 }

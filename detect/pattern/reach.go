@@ -1,11 +1,8 @@
-package detect
+package pattern
 
 import (
-	"regexp"
-	"regexp/syntax"
 	"slices"
 	"strconv"
-	"strings"
 
 	"tattled/detect/parse"
 )
@@ -13,20 +10,20 @@ import (
 // part is fixed text or a field of a compiled variant, in the order of the message.
 type part struct {
 	text  string // of fixed text
-	field field
+	field Field
 	class uint8
 	least int
 	limit int
 }
 
 // parts lays the variant's segments out in a row, with a wide field between each two of them.
-func (v *variant) parts() []part {
+func (v *Variant) parts() []part {
 	var all []part
 	for i := range v.segments {
 		if i > 0 {
-			wide := part{field: fieldAny}
+			wide := part{field: Any}
 			if v.user == i-1 {
-				wide.field = fieldUser
+				wide.field = User
 			}
 			all = append(all, wide)
 		}
@@ -58,19 +55,70 @@ func textOf(parts []part) (n int) {
 	return n
 }
 
-// reach knows where in a message each part of a pattern may begin: from[i][p] says that the parts before i can be read
+// Reach knows where in a message each part of a pattern may begin: from[i][p] says that the parts before i can be read
 // from m[:p], to[i][p] that the parts from i on can be read from m[p:]. Unlike the matcher, which takes the one way that
 // matters, it takes all of them.
-type reach struct {
+type Reach struct {
 	from, to [][]bool
+	parts    map[*Variant][]part // of those that were tried
+}
+
+// MaxWays bounds in how many ways a message is read for somebody who asks.
+const MaxWays = 16
+
+// Miss is where a pattern and a message part that it does not describe.
+type Miss struct {
+	At       int    // where in the message; its length if that ends too early
+	Expected string // what the pattern has there: text in quotes, a <field> or an expression; "" for its end
+
+	score, missing int // bytes of fixed text that they have in common, and that the message lacks
+}
+
+// IsNear reports whether the two have so much in common that it is worth saying.
+func (n *Miss) IsNear() bool { return n.score >= minLiteral }
+
+// Closer reports whether n has more in common with the message than other has.
+func (n *Miss) Closer(other *Miss) bool {
+	if n.score != other.score {
+		return n.score > other.score
+	}
+	return n.missing < other.missing
+}
+
+// Try returns every text that stands where the address belongs, in the ways to read the whole message by v, MaxWays at most; ""
+// where v describes it without an address. If there is none, miss is where the two part. frame is the one that v was compiled
+// with, and v the same as long as the reach is used.
+func (r *Reach) Try(v *Variant, frame Frame, m *Framed) (peers []string, miss Miss) {
+	if v.form == formRegex {
+		return v.expression.ways(m.Text, v)
+	}
+	parts, known := r.parts[v]
+	if !known {
+		if r.parts == nil {
+			r.parts = map[*Variant][]part{}
+		}
+		parts = v.parts()
+		r.parts[v] = parts
+	}
+	r.fill(parts, m.Text)
+	peers = r.peers(parts, m.Text)
+	switch {
+	case len(peers) == 0:
+		return nil, r.nearest(parts, m.Text)
+	case v.before != 0 && v.before != m.Before:
+		return nil, Miss{score: textOf(parts), Expected: quoted(frame.Before[v.before-1])}
+	case v.after != 0 && v.after != m.After:
+		return nil, Miss{score: textOf(parts), At: len(m.Text), Expected: quoted(frame.After[v.after-1])}
+	}
+	return peers, Miss{}
 }
 
 // fill computes both for the parts of a pattern.
-func (r *reach) fill(parts []part, m []byte) {
+func (r *Reach) fill(parts []part, m []byte) {
 	r.from, r.to = sized(r.from, len(parts)+1, len(m)+1), sized(r.to, len(parts)+1, len(m)+1)
 	r.from[0][0] = true
 	for i := range parts {
-		if parts[i].field.wide() {
+		if parts[i].field.Wide() {
 			if first := slices.Index(r.from[i], true); first >= 0 {
 				for p := first; p <= len(m); p++ {
 					r.from[i+1][p] = true
@@ -82,7 +130,7 @@ func (r *reach) fill(parts []part, m []byte) {
 	}
 	r.to[len(parts)][len(m)] = true
 	for i := len(parts) - 1; i >= 0; i-- {
-		if parts[i].field.wide() {
+		if parts[i].field.Wide() {
 			ends := false
 			for p := len(m); p >= 0; p-- {
 				ends = ends || r.to[i+1][p]
@@ -109,7 +157,7 @@ func (t *part) steps(m []byte, begins []bool, fn func(p, q int)) {
 	for p, begin := range begins {
 		switch {
 		case !begin:
-		case t.field != literal:
+		case t.field != Literal:
 			t.narrow(m, p, fn)
 		case parse.HasPrefix(m[p:], t.text):
 			fn(p, p+len(t.text))
@@ -126,12 +174,12 @@ func (t *part) narrow(m []byte, p int, fn func(p, q int)) {
 		if q-p < t.least {
 			continue
 		}
-		if t.field == fieldPort || t.field == fieldLocalPort {
+		if t.field == Port || t.field == LocalPort {
 			if _, ok := parse.Port(m[p:q]); !ok {
 				continue
 			}
 		}
-		if t.field == fieldIPPort {
+		if t.field == IPPort {
 			if _, _, _, ok := parse.CutPort(m[p:q]); !ok {
 				continue
 			}
@@ -141,8 +189,8 @@ func (t *part) narrow(m []byte, p int, fn func(p, q int)) {
 }
 
 // peers returns every text that stands where the address belongs, in all ways to read the whole message.
-func (r *reach) peers(parts []part, m []byte) []string {
-	k := slices.IndexFunc(parts, func(t part) bool { return t.field == fieldIP || t.field == fieldIPPort })
+func (r *Reach) peers(parts []part, m []byte) []string {
+	k := slices.IndexFunc(parts, func(t part) bool { return t.field == IP || t.field == IPPort })
 	var all []string
 	if k < 0 && r.to[0][0] {
 		return []string{""} // of kind none, and without an address
@@ -151,7 +199,7 @@ func (r *reach) peers(parts []part, m []byte) []string {
 	}
 	parts[k].steps(m, r.from[k], func(p, q int) {
 		peer := m[p:q]
-		if parts[k].field == fieldIPPort {
+		if parts[k].field == IPPort {
 			from, to, _, _ := parse.CutPort(peer)
 			peer = peer[from:to]
 		}
@@ -164,12 +212,12 @@ func (r *reach) peers(parts []part, m []byte) []string {
 
 // nearest returns where the pattern and the message part: at the last part of the pattern that some way to read the
 // message gets to, and there at the place that has most of it.
-func (r *reach) nearest(parts []part, m []byte) Nearest {
+func (r *Reach) nearest(parts []part, m []byte) Miss {
 	i := len(parts)
 	for !slices.Contains(r.from[i], true) {
 		i--
 	}
-	n := Nearest{At: len(m), score: textOf(parts[:i])}
+	n := Miss{At: len(m), score: textOf(parts[:i])}
 	n.missing = textOf(parts) - n.score
 	last := len(m)
 	for !r.from[i][last] {
@@ -179,8 +227,8 @@ func (r *reach) nearest(parts []part, m []byte) Nearest {
 	case i == len(parts):
 		n.At = last
 		return n
-	case parts[i].field != literal:
-		n.At, n.Expected = last, parts[i].name()
+	case parts[i].field != Literal:
+		n.At, n.Expected = last, parts[i].field.name()
 		return n
 	}
 	common := 0
@@ -192,92 +240,20 @@ func (r *reach) nearest(parts []part, m []byte) Nearest {
 		for k < len(parts[i].text) && p+k < len(m) && m[p+k] == parts[i].text[k] {
 			k++
 		}
-		if free := i > 0 && parts[i-1].field.wide(); k >= common && (!free || k > 1) {
+		if free := i > 0 && parts[i-1].field.Wide(); k >= common && (!free || k > 1) {
 			common, n.At = k, p+k
 		}
 	}
 	n.score += common
 	n.missing -= common
 	n.Expected = quoted(parts[i].text[common:])
-	if before := i - 1; common == 0 && before >= 0 && !parts[before].field.wide() && n.At < len(m) && classes[m[n.At]]&parts[before].class != 0 {
+	if before := i - 1; common == 0 && before >= 0 && !parts[before].field.Wide() && n.At < len(m) && classes[m[n.At]]&parts[before].class != 0 {
 		for n.At > 0 && classes[m[n.At-1]]&parts[before].class != 0 { // the field goes on there: it is what does not fit
 			n.At--
 		}
-		n.Expected = parts[before].name()
+		n.Expected = parts[before].field.name()
 	}
 	return n
 }
 
-// name is the field as a pattern writes it.
-func (t *part) name() string {
-	switch t.field {
-	case fieldIP:
-		return "<ip>"
-	case fieldIPPort:
-		return "<ip:port>"
-	case fieldPort:
-		return "<port>"
-	case fieldLocalPort:
-		return "<local_port>"
-	case fieldUser:
-		return "<user>"
-	case fieldAny:
-		return "<any>"
-	case fieldMaybe:
-		return "<word?>"
-	case fieldInt:
-		return "<int>"
-	case fieldHost:
-		return "<host>"
-	default:
-		return "<word>"
-	}
-}
-
 func quoted(text string) string { return strconv.Quote(text) }
-
-// tryExpression adds the two ways in which an expression may read the message, or returns where the two part.
-func (p *explained) tryExpression(m []byte, e *Explanation) Nearest {
-	var r parse.Result
-	p.expression.try(m, &p.variant, &r)
-	if !r.Found {
-		return p.nearest(m)
-	}
-	group := 2 * p.expression.ip
-	for _, expression := range []*regexp.Regexp{p.expression.greedy, p.expression.twin} {
-		peer := ""
-		if at := expression.FindSubmatchIndex(m); at != nil && at[group] >= 0 {
-			peer = string(m[at[group]:at[group+1]])
-		}
-		e.addWay(p, m, peer)
-	}
-	return Nearest{}
-}
-
-// nearest finds the longest beginning of the expression that the message begins with.
-func (p *explained) nearest(m []byte) Nearest {
-	tree, err := syntax.Parse(p.text.Value, syntax.Perl)
-	if err != nil || !strings.Contains(string(m), p.expression.literal) {
-		return Nearest{}
-	}
-	for k := len(tree.Sub) - 1; k > 1; k-- {
-		front := &syntax.Regexp{Op: syntax.OpConcat, Sub: tree.Sub[:k], Flags: tree.Flags}
-		compiled, err := regexp.Compile(front.String())
-		if err != nil {
-			return Nearest{}
-		}
-		at := compiled.FindIndex(m)
-		if at == nil {
-			continue
-		}
-		n := Nearest{At: at[1], score: len(required(front))}
-		for _, sub := range tree.Sub[k : len(tree.Sub)-1] {
-			n.missing += len(required(sub))
-		}
-		if k < len(tree.Sub)-1 {
-			n.Expected = tree.Sub[k].String()
-		}
-		return n
-	}
-	return Nearest{}
-}
