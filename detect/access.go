@@ -10,9 +10,6 @@ import (
 	"tattled/detect/stamp"
 )
 
-// accessParser is the name of access in rule files.
-const accessParser = "access"
-
 // access reads the access log of a web server in the forms that Apache calls common, combined and vhost_combined, with
 // anything behind, which are those of nginx and most other servers as well:
 //
@@ -43,14 +40,17 @@ const (
 
 var accessFields = []string{"path", "query", "target", "user", "agent", "referer", "vhost"}
 
-func newAccess(p *parserForm) parser {
-	if len(p.Fields.All) > 0 {
-		p.faults.Add(p.Fields.Line, "fields: they are for parser: json")
+// newAccess makes the parser for the rules of a file, and checks what only it can tell of them. proxies are networks of the
+// operator's reverse proxies.
+func newAccess(form *rulefile.File, proxies []netip.Prefix, f *rulefile.Faults) *access {
+	if len(form.Fields.All) > 0 {
+		f.Add(form.Fields.Line, "fields: they are for parser: json")
 	}
-	return &access{form: p.File, conditions: newConditions(p.File, accessFields, []string{"method", "status"}, p.faults), proxies: p.options.TrustedProxies}
+	return &access{form: form, conditions: newConditions(form, accessFields, []string{"method", "status"}, f), proxies: proxies}
 }
 
-func (a *access) bind(rules []parse.Rule) { a.conditions.bind(rules, a.form) }
+// Bind takes the rules that are left.
+func (a *access) Bind(rules []parse.Rule) { a.conditions.bind(rules, a.form) }
 
 // accessLine is what stands in a line before the referer. Its texts are parts of the message, as they are written there.
 type accessLine struct {
@@ -252,7 +252,8 @@ func column(m []byte) (value, rest []byte, ok bool) {
 // beginsDate reports whether m may have the date of an access log's line.
 func beginsDate(m []byte) bool { return bytes.IndexByte(m, '[') >= 0 }
 
-func (a *access) judge(m []byte) parse.Result {
+// Judge returns what a line of a form that is guessed says by one of the rules, if by any.
+func (a *access) Judge(m []byte) parse.Result {
 	l := accessLine{how: escaped}
 	if !l.read(m) && !l.readHAProxy(m) {
 		return parse.Result{Named: l.unescaped}
@@ -267,9 +268,9 @@ func (a *access) judgeWhole(m []byte, l *accessLine) parse.Result {
 	return r
 }
 
-// judgeKnown is judge for a line of which more is known. A client can make its line so long that it is cut, but not move what
+// JudgeKnown is Judge for a line of which more is known. A client can make its line so long that it is cut, but not move what
 // is before the cut: where the request and the status are whole, they count.
-func (a *access) judgeKnown(m []byte, known Known) parse.Result {
+func (a *access) JudgeKnown(m []byte, known Known) parse.Result {
 	l := accessLine{how: escaped, cut: known.Cut}
 	switch {
 	case known.Form != nil:
@@ -401,10 +402,11 @@ func (l *accessLine) host() []byte {
 	return l.vhost
 }
 
-func (a *access) explain(m []byte) parse.Parsed { return a.explainKnown(m, Known{}) }
+// Explain says what is read of a line of a form that is guessed.
+func (a *access) Explain(m []byte) parse.Parsed { return a.ExplainKnown(m, Known{}) }
 
-// explainKnown says what is read of a line of which more is known.
-func (a *access) explainKnown(m []byte, known Known) (p parse.Parsed) {
+// ExplainKnown says what is read of a line of which more is known.
+func (a *access) ExplainKnown(m []byte, known Known) (p parse.Parsed) {
 	l := accessLine{how: escaped, cut: known.Cut}
 	switch {
 	case known.Form != nil:
@@ -430,7 +432,7 @@ func (a *access) explainKnown(m []byte, known Known) (p parse.Parsed) {
 			p.Fields = append(p.Fields, parse.Field{Name: f.name, Value: string(f.value)})
 		}
 	}
-	if !a.judgeKnown(m, known).Found {
+	if !a.JudgeKnown(m, known).Found {
 		p.Failed = "no rule's where: suits it"
 	}
 	return p

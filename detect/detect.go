@@ -241,7 +241,7 @@ func (r *Rules) judge(p *program, message []byte, known Known, f *Finding) Verdi
 		}
 		if u.service != nil {
 			if u.glance == nil || u.glance(text) {
-				one := r.parserOf(u).judge(text)
+				one := r.parserOf(u).Judge(text)
 				if f.Raw = f.Raw || one.Named; one.Found {
 					found.Join(&one)
 				}
@@ -304,7 +304,7 @@ func (r *Rules) judgeKnown(u *unit, text []byte, known Known, f *Finding, found 
 	if u.service == nil || u.service.parserName != accessParser {
 		return
 	}
-	one := r.parserOf(u).(*access).judgeKnown(text, known)
+	one := r.parserOf(u).(*access).JudgeKnown(text, known)
 	if one.Misfit {
 		f.Service, f.Refusal, f.Shape = u.service, OtherForm, NoShape
 	}

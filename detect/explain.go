@@ -164,7 +164,7 @@ func (x *Explainer) service(s *Service, message []byte, known Known, e *Explanat
 	}
 	if known != (Known{}) {
 		if reads, is := s.parser.(*access); is {
-			x.addParsed(s, reads.judgeKnown(e.Message, known), reads.explainKnown(e.Message, known), e)
+			x.addParsed(s, reads.JudgeKnown(e.Message, known), reads.ExplainKnown(e.Message, known), e)
 		}
 		return
 	}
@@ -292,4 +292,25 @@ func (x *Explainer) similar(program string) []string {
 		names = append(names, c.name)
 	}
 	return names
+}
+
+// parsed adds what the service's parser makes of the message, its stamp aside.
+func (x *Explainer) parsed(s *Service, message []byte, e *Explanation) {
+	x.addParsed(s, s.parser.Judge(message), s.parser.Explain(message), e)
+}
+
+// addParsed adds what a parser read.
+func (x *Explainer) addParsed(s *Service, r parse.Result, p parse.Parsed, e *Explanation) {
+	if r.Found {
+		w := Way{Rule: x.rules.rules[r.Rule], Peer: p.Peer, Addr: r.Addr, Refusal: r.Refusal}
+		if r.Ambiguous {
+			w.Refusal = Ambiguous
+		}
+		if len(e.Ways) < pattern.MaxWays {
+			e.Ways = append(e.Ways, w)
+		}
+	} else if p.Failed == "" {
+		p.Failed = "the rule for it is disabled"
+	}
+	e.Parsed = append(e.Parsed, Parsed{s, p})
 }

@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"tattled/detect/packet"
 	"tattled/detect/parse"
 	"tattled/detect/rulefile"
 	"tattled/detect/stamp"
@@ -10,6 +11,9 @@ import (
 
 // Fault is something wrong with a rule file, a sample or an option.
 type Fault = rulefile.Fault
+
+// Netfilter is the configuration of the parser for lines of the kernel's packet filter (rules.netfilter).
+type Netfilter = packet.Netfilter
 
 // Refusal is a reason to refuse a message that a rule describes. Its text is a metric's label.
 type Refusal = parse.Refusal

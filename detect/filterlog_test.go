@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+
+	"tattled/detect/packet"
 )
 
 // FuzzFilterlog feeds packets with any protocol part, which a peer shapes: the peer is always the source column.
@@ -50,7 +52,7 @@ func TestPacketSamplesDoNotAllocate(t *testing.T) {
 	r := load(t, Options{})
 	tried := 0
 	for rule, samples := range samplesOf(t, r) {
-		if _, ok := rule.Service.parser.(*packetParser); !ok {
+		if _, ok := rule.Service.parser.(*packet.Parser); !ok {
 			continue
 		}
 		program := []byte(rule.Service.Programs[0])

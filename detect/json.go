@@ -46,20 +46,22 @@ const (
 
 var jsonRoleNames = []string{"ip", "port", "local_port", "time", "forwarded", "status", "method", "request", "target", "user"}
 
-func newJSONLog(p *parserForm) parser {
-	j := &jsonLog{form: p.File, proxies: p.options.TrustedProxies, tree: newJSONTree(), path: -1, query: -1, user: -1, agent: -1}
+// newJSONLog makes the parser for the rules of a file, and checks what only it can tell of them. proxies are networks of the
+// operator's reverse proxies.
+func newJSONLog(form *rulefile.File, proxies []netip.Prefix, faults *rulefile.Faults) *jsonLog {
+	j := &jsonLog{form: form, proxies: proxies, tree: newJSONTree(), path: -1, query: -1, user: -1, agent: -1}
 	var texts, tables []string
-	for _, f := range p.Fields.All {
+	for _, f := range form.Fields.All {
 		var places []int
 		for _, path := range f.Values {
 			place, err := j.tree.add(path.Value)
 			if err != nil {
-				p.faults.Add(path.Line, "fields: %s: %v", f.Name.Value, err)
+				faults.Add(path.Line, "fields: %s: %v", f.Name.Value, err)
 			}
 			places = append(places, place)
 		}
 		role := slices.Index(jsonRoleNames, f.Name.Value)
-		if role == jsonIP && p.PeerOnce {
+		if role == jsonIP && form.PeerOnce {
 			for _, path := range f.Values {
 				if keys, err := cutPath(path.Value); err == nil {
 					j.tree.peers = append(j.tree.peers, keys[len(keys)-1])
@@ -83,18 +85,18 @@ func newJSONLog(p *parserForm) parser {
 		}
 	}
 	if j.roles[jsonIP] == nil {
-		p.faults.Add(max(p.Fields.Line, p.Parser.Line), "fields: parser json needs ip:, the path to the peer's address")
+		faults.Add(max(form.Fields.Line, form.Parser.Line), "fields: parser json needs ip:, the path to the peer's address")
 	}
-	texts, tables = j.addRequest(texts, tables, p)
-	j.conditions = newConditions(p.File, texts, tables, p.faults)
+	texts, tables = j.addRequest(texts, tables, faults)
+	j.conditions = newConditions(form, texts, tables, faults)
 	return j
 }
 
 // addRequest adds the fields that are cut from a request or its target.
-func (j *jsonLog) addRequest(texts, tables []string, p *parserForm) (_, _ []string) {
+func (j *jsonLog) addRequest(texts, tables []string, f *rulefile.Faults) (_, _ []string) {
 	add := func(list []string, name string) []string {
-		if p.Fields.Values(name) != nil {
-			p.faults.Add(p.Fields.Line, "fields: request: and target: have the %s in them: leave %s out", name, name)
+		if j.form.Fields.Values(name) != nil {
+			f.Add(j.form.Fields.Line, "fields: request: and target: have the %s in them: leave %s out", name, name)
 		}
 		return append(list, name)
 	}
@@ -109,12 +111,14 @@ func (j *jsonLog) addRequest(texts, tables []string, p *parserForm) (_, _ []stri
 	return texts, tables
 }
 
-func (j *jsonLog) bind(rules []parse.Rule) { j.conditions.bind(rules, j.form) }
+// Bind takes the rules that are left.
+func (j *jsonLog) Bind(rules []parse.Rule) { j.conditions.bind(rules, j.form) }
 
 // beginsObject reports whether m may be an object.
 func beginsObject(m []byte) bool { return len(m) > 0 && (m[0] == '{' || m[0] <= ' ') }
 
-func (j *jsonLog) judge(m []byte) parse.Result {
+// Judge returns what a line says by one of the rules, if by any.
+func (j *jsonLog) Judge(m []byte) parse.Result {
 	s := jsonScan{tree: &j.tree, line: m}
 	switch {
 	case !s.scan():
@@ -285,8 +289,8 @@ func statusOf(b []byte) int {
 	return int(n)
 }
 
-// explain says what is read of a line.
-func (j *jsonLog) explain(m []byte) (p parse.Parsed) {
+// Explain says what is read of a line.
+func (j *jsonLog) Explain(m []byte) (p parse.Parsed) {
 	s := jsonScan{tree: &j.tree, line: m}
 	if !s.scan() {
 		p.Failed = "it is no JSON object, or was cut off"
@@ -306,7 +310,7 @@ func (j *jsonLog) explain(m []byte) (p parse.Parsed) {
 	}
 	p.Peer = string(s.bytes(s.first(j.roles[jsonIP])))
 	switch {
-	case j.judge(m).Found:
+	case j.Judge(m).Found:
 	case p.Peer == "":
 		p.Failed = "it has no ip where fields: says"
 	default:

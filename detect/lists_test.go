@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+
+	"tattled/detect/packet"
 )
 
 // lastIsPeer are services that write an account's name or the like right before the peer's address, so that a list there is
@@ -25,7 +27,7 @@ func TestAddressLists(t *testing.T) {
 	}
 	tried := 0
 	for _, rule := range r.All() {
-		if _, packets := rule.Service.parser.(*packetParser); rule.Kind == 0 || packets { // a packet has one source
+		if _, packets := rule.Service.parser.(*packet.Parser); rule.Kind == 0 || packets { // a packet has one source
 			continue
 		}
 		for _, s := range samples[rule] {

@@ -195,7 +195,7 @@ func (r *Rules) number(s *Service, rules []*Rule) {
 		left = append(left, parse.Rule{Name: rule.Name, Kind: rule.Kind, Index: rule.Index})
 	}
 	if s.parser != nil {
-		s.parser.bind(left)
+		s.parser.Bind(left)
 	}
 }
 

@@ -32,6 +32,9 @@ func TestNetfilterOrder(t *testing.T) {
 	}
 }
 
+// longestPrefix is how many bytes a log prefix may have: NF_LOG_PREFIXLEN less one.
+const longestPrefix = 127
+
 // TestKernelText says that what strangers name, which the kernel prints, is no packet, and that what operators have for a
 // prefix is one.
 func TestKernelText(t *testing.T) {
@@ -55,7 +58,7 @@ func TestKernelText(t *testing.T) {
 		"cgroup: fork rejected by pids controller in /user.slice/user-1000.slice/drop " + packet,
 		"e1000e 0000:00:19.0 eth0: DROP " + packet,
 		"[812345.678901] usb usb1-port2: over-current: DROP " + packet,
-		strings.Repeat("x", longestWords) + " DROP " + packet,
+		strings.Repeat("x", longestPrefix) + " DROP " + packet,
 	} {
 		var f Finding
 		if v := r.Detect([]byte("kernel"), []byte(line), &f); v != Ignored {
@@ -64,7 +67,7 @@ func TestKernelText(t *testing.T) {
 	}
 	for _, prefix := range []string{
 		"", "[UFW BLOCK] ", "DROP: ", "iptables denied: ", "Firewall: *TCP_IN Blocked* ", "DROP wan/22: ", "nft: drop: ", "Rule 5: DROP ", "INPUT: DROP ", "ip6tables: DROP: ", "input: drop: ",
-		"DROP-eth0-1: ", "drop 10.0.0.0/8 ", "Drop: v4 ", "IPT/DROP: in ", "[ 1234.567890] DROP: ", "[1234.567890] [UFW BLOCK] ", "[12] DROP: ", "'drop' ", strings.Repeat("x", longestWords-5) + " DROP", `[WAN_LOCAL-D-2000] DESCR="Drop all: a/b" `,
+		"DROP-eth0-1: ", "drop 10.0.0.0/8 ", "Drop: v4 ", "IPT/DROP: in ", "[ 1234.567890] DROP: ", "[1234.567890] [UFW BLOCK] ", "[12] DROP: ", "'drop' ", strings.Repeat("x", longestPrefix-5) + " DROP", `[WAN_LOCAL-D-2000] DESCR="Drop all: a/b" `,
 	} {
 		for _, end := range []string{"", " ", " MARK=0x1 ", " URGP=0 OPT (020405B40402080A) ", " UID=0 GID=0"} {
 			line := prefix + packet + end

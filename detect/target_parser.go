@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"tattled/detect/packet"
 	"tattled/detect/parse"
 	"tattled/detect/rulefile"
 )
@@ -25,7 +26,7 @@ func parserTargets(rule *Rule, samples []sample) []target {
 		return []target{requestTarget(rule, p.proxies, func(peer, forwarded string, text func() string) string {
 			return p.line(n, peer, forwarded, text)
 		})}
-	case *packetParser:
+	case *packet.Parser:
 		var all []target
 		for i := range samples {
 			if samples[i].addr.IsValid() {
@@ -70,12 +71,12 @@ func packetTarget(rule *Rule, s *sample) target {
 		if depth > 0 {
 			return []piece{{text: strings.ReplaceAll(line, peer, planted)}}
 		}
-		switch rule.Service.parser.(*packetParser).packetReader.(type) {
-		case mikrotik:
+		switch rule.Service.parserName {
+		case "mikrotik":
 			front, back, _ := strings.Cut(line, " in:")
 			_, back, _ = strings.Cut(back, " out:")
 			return []piece{{text: front + " in:<pppoe-"}, {h.text(0), freeHole}, {text: "> out:" + back}}
-		case *netfilter:
+		case "netfilter":
 			before := ""
 			if h.IntN(2) == 0 {
 				before = strings.ReplaceAll(h.text(1), "IN=", "") // words, no packet

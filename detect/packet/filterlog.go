@@ -1,4 +1,4 @@
-package detect
+package packet
 
 import (
 	"bytes"
@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"tattled/detect/parse"
+	"tattled/detect/rulefile"
 	"tattled/event"
 )
 
@@ -25,8 +26,10 @@ const (
 
 type filterlog struct{}
 
-// newFilterlogParser makes the parser for the packet filter log of pfSense and OPNsense.
-func newFilterlogParser(p *parserForm) parser { return newPacketParser(p, filterlog{}) }
+// NewFilterlog makes the parser for the packet filter log of pfSense and OPNsense.
+func NewFilterlog(form *rulefile.File, f *rulefile.Faults) *Parser {
+	return newParser(form, filterlog{}, f)
+}
 
 func (filterlog) read(m []byte) (p packet, ok bool) {
 	c := columns(m)

@@ -1,10 +1,11 @@
-package detect
+package packet
 
 import (
 	"bytes"
 	"fmt"
 
 	"tattled/detect/parse"
+	"tattled/detect/rulefile"
 	"tattled/event"
 )
 
@@ -17,11 +18,11 @@ import (
 // (<pppoe-user>); nothing behind "out:" is a peer's text.
 type mikrotik struct{ words *verdictWords }
 
-// newMikrotikParser makes the parser for RouterOS. The words are rules.netfilter's, and what is wrong with them is told
+// NewMikrotik makes the parser for RouterOS. The words are rules.netfilter's, and what is wrong with them is told
 // by that parser.
-func newMikrotikParser(p *parserForm) parser {
-	words, _ := newVerdictWords(p.options.Netfilter)
-	return newPacketParser(p, mikrotik{words})
+func NewMikrotik(form *rulefile.File, c Netfilter, f *rulefile.Faults) *Parser {
+	words, _ := newVerdictWords(c)
+	return newParser(form, mikrotik{words}, f)
 }
 
 func (k mikrotik) read(m []byte) (p packet, ok bool) {

@@ -1,11 +1,13 @@
-package detect
+package packet
 
 import (
 	"bytes"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"tattled/detect/parse"
+	"tattled/detect/rulefile"
 	"tattled/event"
 )
 
@@ -57,12 +59,13 @@ const (
 	wordSlots    = 128
 )
 
-func newNetfilterParser(p *parserForm) parser {
-	words, problems := newVerdictWords(p.options.Netfilter)
+// NewNetfilter makes the parser for the kernel's packet filter.
+func NewNetfilter(form *rulefile.File, c Netfilter, f *rulefile.Faults) *Parser {
+	words, problems := newVerdictWords(c)
 	for _, problem := range problems {
-		p.faults.All = append(p.faults.All, Fault{Problem: "rules.netfilter: " + problem})
+		f.All = append(f.All, rulefile.Fault{Problem: "rules.netfilter: " + problem})
 	}
-	return newPacketParser(p, &netfilter{words})
+	return newParser(form, &netfilter{words}, f)
 }
 
 // newVerdictWords returns the words that are known and the operator's, and what is wrong with the latter.
@@ -144,8 +147,8 @@ func (n *netfilter) read(m []byte) (p packet, ok bool) {
 	return p, ok
 }
 
-// namesValue reports whether there is a value where a packet has that of IN=.
-func namesValue(m []byte) bool {
+// NamesValue reports whether there is a value where a packet has that of IN=: a cheap look at what a message may be.
+func NamesValue(m []byte) bool {
 	return bytes.IndexByte(m[:min(len(m), maxPrefix+len("IN="))], '=') >= 0
 }
 
@@ -310,4 +313,65 @@ func opens(m []byte) bool {
 		}
 	}
 	return false
+}
+
+// explain says what is read of a line, and why no more.
+func (n *netfilter) explain(m []byte) (p parse.Parsed) {
+	add := func(name string, value []byte) {
+		p.Fields = append(p.Fields, parse.Field{Name: name, Value: string(value)})
+	}
+	prefix, end := header(m)
+	if end < 0 {
+		p.Failed = fmt.Sprintf("it is no line about a packet: there is no \"IN=name OUT=\" in its first %d bytes", maxPrefix)
+		if bytes.Contains(m, []byte("IN= OUT=")) {
+			p.Failed = "the packet did not come in: IN= is empty"
+		}
+		return p
+	}
+	words := m[min(kernelStamp(m), prefix):prefix]
+	add("prefix", words)
+	in, _, _ := bytes.Cut(m[prefix+len("IN="):], []byte(" "))
+	add("IN", in)
+	rest := m[end:]
+	if len(rest) == 0 || rest[0] != ' ' {
+		out, _, _ := bytes.Cut(rest, []byte(" "))
+		add("OUT", out)
+		p.Failed = "the packet did not come in to this machine: OUT= names where it went on"
+		return p
+	}
+	for _, name := range []string{"SRC", "DST", "PROTO", "SPT", "DPT"} {
+		at := bytes.Index(rest, []byte(" "+name+"="))
+		if bracket := bytes.IndexByte(rest, '['); at < 0 || bracket >= 0 && bracket < at {
+			if name == "SRC" || name == "DST" || name == "PROTO" {
+				p.Failed = "the line has no " + name + "= where the kernel writes it, or ends too early"
+				return p
+			}
+			break
+		}
+		rest = rest[at+len(name)+2:]
+		value, _, _ := bytes.Cut(rest, []byte(" "))
+		add(name, value)
+		if name == "SRC" {
+			p.Peer = string(value)
+		}
+	}
+	switch meaning := n.words.meaning(words); {
+	case meaning == 0:
+		p.Failed = fmt.Sprintf("no word of the prefix %q says whether the packet was refused or allowed: name one in rules.netfilter.block or rules.netfilter.accept", words)
+	case meaning&meansAudit != 0:
+		p.Failed = "the prefix says that the packet was looked at, not what became of it"
+	case meaning == meansBlock|meansAccept:
+		p.Failed = "the prefix has words that mean a refused packet and words that mean an allowed one"
+	}
+	found, ok := n.read(m)
+	switch {
+	case p.Failed != "":
+	case !mayBePrefix(words, rest):
+		p.Failed = fmt.Sprintf("%q is no log prefix of an operator's: it is too long, or names a device or a path, so that a stranger may have named something like a packet", words)
+	case !ok:
+		p.Failed = "the parts of the line are not in the order in which the kernel writes them"
+	case found.proto == event.TCP:
+		add("stray", []byte(strconv.FormatBool(found.stray)))
+	}
+	return p
 }
