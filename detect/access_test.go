@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"tattled/detect/rulefile"
+	"tattled/detect/weblog"
 )
 
 // webRules is a rule file for parser access.
@@ -211,7 +211,7 @@ func accessTexts(g *rand.Rand) func() string {
 // peer is found, or nobody; behind a trusted proxy the one that the proxy names.
 func TestAccessAdversary(t *testing.T) {
 	framesNobody(t, webRules, 8, 10_000, 5_000, func(p parser, i int, peer, forwarded string, text func() string) string {
-		return p.(*access).line(i%7, peer, forwarded, i%2 == 0, text)
+		return p.(*weblog.Access).Line(i%7, peer, forwarded, i%2 == 0, text)
 	})
 }
 
@@ -264,65 +264,6 @@ func FuzzAccess(f *testing.F) {
 	})
 }
 
-// fitsGlob is matching a glob as the manual tells it.
-func fitsGlob(pattern, text string) bool {
-	if pattern == "" {
-		return text == ""
-	}
-	if pattern[0] == '*' {
-		return fitsGlob(pattern[1:], text) || text != "" && fitsGlob(pattern, text[1:])
-	}
-	return text != "" && strings.EqualFold(pattern[:1], text[:1]) && fitsGlob(pattern[1:], text[1:])
-}
-
-// TestGlobs compares with the plain way, over globs and texts of few letters.
-func TestGlobs(t *testing.T) {
-	g := rand.New(rand.NewPCG(6, 6))
-	random := func(letters string, least, most int) string {
-		var b strings.Builder
-		for range least + g.IntN(most-least) {
-			b.WriteByte(letters[g.IntN(len(letters))])
-		}
-		return b.String()
-	}
-	for range 800 {
-		rules := make([]rulefile.Rule, 1+g.IntN(9))
-		for i := range rules {
-			for k, l := range []*rulefile.Lists{&rules[i].Where, &rules[i].Not} {
-				one := rulefile.List{Name: rulefile.Text{Value: "f", Line: 1}}
-				for range 1 + g.IntN(3) {
-					one.Values = append(one.Values, rulefile.Text{Value: random([]string{"aB*", "ab/*", "abcde*"}[g.IntN(3)], 0, 12), Line: 1})
-				}
-				if k == 0 || g.IntN(3) == 0 {
-					l.All = append(l.All, one)
-				}
-			}
-		}
-		fields := newFieldRules(rules, "f")
-		var all ruleSet
-		for i := range rules {
-			all.put(i)
-		}
-		for range 40 {
-			value := random([]string{"ab", "aB/", "abcdE"}[g.IntN(3)], 0, 14)
-			var want, where, not ruleSet
-			for i := range rules {
-				fits := func(t rulefile.Text) bool { return fitsGlob(t.Value, value) }
-				if slices.ContainsFunc(rules[i].Where.Values("f"), fits) && !slices.ContainsFunc(rules[i].Not.Values("f"), fits) {
-					want.put(i)
-				}
-			}
-			fields.globs.match([]byte(lowerASCII(value)), &all, &where, &not)
-			if fits := where != (ruleSet{}) || not != (ruleSet{}); fits && !fields.globs.mayFit([]byte(value), &all) {
-				t.Fatalf("%q fits, and may not: %+v", value, rules)
-			}
-			if where.drop(&not); where != want {
-				t.Fatalf("%q suits %v, not %v: %+v", value, where, want, rules)
-			}
-		}
-	}
-}
-
 // manyGlobs is a rule file of twenty rules with fifteen paths each, as a long list of known holes would be.
 func manyGlobs(parser string) string {
 	var b strings.Builder
@@ -370,7 +311,7 @@ func TestAccessAllocates(t *testing.T) {
 	text := accessTexts(rand.New(rand.NewPCG(9, 9)))
 	var messages [][]byte
 	for i := range 200 {
-		messages = append(messages, []byte(s.parser.(*access).line(i%7, []string{truePeer, "192.0.2.7"}[i%2], text(), i%3 == 0, text)))
+		messages = append(messages, []byte(s.parser.(*weblog.Access).Line(i%7, []string{truePeer, "192.0.2.7"}[i%2], text(), i%3 == 0, text)))
 	}
 	var f Finding
 	program := []byte("web")

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"tattled/detect/pattern"
+	"tattled/detect/weblog"
 )
 
 const (
@@ -323,7 +324,7 @@ func TestAlone(t *testing.T) {
 						continue
 					}
 					v := r.Detect([]byte(program), []byte(s.form.Line.Value), &f)
-					if _, web := f.Service.parser.(*access); v != Ignored && !web {
+					if _, web := f.Service.parser.(*weblog.Access); v != Ignored && !web {
 						t.Errorf("%s:%d: as %s it is %s", rule.Service.File, s.line, program, describe(v, &f))
 					}
 				}

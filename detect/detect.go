@@ -18,6 +18,7 @@ import (
 	"tattled/detect/parse"
 	"tattled/detect/pattern"
 	"tattled/detect/rulefile"
+	"tattled/detect/weblog"
 	"tattled/event"
 )
 
@@ -109,11 +110,11 @@ type Finding struct {
 	User      []byte // lent: a part of the message; nil where the rule has no user
 	Stamp     Stamp  // when it happened by the message's own word, where its service writes that
 	// Path is the path that a web server was asked for, without the query, decoded and resolved as a server does before it
-	// looks for a file; at most maxPath bytes. It is lent: a part of the message or of this Finding. nil where no parser of a
+	// looks for a file; at most MaxPath bytes. It is lent: a part of the message or of this Finding. nil where no parser of a
 	// web server's log found one.
 	Path []byte
 
-	room [maxPath]byte // for Path
+	room [weblog.MaxPath]byte // for Path
 
 	Shape Shape // what the form of a line of an access log was taken for, of one that matched or was refused
 	// Formed says that the message is of the form that was declared for its log (Known.Form), whatever became of it.
@@ -183,16 +184,6 @@ func (r *Rules) Services() []*Service { return r.services }
 // must not be given to it: where it ends, its peer may have chosen.
 func (r *Rules) Detect(program, message []byte, f *Finding) Verdict {
 	return r.DetectKnown(program, message, Known{}, f)
-}
-
-// Known is what is known of a message besides its bytes.
-type Known struct {
-	// Cut says that the message is only the beginning of what was written, and whoever wrote it may have chosen where it ends.
-	// All such are ignored but lines of access logs that have their request and their status before that.
-	Cut bool
-	// Form is the form of the access log that the message is a line of, as the operator declared it. It is only for programs
-	// that write such logs.
-	Form *Form
 }
 
 // DetectKnown is Detect for a message of which more is known.
@@ -292,7 +283,7 @@ func (f *Finding) take(found *parse.Result) {
 	f.Proto, f.Stray, f.Stamp, f.Unproven = found.Proto, found.Stray, found.Stamp, found.Unproven
 	f.Fetched = found.Weak
 	if f.Path = nil; found.Asked.Text != nil {
-		f.Path = askedPath(&found.Asked, &f.room)
+		f.Path = weblog.Path(&found.Asked, &f.room)
 	}
 	if f.Rule.Handshake {
 		f.Proto = event.TCP
@@ -304,7 +295,7 @@ func (r *Rules) judgeKnown(u *unit, text []byte, known Known, f *Finding, found 
 	if u.service == nil || u.service.parserName != accessParser {
 		return
 	}
-	one := r.parserOf(u).(*access).JudgeKnown(text, known)
+	one := r.parserOf(u).(*weblog.Access).JudgeKnown(text, known)
 	if one.Misfit {
 		f.Service, f.Refusal, f.Shape = u.service, OtherForm, NoShape
 	}

@@ -8,6 +8,7 @@ import (
 	"tattled/detect/parse"
 	"tattled/detect/pattern"
 	"tattled/detect/rulefile"
+	"tattled/detect/weblog"
 	"tattled/setting"
 )
 
@@ -163,7 +164,7 @@ func (x *Explainer) service(s *Service, message []byte, known Known, e *Explanat
 		return
 	}
 	if known != (Known{}) {
-		if reads, is := s.parser.(*access); is {
+		if reads, is := s.parser.(*weblog.Access); is {
 			x.addParsed(s, reads.JudgeKnown(e.Message, known), reads.ExplainKnown(e.Message, known), e)
 		}
 		return

@@ -5,12 +5,23 @@ import (
 	"tattled/detect/parse"
 	"tattled/detect/rulefile"
 	"tattled/detect/stamp"
+	"tattled/detect/weblog"
 )
 
 // What the rooms behind this package define, and its callers use, by the names that they know it by.
 
 // Fault is something wrong with a rule file, a sample or an option.
 type Fault = rulefile.Fault
+
+// Form is the form of an access log as the operator declared it.
+type Form = weblog.Form
+
+// ParseForm reads a form: a name (common, combined, vhost_combined), the string of Apache's LogFormat, or that of nginx'
+// log_format. What a line of such a log cannot prove is an error.
+func ParseForm(text string) (*Form, error) { return weblog.ParseForm(text) }
+
+// Known is what is known of a message besides its bytes.
+type Known = weblog.Known
 
 // Netfilter is the configuration of the parser for lines of the kernel's packet filter (rules.netfilter).
 type Netfilter = packet.Netfilter

@@ -1,8 +1,6 @@
 package detect
 
 import (
-	"bytes"
-	stdjson "encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -10,7 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
+
+	"tattled/detect/weblog"
 )
 
 // caddyRules is a rule file for parser json.
@@ -136,122 +135,7 @@ func TestJSONForwarded(t *testing.T) {
 	}
 }
 
-// oracle compares a scan with package encoding/json.
-func oracle(t *testing.T, tree *jsonTree, paths []string, line []byte) {
-	t.Helper()
-	s := jsonScan{tree: tree, line: line}
-	ok := s.scan()
-	var whole any
-	d := stdjson.NewDecoder(bytes.NewReader(line))
-	d.UseNumber()
-	err := d.Decode(&whole)
-	object, isObject := whole.(map[string]any)
-	if want := err == nil && isObject && stdjson.Valid(line); ok != want {
-		if want && bytes.Count(line, []byte("["))+bytes.Count(line, []byte("{")) > maxJSONDepth {
-			return
-		}
-		t.Fatalf("%q is an object: %v, not %v", line, ok, want)
-	}
-	if !ok || s.twice || !utf8.Valid(line) {
-		return
-	}
-	for _, path := range paths {
-		keys, _ := cutPath(path)
-		slot, _ := tree.add(path)
-		var v any = object
-		for _, key := range keys {
-			switch in := v.(type) {
-			case map[string]any:
-				v = in[key]
-			case []any:
-				v = nil
-				for i := range in {
-					if fmt.Sprint(i) == key {
-						v = in[i]
-					}
-				}
-			default:
-				v = nil
-			}
-		}
-		found := s.values[slot]
-		text := string(s.bytes(found))
-		if found.kind == jsonEscapedText {
-			text = string(unescapeJSON([]byte(text)))
-		}
-		want := ""
-		switch v := v.(type) {
-		case string:
-			want = v
-		case stdjson.Number:
-			want = v.String()
-		case bool:
-			want = fmt.Sprint(v)
-		}
-		if text != want {
-			t.Fatalf("%q: %s is %q, not %q", line, path, text, want)
-		}
-	}
-}
-
-// oracleTree has paths of all shapes.
-func oracleTree(t testing.TB) (*jsonTree, []string) {
-	t.Helper()
-	paths := []string{"a", "b.a", "b[1]", "b.c[0].a", `x\.y`, "c.0.b", "é"}
-	tree := newJSONTree()
-	for _, p := range paths {
-		if _, err := tree.add(p); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return &tree, paths
-}
-
-// TestJSONOracle writes random objects, whole and damaged.
-func TestJSONOracle(t *testing.T) {
-	tree, paths := oracleTree(t)
-	g := rand.New(rand.NewPCG(10, 10))
-	pick := func(from ...string) string { return from[g.IntN(len(from))] }
-	space := func() string { return pick("", "", "", " ", "\t", "\n ") }
-	text := func() string {
-		return `"` + pick("", "a", "b", "c", "x.y", "é", `\u0061`, `\"`, `\\`, `\/`, `\ud83d\ude00`, `\ud83d`, `\ude00\n`, "0123456789abcdef", `abcdefg\tx`) + `"`
-	}
-	var value func(depth int) string
-	value = func(depth int) string {
-		k := g.IntN(10)
-		if depth > 4 {
-			k = g.IntN(6)
-		}
-		switch {
-		case k < 3:
-			return text()
-		case k < 6:
-			return pick("0", "-1", "1.5", "1e5", "-0.25E-3", "12345", "true", "false", "null")
-		}
-		var all []string
-		for range g.IntN(4) {
-			one := value(depth + 1)
-			if k >= 8 {
-				one = pick(`"a"`, `"b"`, `"c"`, `"x.y"`, `"\u0062"`, `"é"`, text()) + space() + ":" + space() + one
-			}
-			all = append(all, space()+one+space())
-		}
-		if k >= 8 {
-			return "{" + strings.Join(all, ",") + "}"
-		}
-		return "[" + strings.Join(all, ",") + "]"
-	}
-	for range 12_000 {
-		line := []byte(`{"b":` + value(0) + `,"c":` + value(1) + `,"a":` + value(2) + `}`)
-		oracle(t, tree, paths, line)
-		oracle(t, tree, paths, line[:g.IntN(len(line))])
-		line[g.IntN(len(line))] = "{}[]\",:\\u0e-+. \x01\xff"[g.IntN(17)]
-		oracle(t, tree, paths, line)
-	}
-}
-
 func FuzzJSON(f *testing.F) {
-	tree, paths := oracleTree(f)
 	for _, line := range []string{`{"a":1,"b":{"a":"x","c":[{"a":"\u00e9\ud83d\ude00"}]},"x.y":true}`, `{"b":[1,-2.5e3],"c":[{"b":null}]}`, `{"\u0061":"\\\"\/"}`, `{"a":"0123456789\n"}`} {
 		f.Add([]byte(line))
 	}
@@ -262,7 +146,6 @@ func FuzzJSON(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, line []byte) {
-		oracle(t, tree, paths, line)
 		var found Finding
 		r.Detect([]byte("web"), line, &found)
 	})
@@ -272,7 +155,7 @@ func FuzzJSON(f *testing.F) {
 // behind a trusted proxy the one that the proxy names.
 func TestJSONAdversary(t *testing.T) {
 	framesNobody(t, caddyRules, 11, 6_000, 2_500, func(p parser, i int, peer, forwarded string, text func() string) string {
-		return p.(*jsonLog).line(i%4, peer, forwarded, text)
+		return p.(*weblog.JSON).Line(i%4, peer, forwarded, text)
 	})
 }
 
@@ -328,7 +211,7 @@ func TestJSONAllocates(t *testing.T) {
 	text := accessTexts(rand.New(rand.NewPCG(12, 12)))
 	var messages [][]byte
 	for i := range 200 {
-		messages = append(messages, []byte(s.parser.(*jsonLog).line(i%4, []string{truePeer, "192.0.2.7"}[i%2], text(), text)))
+		messages = append(messages, []byte(s.parser.(*weblog.JSON).Line(i%4, []string{truePeer, "192.0.2.7"}[i%2], text(), text)))
 	}
 	var f Finding
 	program := []byte("web")

@@ -7,6 +7,7 @@ import (
 	"tattled/detect/packet"
 	"tattled/detect/parse"
 	"tattled/detect/rulefile"
+	"tattled/detect/weblog"
 )
 
 // parser reads the lines of a service whose form says where everything stands, in place of patterns. Like a pattern it
@@ -25,10 +26,10 @@ type parser interface {
 // newParsers are the parsers by name. Each function checks the file's form as far as only that parser can tell.
 var newParsers = map[string]func(form *rulefile.File, o *Options, f *rulefile.Faults) parser{
 	accessParser: func(form *rulefile.File, o *Options, f *rulefile.Faults) parser {
-		return newAccess(form, o.TrustedProxies, f)
+		return weblog.NewAccess(form, o.TrustedProxies, f)
 	},
 	"json": func(form *rulefile.File, o *Options, f *rulefile.Faults) parser {
-		return newJSONLog(form, o.TrustedProxies, f)
+		return weblog.NewJSON(form, o.TrustedProxies, f)
 	},
 	"filterlog": func(form *rulefile.File, _ *Options, f *rulefile.Faults) parser { return packet.NewFilterlog(form, f) },
 	"mikrotik": func(form *rulefile.File, o *Options, f *rulefile.Faults) parser {
@@ -45,8 +46,8 @@ const accessParser = "access"
 // glances are cheap looks at a message, by the name of a parser: false if the parser is sure to find nothing in it. A
 // service whose parser has one is read when a message first passes.
 var glances = map[string]func(message []byte) bool{
-	accessParser: beginsDate,
-	"json":       beginsObject,
+	accessParser: weblog.BeginsDate,
+	"json":       weblog.BeginsObject,
 	"netfilter":  packet.NamesValue,
 }
 

@@ -3,6 +3,8 @@ package detect
 import (
 	"strings"
 	"testing"
+
+	"tattled/detect/weblog"
 )
 
 // TestPath says what path a finding tells of: as a server resolves it, without the query, and never more than its bound.
@@ -22,7 +24,7 @@ func TestPath(t *testing.T) {
 		{"nginx", access("GET http://www.example.org/.git/config HTTP/1.1"), "/.git/config"},
 		{"nginx", access(`GET /\x22/.env HTTP/1.1`), `/"/.env`},
 		{"nginx", access(`\x16\x03\x01\x02`), ""},
-		{"nginx", access("GET /.env/" + strings.Repeat("x", 5000) + " HTTP/1.1"), ("/.env/" + strings.Repeat("x", 5000))[:maxPath]},
+		{"nginx", access("GET /.env/" + strings.Repeat("x", 5000) + " HTTP/1.1"), ("/.env/" + strings.Repeat("x", 5000))[:weblog.MaxPath]},
 		{"nginx", object("/.env?x"), "/.env"},
 		{"nginx", object(`\/blob\/..\/.env?x=\/`), "/.env"},
 		{"nginx", object(`/\u002eenv`), "/.env"},

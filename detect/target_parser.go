@@ -2,29 +2,31 @@ package detect
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"tattled/detect/packet"
 	"tattled/detect/parse"
 	"tattled/detect/rulefile"
+	"tattled/detect/weblog"
 )
 
 // parserTargets are the lines of a rule whose service has a parser.
 func parserTargets(rule *Rule, samples []sample) []target {
 	switch p := rule.Service.parser.(type) {
-	case *access:
-		n := p.form.Number(rule.Name)
+	case *weblog.Access:
+		n := p.Number(rule.Name)
 		var all []target
 		for _, nginx := range []bool{true, false} {
-			all = append(all, requestTarget(rule, p.proxies, func(peer, forwarded string, text func() string) string {
-				return p.line(n, peer, forwarded, nginx, text)
+			all = append(all, requestTarget(rule, p.Proxies(), func(peer, forwarded string, text func() string) string {
+				return p.Line(n, peer, forwarded, nginx, text)
 			}))
 		}
 		return all
-	case *jsonLog:
-		n := p.form.Number(rule.Name)
-		return []target{requestTarget(rule, p.proxies, func(peer, forwarded string, text func() string) string {
-			return p.line(n, peer, forwarded, text)
+	case *weblog.JSON:
+		n := p.Number(rule.Name)
+		return []target{requestTarget(rule, p.Proxies(), func(peer, forwarded string, text func() string) string {
+			return p.Line(n, peer, forwarded, text)
 		})}
 	case *packet.Parser:
 		var all []target
@@ -44,7 +46,7 @@ func parserTargets(rule *Rule, samples []sample) []target {
 func requestTarget(rule *Rule, proxies []netip.Prefix, line func(peer, forwarded string, text func() string) string) target {
 	t := target{rule: rule, at: rulefile.Text{Line: rule.Line}, own: true}
 	for _, peer := range peers() {
-		if addr, _ := parse.Addr([]byte(peer)); !among(addr, proxies) {
+		if addr, _ := parse.Addr([]byte(peer)); !slices.ContainsFunc(proxies, func(p netip.Prefix) bool { return p.Contains(addr) }) {
 			t.peers = append(t.peers, peer)
 		}
 	}

@@ -1,4 +1,4 @@
-package detect
+package weblog
 
 import (
 	"bytes"
@@ -34,16 +34,16 @@ func newRequest(line []byte) (r request) {
 	return r
 }
 
-// maxPath bounds Finding.Path, in bytes as it is written in the log.
-const maxPath = 512
+// MaxPath bounds Finding.Path, in bytes as it is written in the log.
+const MaxPath = 512
 
-// askedPath returns the path that was asked for, decoded and resolved; in room unless it stands in the message like that.
+// Path returns the path that was asked for, decoded and resolved; in room unless it stands in the message like that.
 //
 //go:noinline
-func askedPath(a *parse.Asked, room *[maxPath]byte) []byte {
+func Path(a *parse.Asked, room *[MaxPath]byte) []byte {
 	path, how := a.Text, coding(a.How)
-	if how&json != 0 {
-		path, how = unescapeJSON(room[:copy(room[:], path)]), how&^json
+	if how&inJSON != 0 {
+		path, how = unescapeJSON(room[:copy(room[:], path)]), how&^inJSON
 	}
 	if a.Whole {
 		q := newRequest(path)
@@ -52,7 +52,7 @@ func askedPath(a *parse.Asked, room *[maxPath]byte) []byte {
 	if !how.plain(path) || bytes.Contains(path, []byte("/.")) {
 		path = (how | dots).decode(room[:copy(room[:], path)])
 	}
-	return path[:min(len(path), maxPath)]
+	return path[:min(len(path), MaxPath)]
 }
 
 // anyPath is the path of a request, or of what is a target alone.

@@ -1,4 +1,4 @@
-package detect
+package weblog
 
 import (
 	"bytes"
@@ -344,14 +344,14 @@ const (
 	percent                    // %HH
 	plus                       // a plus sign for a space
 	slashes                    // several slashes for one
-	json                       // escapes of JSON, of which there is one
+	inJSON                     // escapes of JSON, of which there is one
 	dots                       // segments of a path that are . or ..
 	hashes                     // #HH, as HAProxy writes what would break its line
 )
 
 // plain reports whether nothing is to be undone, letters in upper case aside.
 func (how coding) plain(text []byte) bool {
-	return how&(json|dots) == 0 && (how&escaped == 0 || bytes.IndexByte(text, '\\') < 0) &&
+	return how&(inJSON|dots) == 0 && (how&escaped == 0 || bytes.IndexByte(text, '\\') < 0) &&
 		(how&hashes == 0 || bytes.IndexByte(text, '#') < 0) &&
 		(how&percent == 0 || bytes.IndexByte(text, '%') < 0) &&
 		(how&plus == 0 || bytes.IndexByte(text, '+') < 0) &&
@@ -360,7 +360,7 @@ func (how coding) plain(text []byte) bool {
 
 // decode undoes the coding of a text in place. What is no coding after all stays as it is.
 func (how coding) decode(b []byte) []byte {
-	if how&json != 0 {
+	if how&inJSON != 0 {
 		b = unescapeJSON(b)
 	}
 	if how&escaped != 0 {

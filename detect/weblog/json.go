@@ -1,4 +1,4 @@
-package detect
+package weblog
 
 import (
 	"bytes"
@@ -10,7 +10,7 @@ import (
 	"tattled/detect/stamp"
 )
 
-// jsonLog reads logs of which each line is one object. Where in it the values are, the file tells (fields:).
+// JSON reads logs of which each line is one object. Where in it the values are, the file tells (fields:).
 //
 // A client writes into values, not into names, and a value ends where the grammar says; so it cannot change where the
 // peer is read. A line in which a wanted place is there twice is refused: programs differ in which of them they take.
@@ -18,10 +18,8 @@ import (
 // That holds where the server escapes quotes (nginx: escape=json, or default). Without (escape=none) a client writes names, and an
 // object around the one that the server wrote. So a line is refused in which the peer's name is anywhere else, if the
 // program never writes that (peer_once), and one in which two places for the peer have addresses that differ proves nothing.
-type jsonLog struct {
-	form *rulefile.File
-	*conditions
-	proxies     []netip.Prefix
+type JSON struct {
+	webLog
 	tree        jsonTree
 	roles       [jsonRoles][]int // places of the fields that have a meaning, nil without
 	texts       [][]int          // places of the fields of conditions
@@ -46,10 +44,10 @@ const (
 
 var jsonRoleNames = []string{"ip", "port", "local_port", "time", "forwarded", "status", "method", "request", "target", "user"}
 
-// newJSONLog makes the parser for the rules of a file, and checks what only it can tell of them. proxies are networks of the
+// NewJSON makes the parser for the rules of a file, and checks what only it can tell of them. proxies are networks of the
 // operator's reverse proxies.
-func newJSONLog(form *rulefile.File, proxies []netip.Prefix, faults *rulefile.Faults) *jsonLog {
-	j := &jsonLog{form: form, proxies: proxies, tree: newJSONTree(), path: -1, query: -1, user: -1, agent: -1}
+func NewJSON(form *rulefile.File, proxies []netip.Prefix, faults *rulefile.Faults) *JSON {
+	j := &JSON{webLog: webLog{file: form, proxies: proxies}, tree: newJSONTree(), path: -1, query: -1, user: -1, agent: -1}
 	var texts, tables []string
 	for _, f := range form.Fields.All {
 		var places []int
@@ -93,10 +91,10 @@ func newJSONLog(form *rulefile.File, proxies []netip.Prefix, faults *rulefile.Fa
 }
 
 // addRequest adds the fields that are cut from a request or its target.
-func (j *jsonLog) addRequest(texts, tables []string, f *rulefile.Faults) (_, _ []string) {
+func (j *JSON) addRequest(texts, tables []string, f *rulefile.Faults) (_, _ []string) {
 	add := func(list []string, name string) []string {
-		if j.form.Fields.Values(name) != nil {
-			f.Add(j.form.Fields.Line, "fields: request: and target: have the %s in them: leave %s out", name, name)
+		if j.file.Fields.Values(name) != nil {
+			f.Add(j.file.Fields.Line, "fields: request: and target: have the %s in them: leave %s out", name, name)
 		}
 		return append(list, name)
 	}
@@ -111,14 +109,11 @@ func (j *jsonLog) addRequest(texts, tables []string, f *rulefile.Faults) (_, _ [
 	return texts, tables
 }
 
-// Bind takes the rules that are left.
-func (j *jsonLog) Bind(rules []parse.Rule) { j.conditions.bind(rules, j.form) }
-
-// beginsObject reports whether m may be an object.
-func beginsObject(m []byte) bool { return len(m) > 0 && (m[0] == '{' || m[0] <= ' ') }
+// BeginsObject reports whether m may be an object.
+func BeginsObject(m []byte) bool { return len(m) > 0 && (m[0] == '{' || m[0] <= ' ') }
 
 // Judge returns what a line says by one of the rules, if by any.
-func (j *jsonLog) Judge(m []byte) parse.Result {
+func (j *JSON) Judge(m []byte) parse.Result {
 	s := jsonScan{tree: &j.tree, line: m}
 	switch {
 	case !s.scan():
@@ -130,7 +125,7 @@ func (j *jsonLog) Judge(m []byte) parse.Result {
 }
 
 // doubt judges a line that has a wanted place twice: it is refused if a rule describes it in either way.
-func (j *jsonLog) doubt(m []byte, s *jsonScan) parse.Result {
+func (j *JSON) doubt(m []byte, s *jsonScan) parse.Result {
 	r := j.read(s)
 	if !r.Found {
 		last := jsonScan{tree: &j.tree, line: m, last: true}
@@ -160,7 +155,7 @@ func (s *jsonScan) bytes(v jsonValue) []byte {
 }
 
 // read judges what was scanned.
-func (j *jsonLog) read(s *jsonScan) parse.Result {
+func (j *JSON) read(s *jsonScan) parse.Result {
 	v := s.first(j.roles[jsonRequest])
 	if v.kind == jsonAbsent {
 		v = s.first(j.roles[jsonTarget])
@@ -176,14 +171,14 @@ func (j *jsonLog) read(s *jsonScan) parse.Result {
 // readEscaped undoes the escapes of a request before it is taken apart. It has a function of its own because it needs room.
 //
 //go:noinline
-func (j *jsonLog) readEscaped(s *jsonScan, v jsonValue) parse.Result {
+func (j *JSON) readEscaped(s *jsonScan, v jsonValue) parse.Result {
 	var room [maxCompared]byte
 	r := j.readRequest(s, unescapeJSON(room[:copy(room[:], s.bytes(v))]))
-	r.Asked = parse.Asked{Text: s.bytes(v), How: uint8(percent | slashes | json), Whole: true}
+	r.Asked = parse.Asked{Text: s.bytes(v), How: uint8(percent | slashes | inJSON), Whole: true}
 	return r
 }
 
-func (j *jsonLog) readRequest(s *jsonScan, line []byte) (r parse.Result) {
+func (j *JSON) readRequest(s *jsonScan, line []byte) (r parse.Result) {
 	q := request{method: s.bytes(s.first(j.roles[jsonMethod])), target: line}
 	switch {
 	case line == nil:
@@ -207,7 +202,7 @@ func (j *jsonLog) readRequest(s *jsonScan, line []byte) (r parse.Result) {
 		v := s.first(places)
 		how := coding(0)
 		if v.kind == jsonEscapedText {
-			how = json
+			how = inJSON
 		}
 		text := s.bytes(v)
 		if text == nil && i == j.user {
@@ -223,7 +218,7 @@ func (j *jsonLog) readRequest(s *jsonScan, line []byte) (r parse.Result) {
 		v := s.first(j.texts[j.agent])
 		how := coding(0)
 		if v.kind == jsonEscapedText {
-			how = json
+			how = inJSON
 		}
 		r.Weak = j.fetched(q.method, s.bytes(v), how)
 	}
@@ -231,7 +226,7 @@ func (j *jsonLog) readRequest(s *jsonScan, line []byte) (r parse.Result) {
 }
 
 // peer reads whom a line is about that a rule describes. It is about nobody if it has no address.
-func (j *jsonLog) peer(s *jsonScan, rule int32) (r parse.Result) {
+func (j *JSON) peer(s *jsonScan, rule int32) (r parse.Result) {
 	at := s.first(j.roles[jsonIP])
 	switch ip := s.bytes(at); {
 	case ip != nil:
@@ -259,7 +254,7 @@ func (j *jsonLog) peer(s *jsonScan, rule int32) (r parse.Result) {
 }
 
 // disagree reports whether another place for the peer's address has another one.
-func (j *jsonLog) disagree(s *jsonScan, at jsonValue) bool {
+func (j *JSON) disagree(s *jsonScan, at jsonValue) bool {
 	for _, p := range j.roles[jsonIP] {
 		if v := s.values[p]; v.kind != jsonAbsent && !bytes.Equal(s.bytes(v), s.bytes(at)) {
 			return true
@@ -290,13 +285,13 @@ func statusOf(b []byte) int {
 }
 
 // Explain says what is read of a line.
-func (j *jsonLog) Explain(m []byte) (p parse.Parsed) {
+func (j *JSON) Explain(m []byte) (p parse.Parsed) {
 	s := jsonScan{tree: &j.tree, line: m}
 	if !s.scan() {
 		p.Failed = "it is no JSON object, or was cut off"
 		return p
 	}
-	for _, f := range j.form.Fields.All {
+	for _, f := range j.file.Fields.All {
 		for _, path := range f.Values {
 			place, err := j.tree.add(path.Value)
 			if err != nil {

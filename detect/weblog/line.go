@@ -1,7 +1,7 @@
-package detect
+package weblog
 
 import (
-	stdjson "encoding/json"
+	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -11,14 +11,14 @@ import (
 // Lines of the logs that parsers read, written as their servers would with whatever a client sends. They are for trying
 // whether somebody who chooses his words can have another one blamed.
 
-// line writes a line of an access log that is made to match a rule, by its number in the file. text is asked for each of
+// Line writes a line of an access log that is made to match a rule, by its number in the file. text is asked for each of
 // the things that a client chooses. They and forwarded are escaped as Apache does, or as nginx does.
-func (a *access) line(rule int, peer, forwarded string, nginx bool, text func() string) string {
-	escape := asApache
+func (a *Access) Line(rule int, peer, forwarded string, nginx bool, text func() string) string {
+	escape := AsApache
 	if nginx {
-		escape = asNginx
+		escape = AsNginx
 	}
-	where := &a.form.Rules[rule].Where
+	where := &a.file.Rules[rule].Where
 	user := escape(text())
 	switch {
 	case user == "" && nginx:
@@ -76,8 +76,8 @@ func requestLike(l *rulefile.Lists, text func() string) string {
 	return method + " " + target + " HTTP/1.1"
 }
 
-// asApache escapes a text as ap_escape_logitem does (server/util.c).
-func asApache(s string) string {
+// AsApache escapes a text as ap_escape_logitem does (server/util.c).
+func AsApache(s string) string {
 	var b strings.Builder
 	for _, c := range []byte(s) {
 		switch k := strings.IndexByte("\b\n\r\t\v", c); {
@@ -96,8 +96,8 @@ func asApache(s string) string {
 	return b.String()
 }
 
-// asNginx escapes a text as ngx_http_log_escape does (src/http/modules/ngx_http_log_module.c).
-func asNginx(s string) string {
+// AsNginx escapes a text as ngx_http_log_escape does (src/http/modules/ngx_http_log_module.c).
+func AsNginx(s string) string {
 	var b strings.Builder
 	for _, c := range []byte(s) {
 		if c == '"' || c == '\\' || c < ' ' || c > '~' {
@@ -109,15 +109,15 @@ func asNginx(s string) string {
 	return b.String()
 }
 
-// line writes an object that is made to match a rule, by its number in the file, with a value at the first path of each
+// Line writes an object that is made to match a rule, by its number in the file, with a value at the first path of each
 // field. Of forwarded it makes a list of one; text is asked for everything else that a client chooses.
-func (j *jsonLog) line(rule int, peer, forwarded string, text func() string) string {
-	where := &j.form.Rules[rule].Where
+func (j *JSON) Line(rule int, peer, forwarded string, text func() string) string {
+	where := &j.file.Rules[rule].Where
 	request := requestLike(where, text)
 	method, target, _ := strings.Cut(request, " ")
 	target = strings.TrimSuffix(target, " HTTP/1.1")
 	var top any = map[string]any{}
-	for _, f := range j.form.Fields.All {
+	for _, f := range j.file.Fields.All {
 		var value any
 		switch f.Name.Value {
 		case "ip":
@@ -129,7 +129,7 @@ func (j *jsonLog) line(rule int, peer, forwarded string, text func() string) str
 		case "forwarded":
 			value = []any{forwarded}
 		case "status":
-			value = stdjson.Number(statusLike(where))
+			value = json.Number(statusLike(where))
 		case "method":
 			value = method
 		case "request":
@@ -142,7 +142,7 @@ func (j *jsonLog) line(rule int, peer, forwarded string, text func() string) str
 		keys, _ := cutPath(f.Values[0].Value)
 		top = put(top, keys, value)
 	}
-	b, _ := stdjson.Marshal(top) // of maps, lists, texts and numbers it cannot fail
+	b, _ := json.Marshal(top) // of maps, lists, texts and numbers it cannot fail
 	return string(b)
 }
 

@@ -1,4 +1,4 @@
-package detect
+package weblog
 
 import (
 	"bytes"
@@ -10,7 +10,7 @@ import (
 	"tattled/detect/stamp"
 )
 
-// access reads the access log of a web server in the forms that Apache calls common, combined and vhost_combined, with
+// Access reads the access log of a web server in the forms that Apache calls common, combined and vhost_combined, with
 // anything behind, which are those of nginx and most other servers as well:
 //
 //	peer - user [22/Nov/2026:10:00:00 +0000] "GET /path?query HTTP/1.1" 200 512 "referer" "agent" "X-Forwarded-For"
@@ -21,11 +21,7 @@ import (
 //
 // Operators have forms of their own, with a header of the client's in the first column. The form is guessed by what is in
 // the columns: a line that may be of such a form is refused, or proves nothing.
-type access struct {
-	form *rulefile.File
-	*conditions
-	proxies []netip.Prefix
-}
+type Access struct{ webLog }
 
 // The fields of access with text, besides method and status, by their number in accessFields.
 const (
@@ -40,17 +36,14 @@ const (
 
 var accessFields = []string{"path", "query", "target", "user", "agent", "referer", "vhost"}
 
-// newAccess makes the parser for the rules of a file, and checks what only it can tell of them. proxies are networks of the
+// NewAccess makes the parser for the rules of a file, and checks what only it can tell of them. proxies are networks of the
 // operator's reverse proxies.
-func newAccess(form *rulefile.File, proxies []netip.Prefix, f *rulefile.Faults) *access {
+func NewAccess(form *rulefile.File, proxies []netip.Prefix, f *rulefile.Faults) *Access {
 	if len(form.Fields.All) > 0 {
 		f.Add(form.Fields.Line, "fields: they are for parser: json")
 	}
-	return &access{form: form, conditions: newConditions(form, accessFields, []string{"method", "status"}, f), proxies: proxies}
+	return &Access{webLog{file: form, conditions: newConditions(form, accessFields, []string{"method", "status"}, f), proxies: proxies}}
 }
-
-// Bind takes the rules that are left.
-func (a *access) Bind(rules []parse.Rule) { a.conditions.bind(rules, a.form) }
 
 // accessLine is what stands in a line before the referer. Its texts are parts of the message, as they are written there.
 type accessLine struct {
@@ -249,11 +242,11 @@ func column(m []byte) (value, rest []byte, ok bool) {
 	return m[:end], m[end+1:], true
 }
 
-// beginsDate reports whether m may have the date of an access log's line.
-func beginsDate(m []byte) bool { return bytes.IndexByte(m, '[') >= 0 }
+// BeginsDate reports whether m may have the date of an access log's line.
+func BeginsDate(m []byte) bool { return bytes.IndexByte(m, '[') >= 0 }
 
 // Judge returns what a line of a form that is guessed says by one of the rules, if by any.
-func (a *access) Judge(m []byte) parse.Result {
+func (a *Access) Judge(m []byte) parse.Result {
 	l := accessLine{how: escaped}
 	if !l.read(m) && !l.readHAProxy(m) {
 		return parse.Result{Named: l.unescaped}
@@ -262,7 +255,7 @@ func (a *access) Judge(m []byte) parse.Result {
 }
 
 // judgeWhole is judgeLine, and says as well whether the server escapes nothing of what its clients send.
-func (a *access) judgeWhole(m []byte, l *accessLine) parse.Result {
+func (a *Access) judgeWhole(m []byte, l *accessLine) parse.Result {
 	r := a.judgeLine(l)
 	r.Named = r.Named || l.unescaped || r.Found && hasControl(m)
 	return r
@@ -270,7 +263,7 @@ func (a *access) judgeWhole(m []byte, l *accessLine) parse.Result {
 
 // JudgeKnown is Judge for a line of which more is known. A client can make its line so long that it is cut, but not move what
 // is before the cut: where the request and the status are whole, they count.
-func (a *access) JudgeKnown(m []byte, known Known) parse.Result {
+func (a *Access) JudgeKnown(m []byte, known Known) parse.Result {
 	l := accessLine{how: escaped, cut: known.Cut}
 	switch {
 	case known.Form != nil:
@@ -284,7 +277,7 @@ func (a *access) JudgeKnown(m []byte, known Known) parse.Result {
 }
 
 // judgeLine returns what a line says by one of the rules, if by any.
-func (a *access) judgeLine(l *accessLine) (r parse.Result) {
+func (a *Access) judgeLine(l *accessLine) (r parse.Result) {
 	r.Named = l.named || !l.declared && looksNamed(l.peer)
 	q := l.asked()
 	set := a.begin(l.status, q.method)
@@ -403,10 +396,10 @@ func (l *accessLine) host() []byte {
 }
 
 // Explain says what is read of a line of a form that is guessed.
-func (a *access) Explain(m []byte) parse.Parsed { return a.ExplainKnown(m, Known{}) }
+func (a *Access) Explain(m []byte) parse.Parsed { return a.ExplainKnown(m, Known{}) }
 
 // ExplainKnown says what is read of a line of which more is known.
-func (a *access) ExplainKnown(m []byte, known Known) (p parse.Parsed) {
+func (a *Access) ExplainKnown(m []byte, known Known) (p parse.Parsed) {
 	l := accessLine{how: escaped, cut: known.Cut}
 	switch {
 	case known.Form != nil:
