@@ -12,7 +12,8 @@ import (
 	"testing"
 )
 
-// ranks is docs/ARCHITECTURE.md's list of folders: a package imports packages of a lower rank and its own subtree.
+// ranks is docs/ARCHITECTURE.md's list of folders: a package imports packages of a lower rank and its own subtree, that as far
+// as rooms says.
 var ranks = [][]string{
 	{"event", "setting"}, // the vocabulary: neither knows the other
 	{"receiver"},
@@ -26,6 +27,12 @@ var ranks = [][]string{
 	{"cmd"},
 	{"bench"}, // tools that measure from outside; they import nothing of ours
 	{"e2e"},   // whole-system tests, from outside as well
+}
+
+// rooms are the ranks within a folder, "" for the folder's own package: a room imports rooms of a lower rank.
+var rooms = map[string][][]string{
+	"receiver": {{""}, {"wire", "receivertest"}, {"journal", "syslog", "tail"}, {"replay"}},
+	"detect":   {{"stamp", "rulefile"}, {"parse"}, {"pattern"}, {"packet", "weblog"}, {""}, {"fail2ban"}},
 }
 
 // strangers are pairs that the ranks would allow, each with what would be lost.
@@ -106,6 +113,9 @@ func TestImports(t *testing.T) {
 		if rank(top(ours)) < 0 {
 			t.Errorf("the folder of %s has no rank: give it one in docs/ARCHITECTURE.md and daemon/imports_test.go", ours)
 		}
+		if in := rooms[top(ours)]; in != nil && rankIn(in, room(ours)) < 0 {
+			t.Errorf("%s has no rank among the rooms of its folder: give it one in docs/ARCHITECTURE.md and daemon/imports_test.go", ours)
+		}
 		for _, path := range p.Imports {
 			if fault := judgeImport(ours, path, false); fault != "" {
 				t.Error(fault)
@@ -144,6 +154,22 @@ func TestImportsAreJudged(t *testing.T) {
 		{"cmd/tattled", "C", false, false},
 		{"helpers", "tattled/event", false, false},
 		{"web", "example.org/new", false, false},
+		{"detect/parse", "tattled/detect/stamp", false, true},
+		{"detect", "tattled/detect/weblog", false, true},
+		{"detect/fail2ban", "tattled/detect", false, true},
+		{"detect/parse", "tattled/detect/pattern", false, false},
+		{"detect/pattern", "tattled/detect", false, false},
+		{"detect/pattern", "tattled/detect", true, false},
+		{"detect/weblog", "tattled/detect/packet", false, false},
+		{"detect/stamp", "tattled/detect/rulefile", false, false},
+		{"detect/helpers", "tattled/detect/stamp", false, false},
+		{"detect", "tattled/detect/fail2ban", true, false},
+		{"detect", "go.yaml.in/yaml/v3", false, false},
+		{"receiver/replay", "tattled/receiver/tail", false, true},
+		{"receiver/receivertest", "tattled/receiver/receivertest", true, true},
+		{"receiver", "tattled/receiver/wire", false, false},
+		{"receiver/tail", "tattled/receiver/syslog", false, false},
+		{"receiver/wire", "tattled/receiver/receivertest", true, false},
 	} {
 		if fault := judgeImport(c.importer, c.path, c.test); (fault == "") != c.good {
 			t.Errorf("%s imports %s (test: %v): %q", c.importer, c.path, c.test, fault)
@@ -178,7 +204,7 @@ func judgeImport(importer, path string, test bool) string {
 func judgeOurs(importer, imported string) string {
 	from, to := top(importer), top(imported)
 	if from == to {
-		return ""
+		return judgeRooms(importer, imported)
 	}
 	high, low := rank(from), rank(to)
 	if high < 0 || low < 0 {
@@ -195,14 +221,40 @@ func judgeOurs(importer, imported string) string {
 	return ""
 }
 
+// judgeRooms holds an import within a folder against the ranks of its rooms, if it has any.
+func judgeRooms(importer, imported string) string {
+	in := rooms[top(importer)]
+	if in == nil || importer == imported {
+		return ""
+	}
+	high, low := rankIn(in, room(importer)), rankIn(in, room(imported))
+	if high < 0 || low < 0 {
+		return fmt.Sprintf("%s imports %s: give both rooms a rank in docs/ARCHITECTURE.md and daemon/imports_test.go", importer, imported)
+	}
+	if low >= high {
+		return fmt.Sprintf("%s imports %s: imports point to rooms of a lower rank only", importer, imported)
+	}
+	return ""
+}
+
+// room is the part of a path below its folder, "" for the folder's own package.
+func room(path string) string {
+	_, below, _ := strings.Cut(path, "/")
+	first, _, _ := strings.Cut(below, "/")
+	return first
+}
+
 func top(path string) string {
 	folder, _, _ := strings.Cut(path, "/")
 	return folder
 }
 
 // rank returns -1 for a folder without one.
-func rank(folder string) int {
-	return slices.IndexFunc(ranks, func(folders []string) bool { return slices.Contains(folders, folder) })
+func rank(folder string) int { return rankIn(ranks, folder) }
+
+// rankIn returns -1 for a name without one.
+func rankIn(ranks [][]string, name string) int {
+	return slices.IndexFunc(ranks, func(names []string) bool { return slices.Contains(names, name) })
 }
 
 // within reports whether path is folder or lies below it.
