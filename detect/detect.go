@@ -5,6 +5,10 @@
 //
 //	program -> the services that know it -> candidates by fixed text -> one reading of the line -> Finding
 //
+// This package decides which rules a message is shown to, and what the ways to read it make together. What reads it is in the
+// rooms below: pattern, packet and weblog put what they read into a parse.Result; rulefile has the files as they are written, and
+// stamp the times in messages.
+//
 // The rule of rules: no line may ever yield an address that its attacker wrote into a field. A line that can be read in
 // two ways that name different peers is refused, never guessed.
 package detect
