@@ -23,9 +23,13 @@ func checkCommand() *cobra.Command {
 		Long: `Check the configuration and the rules, and run every sample of every rule. Then attack the rules of your own files (with --rules
 all rules): lines are made as a program would write them for a peer who wants somebody else to be blamed, and a rule that falls for
 one is a fault. All faults are printed at once, one a line, as FILE:LINE: SETTING: what is wrong and what to write instead; the exit
-code is then 78. Nothing is opened but the files that are read.`,
+code is then 78. A setting without effect, because of another or because one is missing, is a warning, and the exit code is 0. Root
+judges files as the user that the service runs as. The state file and the sockets are not opened.
+
+With --policies it prints the policies that come with tattled, as a part of a configuration, and checks nothing.`,
 		Example: `  tattled check
-  tattled check --config ./tattled.yaml --rules`,
+  tattled check --config ./tattled.yaml --rules
+  tattled check --policies`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			out := cmd.OutOrStdout()
