@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"path"
+	"slices"
 	"strconv"
 
 	"tattled/detect/parse"
@@ -37,13 +38,14 @@ func newSample(form *rulefile.Sample, f *rulefile.Faults) sample {
 		s.addr = addr
 	}
 	if form.Refused.Line > 0 {
-		for _, r := range Refusals() {
+		reasons := slices.DeleteFunc(Refusals(), func(r Refusal) bool { return r == OtherForm }) // a sample is of no declared form
+		for _, r := range reasons {
 			if r.String() == form.Refused.Value {
 				s.refused = r
 			}
 		}
 		if s.refused == NotRefused || form.IP.Line > 0 {
-			f.Add(form.Refused.Line, "samples: refused: %q is no reason (one of %v), or the sample has an ip as well", form.Refused.Value, Refusals())
+			f.Add(form.Refused.Line, "samples: refused: %q is no reason (one of %v), or the sample has an ip as well", form.Refused.Value, reasons)
 		}
 	}
 	return s
