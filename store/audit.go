@@ -98,7 +98,7 @@ func (a *Audit) PutAside(tx Tx, now time.Time) error {
 // that is to be read.
 func loseStates(tx Tx, t Table, key, raw []byte, now time.Time) error {
 	var err error
-	lose := func(key [16]byte, _ []byte) {
+	lose := func(key [16]byte, _ int, _ []byte) {
 		var a address
 		payload, ok := unseal(Addresses, key[:], tx.Get(Addresses, key[:]))
 		if !ok || !a.decode(payload) {
@@ -111,7 +111,7 @@ func loseStates(tx Tx, t Table, key, raw []byte, now time.Time) error {
 	}
 	switch {
 	case t == Addresses && len(key) == 16:
-		lose([16]byte(key), nil)
+		lose([16]byte(key), 0, nil)
 	case t == Recent && len(raw) > sealSize:
 		eachVersion(raw[sealSize:], lose)
 	}

@@ -138,7 +138,7 @@ func FuzzRecords(f *testing.F) {
 				t.Errorf("counts %+v can not be read", c)
 			}
 		}
-		eachVersion(b, func([16]byte, []byte) {})
+		eachVersion(b, func([16]byte, int, []byte) {})
 		_ = CheckSchema(b)
 		_, _, _ = splitDue(b)
 	})

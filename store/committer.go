@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"tattled/event"
 	"tattled/policy"
@@ -21,13 +22,16 @@ const (
 	beatEvery  = 2 * time.Second // an idle committer proves that it lives
 	maxDo      = 1024            // requests in one group
 	maxCursors = 20000           // streams in one group
+	maxBytes   = 4 << 20         // of events in one group, as sizeOf has it
+	maxEvents  = 60000           // in one group, whatever MaxGroup is: a commit has 65536 parts of Recent at most
 )
 
 // CommitterOptions is how a Committer works. The zero value is good.
 type CommitterOptions struct {
 	// Linger is how long the first event of a group waits for others; by default 20 ms.
 	Linger time.Duration
-	// MaxGroup is how many events a group takes before Submit blocks; by default 1024.
+	// MaxGroup is how many events a group takes before Submit blocks, at most 60000; by default 4096. Events of 4 MiB fill it as
+	// well. There are two groups: one is committed while the other takes what comes.
 	MaxGroup int
 	// Hold is for how long reports are held back of addresses that may have been told of already, after a restoration
 	// (Store.Restored) or after their record was found damaged, by destination: its window. Events from before the restoration
@@ -68,7 +72,7 @@ type Committer struct {
 
 // NewCommitter makes the committer of s that judges by p; nil judges nothing. Nothing runs before Run.
 func NewCommitter(s *Store, p *policy.Policy, o CommitterOptions) *Committer {
-	o.Linger, o.MaxGroup = or(o.Linger, 20*time.Millisecond), or(o.MaxGroup, 1024)
+	o.Linger, o.MaxGroup = or(o.Linger, 20*time.Millisecond), min(or(o.MaxGroup, 4096), maxEvents)
 	c := &Committer{
 		store: s, options: o, wake: make(chan struct{}, 1), room: make(chan struct{}), outboxes: map[string]*Outbox{},
 		open: &group{cursors: map[string][]byte{}}, next: &group{cursors: map[string][]byte{}},
@@ -98,23 +102,29 @@ func (c *Committer) Committing() time.Duration {
 }
 
 // Submit adds events to the next group, and how far they bring their stream: after this the stream goes on behind cursor.
-// Both will be durable in one transaction, or neither will be. An empty stream has no cursor. events may be empty. Nothing
-// is kept of the slices. Submit returns before anything is durable, and blocks only while the group is full.
+// Both will be durable in one transaction, or neither will be. An empty stream has no cursor. events may be empty, and are at
+// most 60000. Nothing is kept of the slices. Submit returns before anything is durable, and blocks only while the group is
+// full, which is committed at once.
 func (c *Committer) Submit(ctx context.Context, events []event.Event, stream string, cursor receiver.Cursor) error {
 	if len(stream) > 4096 || len(cursor) > receiver.MaxCursor {
 		return fmt.Errorf("submit: a stream of %d bytes (at most 4096) with a cursor of %d (at most %d)", len(stream), len(cursor), receiver.MaxCursor)
 	}
+	if len(events) > maxEvents {
+		return fmt.Errorf("submit: %d events (at most %d)", len(events), maxEvents)
+	}
+	size := sizeOf(events)
 	for {
 		c.mu.Lock()
 		if c.err != nil {
 			defer c.mu.Unlock()
 			return c.err
 		}
-		if n := len(c.open.events); (n == 0 || n+len(events) <= c.options.MaxGroup) && len(c.open.cursors) < maxCursors {
-			c.join(events, stream, cursor)
+		if c.takes(len(events), size) {
+			c.join(events, size, stream, cursor)
 			c.mu.Unlock()
 			return nil
 		}
+		c.rush() // somebody waits for the next group
 		room := c.room
 		c.mu.Unlock()
 		select {
@@ -125,21 +135,45 @@ func (c *Committer) Submit(ctx context.Context, events []event.Event, stream str
 	}
 }
 
+// takes reports whether the open group has room for n events of size bytes. An empty one has room for any batch.
+func (c *Committer) takes(n, size int) bool {
+	g := c.open
+	fits := len(g.events)+n <= c.options.MaxGroup && g.bytes+size <= maxBytes
+	return (fits || len(g.events) == 0) && len(g.cursors) < maxCursors
+}
+
+// sizeOf is about how many bytes of memory events take. What they share with rules and other events counts too.
+func sizeOf(events []event.Event) int {
+	size := len(events) * int(unsafe.Sizeof(event.Event{}))
+	for i := range events {
+		e := &events[i]
+		size += len(e.Line) + len(e.User) + len(e.Path) + len(e.PID) + len(e.Program) + len(e.Host)
+	}
+	return size
+}
+
+// rush has the open group committed next.
+func (c *Committer) rush() {
+	c.urgent = time.Now().Add(-c.options.Linger)
+	c.poke()
+}
+
 // join takes events and cursor into the open group.
-func (c *Committer) join(events []event.Event, stream string, cursor receiver.Cursor) {
+func (c *Committer) join(events []event.Event, size int, stream string, cursor receiver.Cursor) {
 	g := c.open
 	g.events = append(g.events, events...)
+	g.bytes += size
 	if stream != "" {
 		g.cursors[stream] = append(g.cursors[stream][:0], cursor...)
 	}
-	now := time.Now()
 	switch {
 	case len(g.events) >= c.options.MaxGroup:
-		c.urgent = now.Add(-c.options.Linger)
+		c.rush()
+		return
 	case len(events) > 0 && c.urgent.IsZero():
-		c.urgent = now
+		c.urgent = time.Now()
 	case len(events) == 0 && c.lazy.IsZero():
-		c.lazy = now
+		c.lazy = time.Now()
 	default:
 		return
 	}
@@ -154,8 +188,7 @@ func (c *Committer) Hurry() {
 	if c.urgent.IsZero() && c.lazy.IsZero() {
 		return
 	}
-	c.urgent = time.Now().Add(-c.options.Linger)
-	c.poke()
+	c.rush()
 }
 
 func (c *Committer) poke() {

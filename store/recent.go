@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"encoding/binary"
+	"maps"
 	"slices"
 	"sync"
 )
@@ -11,61 +12,110 @@ const (
 	// partSize is from how many bytes on a record of Recent is full. Records of this size share pages well; larger ones would
 	// need free pages side by side, which an old file has not.
 	partSize = 600
-	// foldAbove is how many addresses may be newer than in Addresses before folding begins; below it an address that is seen
-	// again and again costs no page of its own.
-	foldAbove = 4096
-	// foldCommits is how many commits' worth of Recent may lie there before folding begins, so that a start reads little.
+	// foldAbove is how many addresses may be newer than in Addresses before folding begins: the more there are, the more of
+	// them share a page of Addresses. In memory each takes about 50 bytes.
+	foldAbove = 1 << 15
+	// foldBytes is how many bytes of Recent may be written before folding begins, and lapBytes how many more until it ends: a
+	// few addresses that are seen again and again would fill the file otherwise.
+	foldBytes = 16 << 20
+	lapBytes  = 8 << 20
+	// foldCommits is how many commits' worth of Recent may be there before folding begins, so that a start reads little, and
+	// lapCommits how many more until it ends.
 	foldCommits = 1024
-	// recentMax is how many addresses are held in memory, about 300 bytes each. Above it folding is faster than whatever
-	// comes in.
-	recentMax = 1 << 16
+	lapCommits  = 64
+	// foldLeast is how many addresses a commit folds at least, and pruneLeast how many bytes of Recent it prunes.
+	foldLeast  = 256
+	pruneLeast = 256 << 10
 )
 
-// version is an address as a commit wrote it, encoded.
-type version struct {
-	record []byte
-	commit uint64
+// place is where Recent has what a commit wrote of an address: the part, and from which of its bytes on. A part begins its
+// last address within partSize bytes.
+type place struct {
+	commit   uint64
+	part, at uint16
 }
 
-// recent is the addresses that are newer than in the table Addresses, as of the last commit: all that lies in Recent and
-// was not folded. The committer alone changes it; others look things up.
+// key is the key of the part.
+func (p place) key() (key [10]byte) {
+	binary.BigEndian.PutUint64(key[:], p.commit)
+	binary.BigEndian.PutUint16(key[8:], p.part)
+	return key
+}
+
+// recent is the addresses that are newer than in the table Addresses, as of the last commit: all that are in Recent and
+// were not folded. Only their places are in memory. The committer alone changes it; others look things up.
 type recent struct {
 	mu sync.RWMutex
-	m  map[[16]byte]version
+	m  map[[16]byte]place
 
 	// For the committer alone.
 	lap    [][16]byte // keys to be folded in this lap, ascending
-	upTo   uint64     // what commits up to here left in Recent goes when the lap ends
-	oldest uint64     // no commit before this one has anything in Recent
+	size   int        // how many there were when it began
+	upTo   uint64     // what commits up to here left in Recent is not needed when the lap has ended
+	before int        // bytes of it
+	stale  uint64     // what commits up to here left is not needed; 0 if nothing of it is there any more
+	oldest uint64     // no commit before this one has anything in Recent that is needed
+	bytes  int        // in Recent that are needed
 }
 
-func (r *recent) get(key [16]byte) (version, bool) {
+func (r *recent) get(key [16]byte) (place, bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	v, ok := r.m[key]
-	return v, ok
+	p, ok := r.m[key]
+	return p, ok
+}
+
+// read returns what is at a place of Recent, lent as the transaction lends it. ok is false where it is not what was written
+// there; damaged is the part then, nil if there is none.
+func (p place) read(tx ReadTx, key [16]byte) (record, damaged []byte, ok bool) {
+	k := p.key()
+	part := tx.Get(Recent, k[:])
+	payload, ok := unseal(Recent, k[:], part)
+	if !ok || int(p.at) > len(payload) {
+		return nil, part, false
+	}
+	d := decoder{b: payload[p.at:]}
+	same := [16]byte(d.bytes(16)) == key
+	record = d.bytes(d.count(len(d.b)))
+	if d.bad || !same {
+		return nil, part, false
+	}
+	return record, nil, true
+}
+
+// read returns what is at a place of Recent, lent until Recent is written to. Where that is damaged, ok is false, and the
+// part is put aside.
+func (w *work) read(p place, key [16]byte) (record []byte, ok bool, err error) {
+	record, damaged, ok := p.read(w.tx, key)
+	if damaged != nil {
+		k := p.key()
+		err = w.putAside(Recent, k[:], damaged)
+	}
+	return record, ok, err
 }
 
 // load reads the table Recent. It returns how many of its records were damaged; what they held is as old as it is in
 // Addresses.
 func (r *recent) load(tx ReadTx) (damaged int) {
-	r.m = make(map[[16]byte]version)
+	r.m = make(map[[16]byte]place)
 	tx.Scan(Recent, nil, nil, false, func(k, v []byte) bool {
 		payload, ok := unseal(Recent, k, v)
 		if !ok || len(k) != 10 {
 			damaged++
 			return true
 		}
-		commit := binary.BigEndian.Uint64(k)
+		p := place{commit: binary.BigEndian.Uint64(k), part: binary.BigEndian.Uint16(k[8:])}
 		if r.oldest == 0 {
-			r.oldest = commit
+			r.oldest = p.commit
 		}
-		ok = eachVersion(payload, func(key [16]byte, record []byte) {
+		r.bytes += len(v)
+		ok = eachVersion(payload, func(key [16]byte, at int, record []byte) {
 			if len(record) == 0 {
 				delete(r.m, key)
 				return
 			}
-			r.m[key] = version{bytes.Clone(record), commit}
+			p.at = uint16(at)
+			r.m[key] = p
 		})
 		if !ok {
 			damaged++
@@ -75,14 +125,16 @@ func (r *recent) load(tx ReadTx) (damaged int) {
 	return damaged
 }
 
-// eachVersion takes a record of Recent apart. An empty version says that the address was given up.
-func eachVersion(payload []byte, fn func(key [16]byte, record []byte)) bool {
+// eachVersion takes a record of Recent apart, and says where in it each version begins. An empty version says that the
+// address was given up.
+func eachVersion(payload []byte, fn func(key [16]byte, at int, record []byte)) bool {
 	d := decoder{b: payload}
 	for len(d.b) > 0 && !d.bad {
+		at := len(payload) - len(d.b)
 		key := d.bytes(16)
 		record := d.bytes(d.count(len(d.b)))
 		if !d.bad {
-			fn([16]byte(key), record)
+			fn([16]byte(key), at, record)
 		}
 	}
 	return !d.bad
@@ -90,51 +142,58 @@ func eachVersion(payload []byte, fn func(key [16]byte, record []byte)) bool {
 
 // parts writes versions into records of Recent.
 type parts struct {
-	w     *work
-	n     uint16
-	key   [10]byte
-	part  []byte
-	value []byte
+	w       *work
+	place   place // of the open part
+	part    []byte
+	value   []byte
+	written int // bytes
 }
 
-// add takes one version.
-func (p *parts) add(key [16]byte, record []byte) error {
+// begin makes p ready for a commit.
+func (p *parts) begin(w *work) {
+	*p = parts{w: w, place: place{commit: w.counts.commit}, part: p.part[:0], value: p.value}
+}
+
+// add takes one version and returns its place.
+func (p *parts) add(key [16]byte, record []byte) (place, error) {
+	at := p.place
+	at.at = uint16(len(p.part))
 	p.part = append(p.part, key[:]...)
 	p.part = binary.AppendUvarint(p.part, uint64(len(record)))
 	p.part = append(p.part, record...)
 	if len(p.part) < partSize {
-		return nil
+		return at, nil
 	}
-	return p.flush()
+	return at, p.flush()
 }
 
 func (p *parts) flush() error {
 	if len(p.part) == 0 {
 		return nil
 	}
-	binary.BigEndian.PutUint64(p.key[:], p.w.counts.commit)
-	binary.BigEndian.PutUint16(p.key[8:], p.n)
-	p.value = seal(p.value[:0], Recent, p.key[:], p.part)
-	if err := p.w.putRaw(Recent, p.key[:], p.value); err != nil {
+	key := p.place.key()
+	p.value = seal(p.value[:0], Recent, key[:], p.part)
+	if err := p.w.putRaw(Recent, key[:], p.value); err != nil {
 		return err
 	}
-	p.n++
+	p.written += len(p.value)
+	p.place.part++
 	p.part = p.part[:0]
 	return nil
 }
 
-// fold moves addresses from memory to their place in Addresses, some in every commit, in the order of their keys. One
+// fold moves addresses from Recent to their place in Addresses, some in every commit, in the order of their keys. One
 // that this commit touches is left for the next lap. When all that was there at the beginning of a lap has had its turn,
-// what was written to Recent before it is not needed any more.
+// what was written to Recent before it is not needed any more: later commits prune it.
 func (w *work) fold() error {
 	r := &w.s.recent
+	if err := w.prune(r.stale); err != nil {
+		return err
+	}
 	if len(r.lap) == 0 && !w.beginLap() {
 		return nil
 	}
-	most := max(256, len(r.m)/64)
-	if len(r.m) > recentMax {
-		most = max(most, 2*len(w.order))
-	}
+	most := max(foldLeast, r.size/lapCommits, r.size*w.parts.written/lapBytes)
 	gone := make(map[[16]byte]bool, len(w.gone))
 	for _, key := range w.gone {
 		gone[key] = true
@@ -143,27 +202,49 @@ func (w *work) fold() error {
 	for n < len(r.lap) && len(w.folded) < most {
 		key := r.lap[n]
 		n++
-		v, dirty := r.m[key]
-		if _, touched := w.touched[key]; touched || !dirty || gone[key] {
+		at, dirty := r.m[key]
+		if _, again := w.places[key]; again || !dirty || gone[key] {
 			continue
 		}
-		w.buf = seal(w.buf[:0], Addresses, key[:], v.record)
+		record, ok, err := w.read(at, key)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			record = (&address{first: milli(w.now), last: milli(w.now), lost: milli(w.now)}).append(nil)
+		}
+		w.buf = seal(w.buf[:0], Addresses, key[:], record)
 		if err := w.putRaw(Addresses, key[:], w.buf); err != nil {
 			return err
 		}
 		w.folded = append(w.folded, key)
 	}
 	w.lapLeft = r.lap[n:]
-	if len(w.lapLeft) > 0 {
+	return nil
+}
+
+// prune deletes from Recent what commits up to upTo left there, the oldest first and twice as much as this commit writes. What
+// remains is always the end of the history, so whoever reads it finds of each address the newest version or none. It begins a
+// commit after the lap's end, or a reader that looked up a place just before would find nothing there, nor in Addresses.
+func (w *work) prune(upTo uint64) error {
+	if upTo == 0 {
 		return nil
 	}
-	return w.deleteRange(Recent, nil, key64(r.upTo+1), 1<<20)
+	most := max(pruneLeast, 2*w.parts.written)
+	var keys [][]byte
+	w.tx.Scan(Recent, nil, key64(upTo+1), false, func(k, v []byte) bool {
+		keys = append(keys, bytes.Clone(k))
+		most -= len(v)
+		return most > 0
+	})
+	w.pruned = most > 0
+	return w.remove(Recent, keys)
 }
 
 // beginLap begins one if it is time.
 func (w *work) beginLap() bool {
 	r := &w.s.recent
-	if len(r.m) == 0 || len(r.m) < foldAbove && w.counts.commit-r.oldest < foldCommits {
+	if len(r.m) == 0 || len(r.m) < foldAbove && r.bytes < foldBytes && w.counts.commit-r.oldest < foldCommits {
 		return false
 	}
 	r.lap = r.lap[:0]
@@ -171,7 +252,7 @@ func (w *work) beginLap() bool {
 		r.lap = append(r.lap, key)
 	}
 	slices.SortFunc(r.lap, func(a, b [16]byte) int { return bytes.Compare(a[:], b[:]) })
-	r.upTo = w.counts.commit - 1
+	r.size, r.upTo, r.before = len(r.lap), w.counts.commit-1, r.bytes
 	return true
 }
 
@@ -184,16 +265,19 @@ func (r *recent) publish(w *work) {
 			delete(r.m, key)
 		}
 	}
-	for _, t := range w.order {
-		r.m[t.key] = version{t.record, w.counts.commit}
-	}
+	maps.Copy(r.m, w.places)
+	r.bytes += w.parts.written
 	if r.oldest == 0 {
 		r.oldest = w.counts.commit
+	}
+	if w.pruned {
+		r.stale = 0
 	}
 	if w.lapLeft == nil {
 		return
 	}
 	if r.lap = w.lapLeft; len(r.lap) == 0 {
-		r.oldest = r.upTo + 1
+		r.stale, r.oldest = r.upTo, r.upTo+1
+		r.bytes -= r.before
 	}
 }

@@ -136,7 +136,7 @@ func (w *work) retainEvents(o *Options, now tightness) error {
 		return true
 	})
 	w.evict[whatEvents] += uint64(len(keys))
-	return w.delete(Events, keys...)
+	return w.remove(Events, keys)
 }
 
 // retainWaiting lets reports expire that wait for longest, where nothing else makes room.
@@ -261,12 +261,19 @@ func (w *work) sweep(o *Options, now tightness) error {
 
 // lookAtRecent returns the addresses that are newer in memory and whose keys lie from the hand up to next.
 func (w *work) lookAtRecent(hand, next [16]byte, before int64) (found []candidate) {
-	for key, v := range w.s.recent.m {
-		if bytes.Compare(key[:], hand[:]) < 0 || next != [16]byte{} && bytes.Compare(key[:], next[:]) >= 0 || w.touched[key] != nil {
+	for key, at := range w.s.recent.m {
+		if bytes.Compare(key[:], hand[:]) < 0 || next != [16]byte{} && bytes.Compare(key[:], next[:]) >= 0 {
 			continue
 		}
+		if _, again := w.places[key]; again {
+			continue
+		}
+		record, _, ok := at.read(w.tx, key)
+		if !ok {
+			continue // whoever folds it puts it aside
+		}
 		var a address
-		d := decoder{b: v.record}
+		d := decoder{b: record}
 		a.head(&d)
 		found = append(found, candidate{key, a.worth(), a.last < before})
 	}
@@ -283,7 +290,7 @@ func (w *work) lookAt(n int, before int64) (found []candidate, next [16]byte, da
 			return false
 		}
 		c := candidate{key: [16]byte(k)}
-		if _, newer := w.s.recent.m[c.key]; newer || w.touched[c.key] != nil {
+		if _, newer := w.place(c.key); newer {
 			return true
 		}
 		payload, ok := unseal(Addresses, k, v)
@@ -316,7 +323,7 @@ func (w *work) retainScores(o *Options) error {
 		copy(w.counts.scoreHand[:], keys[over-1])
 	}
 	w.evict[whatScores] += uint64(len(keys))
-	return w.delete(Scores, keys...)
+	return w.remove(Scores, keys)
 }
 
 // retainStreams forgets streams where there are too many, a tenth at a time: those that were not read for longest, and of

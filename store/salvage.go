@@ -33,8 +33,12 @@ func (s *Salvage) Begin(tx Tx) error {
 	s.sure = map[string]bool{}
 	var r recent
 	r.load(tx)
-	for key, v := range r.m {
-		if err := tx.Put(Addresses, key[:], seal(nil, Addresses, key[:], v.record)); err != nil {
+	for key, at := range r.m {
+		record, _, ok := at.read(tx, key)
+		if !ok {
+			continue
+		}
+		if err := tx.Put(Addresses, key[:], seal(nil, Addresses, key[:], record)); err != nil {
 			return fmt.Errorf("salvage: %w", err)
 		}
 	}
@@ -73,7 +77,7 @@ func (s *Salvage) Record(tx Tx, t Table, key, value []byte, last bool) error {
 			err = s.address(tx, [16]byte(key), payload, last)
 		}
 	case Recent:
-		eachVersion(payload, func(key [16]byte, record []byte) {
+		eachVersion(payload, func(key [16]byte, _ int, record []byte) {
 			if err == nil && len(record) > 0 {
 				err = s.address(tx, key, record, last)
 			}

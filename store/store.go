@@ -71,7 +71,7 @@ func (s *Store) open() error {
 	if err != nil || !empty {
 		return err
 	}
-	s.recent.m = make(map[[16]byte]version)
+	s.recent.m = make(map[[16]byte]place)
 	return s.backend.Update(func(tx Tx) error { return tx.Put(Meta, []byte(SchemaKey), SealSchema(Schema)) })
 }
 
@@ -216,28 +216,48 @@ func (s *Store) Address(addr netip.Addr) (Address, bool, error) {
 		return Address{}, false, nil
 	}
 	key := key16(addr)
-	if v, ok := s.recent.get(key); ok && a.decode(v.record) {
-		return a.summary(addr), true, nil
-	}
-	found := false
-	err := s.backend.View(func(tx ReadTx) error {
-		record := tx.Get(Addresses, key[:])
-		if record == nil {
+	at, newer := s.recent.get(key)
+	for {
+		found, moved := false, false
+		err := s.backend.View(func(tx ReadTx) error {
+			found, moved = s.readAddress(tx, key, at, newer, &a)
 			return nil
+		})
+		switch {
+		case err != nil:
+			return Address{}, false, fmt.Errorf("read address: %w", err)
+		case found:
+			return a.summary(addr), true, nil
+		case !moved:
+			return Address{}, false, nil
 		}
-		payload, ok := unseal(Addresses, key[:], record)
-		if found = ok && a.decode(payload); !found {
-			s.bad(Addresses, key[:])
+		was := at
+		if at, newer = s.recent.get(key); at == was { // it did not move: what was there is damaged
+			newer = false
 		}
-		return nil
-	})
-	if err != nil {
-		return Address{}, false, fmt.Errorf("read address: %w", err)
 	}
-	if !found {
-		return Address{}, false, nil
+}
+
+// readAddress reads what tx has of an address: at its place in Recent, or in Addresses. moved says that nothing is at its
+// place any more.
+func (s *Store) readAddress(tx ReadTx, key [16]byte, at place, newer bool, a *address) (found, moved bool) {
+	if newer {
+		record, damaged, ok := at.read(tx, key)
+		if ok && a.decode(record) {
+			return true, false
+		}
+		if damaged == nil {
+			return false, true
+		}
+		part := at.key()
+		s.bad(Recent, part[:])
 	}
-	return a.summary(addr), true, nil
+	record := tx.Get(Addresses, key[:])
+	payload, ok := unseal(Addresses, key[:], record)
+	if found = ok && a.decode(payload); !found && record != nil {
+		s.bad(Addresses, key[:])
+	}
+	return found, false
 }
 
 // Items returns up to limit items of the outbox, newest first.

@@ -180,7 +180,7 @@ func TestAge(t *testing.T) {
 func TestAddressesAreFolded(t *testing.T) {
 	b := mem.New(0)
 	s, _ := open(t, b, storetest.Options())
-	const n = 12000
+	const n = 48000 // folding begins at 32768
 	for from := 0; from < n; from += 500 {
 		var events []event.Event
 		for i := range 500 {

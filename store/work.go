@@ -16,6 +16,7 @@ import (
 // group is what goes into one transaction.
 type group struct {
 	events  []event.Event
+	bytes   int // of events
 	cursors map[string][]byte
 	marks   []string
 	do      []*request
@@ -26,7 +27,7 @@ func (g *group) reset() {
 	clear(g.events)
 	clear(g.marks)
 	clear(g.do)
-	g.events, g.marks, g.do = g.events[:0], g.marks[:0], g.do[:0]
+	g.events, g.bytes, g.marks, g.do = g.events[:0], 0, g.marks[:0], g.do[:0]
 	clear(g.cursors)
 }
 
@@ -45,12 +46,15 @@ type work struct {
 	held   uint64
 	shrink bool // nothing but to make room
 
-	touched map[[16]byte]*touched
-	order   []*touched // ascending by key, once the addresses are written
+	touched map[[16]byte]*touched // what is in memory of addresses that changed
+	order   []*touched            // of them, ascending by key
 	spare   []*touched
-	gone    [][16]byte // addresses that were given up
+	parts   parts
+	places  map[[16]byte]place // of the addresses that were written into Recent
+	gone    [][16]byte         // addresses that were given up
 	folded  [][16]byte
 	lapLeft [][16]byte // nil where nothing was folded
+	pruned  bool       // nothing stale is left in Recent
 
 	judgement policy.Judgement
 	changed   map[string]bool   // destinations whose items changed
@@ -61,10 +65,12 @@ type work struct {
 
 // touched is an address that the group changes.
 type touched struct {
-	key    [16]byte
-	now    address
-	record []byte // as it will be
+	key [16]byte
+	now address
 }
+
+// maxTouched is how many addresses are in memory at once, of a few kilobytes each. Those of a larger group are written in between.
+const maxTouched = 1024
 
 // errAgain asks for the transaction to be done again: a request failed after it had written.
 var errAgain = errors.New("do it again")
@@ -75,14 +81,13 @@ func (w *work) begin(s *Store, now time.Time) {
 	w.counts = s.counts.clone()
 	w.counts.commit++
 	w.evict, w.changed, w.expired, w.aside, w.held = map[string]uint64{}, map[string]bool{}, map[string]uint64{}, 0, 0
-	for _, t := range w.touched {
-		w.spare = append(w.spare, t)
-	}
-	clear(w.touched)
 	if w.touched == nil {
-		w.touched = make(map[[16]byte]*touched)
+		w.touched, w.places = make(map[[16]byte]*touched), make(map[[16]byte]place)
 	}
-	w.order, w.gone, w.folded, w.lapLeft = w.order[:0], w.gone[:0], w.folded[:0], nil
+	w.spareTouched()
+	clear(w.places)
+	w.parts.begin(w)
+	w.gone, w.folded, w.lapLeft, w.pruned = w.gone[:0], w.folded[:0], nil, false
 	w.judgement.Reset()
 }
 
@@ -98,13 +103,14 @@ func (w *work) run(tx Tx, g *group, p *policy.Policy) error {
 		}
 	}
 	steps := []func() error{
+		w.putAddresses,
 		func() error { return w.putEvents(g.events) },
 		func() error { return w.putReports() },
 		func() error { return w.putMarks(g.marks) },
 		func() error { return w.putCursors(g.cursors) },
 		func() error { return w.answer(g.do) },
 		w.retain,
-		w.putAddresses,
+		w.putGone,
 		w.fold,
 		w.putCounts,
 	}
@@ -149,13 +155,18 @@ func (w *work) address(key [16]byte) (*address, error) {
 	if t, ok := w.touched[key]; ok {
 		return &t.now, nil
 	}
-	t := w.take(key)
-	if v, ok := w.s.recent.m[key]; ok { // only this goroutine writes to it
-		if t.now.decode(v.record) {
-			return &t.now, nil
+	if len(w.touched) >= maxTouched {
+		if err := w.putAddresses(); err != nil {
+			return nil, err
 		}
-		t.now = address{lost: milli(w.now)}
-		return &t.now, nil
+	}
+	t := w.take(key)
+	if at, newer := w.place(key); newer {
+		record, ok, err := w.read(at, key)
+		if !ok || !t.now.decode(record) {
+			t.now = address{lost: milli(w.now)}
+		}
+		return &t.now, err
 	}
 	record := w.tx.Get(Addresses, key[:])
 	if record == nil {
@@ -170,43 +181,65 @@ func (w *work) address(key [16]byte) (*address, error) {
 	return &t.now, w.putAside(Addresses, key[:], record)
 }
 
-// take returns an empty place for key.
+// place returns where Recent has what is newest of an address.
+func (w *work) place(key [16]byte) (place, bool) {
+	if at, ok := w.places[key]; ok {
+		return at, true
+	}
+	at, ok := w.s.recent.m[key] // only this goroutine writes to it
+	return at, ok
+}
+
+// take returns an empty touched for key.
 func (w *work) take(key [16]byte) *touched {
 	t := new(touched)
 	if n := len(w.spare); n > 0 {
 		t, w.spare = w.spare[n-1], w.spare[:n-1]
 		t.now.reset()
 	}
-	t.key, t.record = key, nil
+	t.key = key
 	w.touched[key] = t
 	return t
 }
 
-// putAddresses writes every address that changed into Recent.
+// putAddresses writes every address that is in memory into Recent.
 func (w *work) putAddresses() error {
 	for _, t := range w.touched {
 		w.order = append(w.order, t)
 	}
 	slices.SortFunc(w.order, func(a, b *touched) int { return bytes.Compare(a.key[:], b.key[:]) })
-	p := parts{w: w, part: w.buf[:0]}
 	for _, t := range w.order {
 		if told := t.now.state.Told(); !told.IsZero() {
 			t.now.told = max(told.UnixMilli(), 0)
 		}
 		w.value = t.now.append(w.value[:0])
-		t.record = bytes.Clone(w.value)
-		if err := p.add(t.key, t.record); err != nil {
+		at, err := w.parts.add(t.key, w.value)
+		if err != nil {
 			return err
 		}
+		w.places[t.key] = at
 	}
+	w.spareTouched()
+	return w.parts.flush() // what was written may be read again
+}
+
+// spareTouched empties touched and keeps the memory.
+func (w *work) spareTouched() {
+	for _, t := range w.touched {
+		w.spare = append(w.spare, t)
+	}
+	clear(w.touched)
+	w.order = w.order[:0]
+}
+
+// putGone writes into Recent which addresses were given up.
+func (w *work) putGone() error {
 	for _, key := range w.gone {
-		if err := p.add(key, nil); err != nil {
+		if _, err := w.parts.add(key, nil); err != nil {
 			return err
 		}
 	}
-	err := p.flush()
-	w.buf = p.part[:0]
-	return err
+	return w.parts.flush()
 }
 
 // put seals and writes a record. In the tables whose keys ascend every key is a new one.
@@ -225,12 +258,17 @@ func (w *work) putRaw(t Table, key, record []byte) error {
 	return nil
 }
 
-// delete takes records away.
-func (w *work) delete(t Table, keys ...[]byte) error {
+// delete takes a record away, if there is one.
+func (w *work) delete(t Table, key []byte) error {
+	if w.tx.Get(t, key) == nil {
+		return nil
+	}
+	return w.remove(t, [][]byte{key})
+}
+
+// remove takes records away that are there.
+func (w *work) remove(t Table, keys [][]byte) error {
 	for _, k := range keys {
-		if w.tx.Get(t, k) == nil {
-			continue
-		}
 		w.counts.records[t]--
 		if err := w.tx.Delete(t, k); err != nil {
 			return fmt.Errorf("delete from %s: %w", t, err)
@@ -317,16 +355,6 @@ const maxAside = 1000
 
 // asideKey is the key under which Aside has a damaged record of another table.
 func asideKey(t Table, key []byte) []byte { return append([]byte{byte(t)}, key...) }
-
-// deleteRange deletes up to limit records with from <= key < to.
-func (w *work) deleteRange(t Table, from, to []byte, limit int) error {
-	var keys [][]byte
-	w.tx.Scan(t, from, to, false, func(k, _ []byte) bool {
-		keys = append(keys, bytes.Clone(k))
-		return len(keys) < limit
-	})
-	return w.delete(t, keys...)
-}
 
 // publish takes over what is durable now.
 func (w *work) publish() {

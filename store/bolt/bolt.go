@@ -138,12 +138,23 @@ func (t *tx) bucket(table store.Table) *bbolt.Bucket {
 		if b = t.tx.Bucket(t.backend.buckets[table]); b == nil {
 			panic("no bucket " + table.String()) // every file has all of them; guard makes it an error
 		}
-		if b.FillPercent = bbolt.DefaultFillPercent; table.Ascending() {
-			b.FillPercent = 0.95
-		}
+		b.FillPercent = fillOf(table)
 		t.buckets[table] = b
 	}
 	return b
+}
+
+// fillOf is up to where a page is filled that is split, as a part of its size.
+func fillOf(table store.Table) float64 {
+	switch {
+	case table == store.Items: // they grow when they are claimed and settled
+		return 0.8
+	case table.Ascending():
+		return 0.95
+	case table == store.ItemIDs, table == store.Due: // their keys ascend by time, most of them
+		return 0.9
+	}
+	return bbolt.DefaultFillPercent
 }
 
 func (t *tx) Get(table store.Table, key []byte) []byte { return t.bucket(table).Get(key) }
@@ -177,27 +188,50 @@ func (t *tx) Put(table store.Table, key, value []byte) error {
 
 func (t *tx) Delete(table store.Table, key []byte) error { return t.bucket(table).Delete(key) }
 
-// arena keeps the values of a transaction, which bbolt wants unchanged until it ends, in few large pieces.
+// arena keeps the values of a transaction, which bbolt wants unchanged until it ends, in few large pieces. The pieces are used
+// again by the next one.
 type arena struct {
-	full [][]byte
-	open []byte
+	full  [][]byte
+	open  []byte
+	spare [][]byte
 }
 
-// arenaPiece is the size of a piece in bytes.
-const arenaPiece = 256 << 10
+// The size of a piece in bytes, and how many are kept.
+const (
+	arenaPiece = 256 << 10
+	arenaSpare = 16 // pieces
+)
 
 func (a *arena) keep(value []byte) []byte {
 	if len(a.open)+len(value) > cap(a.open) {
 		a.full = append(a.full, a.open)
-		a.open = make([]byte, 0, max(arenaPiece, len(value)))
+		a.open = a.piece(len(value))
 	}
 	from := len(a.open)
 	a.open = append(a.open, value...)
 	return a.open[from:len(a.open):len(a.open)]
 }
 
-// reset forgets all values. One piece stays for what comes next.
+// piece returns an empty piece with room for size bytes.
+func (a *arena) piece(size int) []byte {
+	if n := len(a.spare); n > 0 && size <= arenaPiece {
+		taken := a.spare[n-1]
+		a.spare[n-1] = nil
+		a.spare = a.spare[:n-1]
+		return taken
+	}
+	return make([]byte, 0, max(arenaPiece, size))
+}
+
+// reset forgets all values. As many pieces as the transaction before used stay for what comes next, 4 MiB at most.
 func (a *arena) reset() {
+	clear(a.spare)
+	a.spare = a.spare[:0]
+	for _, piece := range a.full {
+		if cap(piece) == arenaPiece && len(a.spare) < arenaSpare {
+			a.spare = append(a.spare, piece[:0])
+		}
+	}
 	clear(a.full)
 	a.full, a.open = a.full[:0], a.open[:0]
 }
