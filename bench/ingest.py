@@ -3,10 +3,13 @@
 
     ingest.py                              bin/tattled, a sink that only counts, and rsyslog where bench/setup unpacked it
     ingest.py --case udp --rates 150000    one case
+    ingest.py --case udp-new --rates 100000 --seconds 10    every second line an attack by an address that was not there before
 
 All runs in a network namespace of its own, so as root the receive buffer may be of any size; port 15514 is the receivers'.
 tattled does its full work: header, detection of the auth corpus (half of it attacks), commits. rsyslog writes each message
-to a file in memory, the sink does nothing. Every address is from a documentation range: seen, never reported.
+to a file in memory, the sink does nothing. Every address is from a documentation range: seen, never reported. "anon" is the
+most memory in MiB without the pages of files, "state" the size of the state file in MB, and "ratio" the CPU beside rsyslog's, round
+by round.
 Loads of two seconds or more: CPU is counted in ticks of 10 ms.
 """
 import argparse
@@ -18,6 +21,7 @@ import signal
 import statistics
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -26,7 +30,7 @@ sys.dont_write_bytecode = True
 from benchlib import BIN, DIR, HERE, corpus
 
 PORT, WEB, OUT = 15514, 19817, '/dev/shm/tattled-bench.out'
-CASES = {'udp': ('udp', '3164'), 'udp-5424': ('udp', '5424'), 'tcp-lf': ('lf', '3164'), 'tcp-count': ('count', '5424')}
+CASES = {'udp': ('udp', '3164'), 'udp-new': ('udp', '3164'), 'udp-5424': ('udp', '5424'), 'tcp-lf': ('lf', '3164'), 'tcp-count': ('count', '5424')}
 TICKS = os.sysconf('SC_CLK_TCK')
 
 TATTLED = f'''
@@ -85,12 +89,33 @@ def cpu(leader):
     return sum(seconds for _, seconds in family(leader))
 
 
-def peak(leader):
+def memory(leader, what):
     total = 0
     for pid, _ in family(leader):
         with open(f'/proc/{pid}/status') as f:
-            total += int(re.search(r'VmHWM:\s+(\d+)', f.read())[1])
+            total += int(re.search(what + r':\s+(\d+)', f.read())[1])
     return total / 1024
+
+
+class Watch(threading.Thread):
+    """Looks every 50 ms how much memory a receiver has that is not of files: in all, the ring of a listener included."""
+
+    def __init__(self, leader):
+        super().__init__(daemon=True)
+        self.leader, self.most, self.over = leader, 0, threading.Event()
+        self.start()
+
+    def run(self):
+        while not self.over.wait(0.05):
+            try:
+                self.most = max(self.most, memory(self.leader, 'RssAnon') + memory(self.leader, 'RssShmem'))
+            except (OSError, TypeError):
+                pass  # a process just ended
+
+    def end(self):
+        self.over.set()
+        self.join()
+        return self.most
 
 
 def received():
@@ -127,7 +152,7 @@ def settle(leader):
 def run(receiver, case, rate, a):
     """One load on one receiver."""
     transport, form = CASES[case]
-    log, _ = corpus('auth', form, 131072)
+    log, _ = corpus('flood', form, 262144) if case.endswith('-new') else corpus('auth', form, 131072)
     total = int(rate * a.seconds) if transport == 'udp' else a.messages
     if os.path.exists(OUT):
         os.unlink(OUT)
@@ -136,11 +161,12 @@ def run(receiver, case, rate, a):
         try:
             before = ready(process, receiver, transport == 'udp')
             time.sleep(0.5)
-            used, begin = cpu(process.pid), time.monotonic()
+            used, begin, watch = cpu(process.pid), time.monotonic(), Watch(process.pid)
             sent = subprocess.run([f'{BIN}/load', transport, str(PORT), log, str(total), str(rate)], stdout=subprocess.PIPE, check=True, text=True)
             took = max(float(sent.stdout.split()[1]), settle(process.pid) - begin if transport != 'udp' else 0)
-            used, memory = cpu(process.pid) - used, peak(process.pid)
+            used, anon, most = cpu(process.pid) - used, watch.end(), memory(process.pid, 'VmHWM')
             got = received() - before if receiver == 'tattled' else 0
+            state = os.path.getsize(f'{DIR}/state/state.db') / 1e6 if receiver == 'tattled' else 0
         finally:
             os.killpg(process.pid, signal.SIGTERM)
             process.wait(30)
@@ -150,7 +176,12 @@ def run(receiver, case, rate, a):
         elif receiver == 'rsyslog' and os.path.exists(OUT):
             with open(OUT, 'rb') as f:
                 got = sum(1 for _ in f)
-    return dict(sent=total / float(sent.stdout.split()[1]), got=got / took, loss=100 * (total - got) / total, us=used / max(got, 1) * 1e6, mib=memory)
+    return dict(sent=total / float(sent.stdout.split()[1]), got=got / took, loss=100 * (total - got) / total, us=used / max(got, 1) * 1e6, mib=most, anon=anon, state=state)
+
+
+def ratio(each, runs):
+    """CPU beside rsyslog's, 0 where there is none."""
+    return statistics.median(x['us'] / y['us'] for x, y in zip(each, runs['rsyslog'])) if runs.get('rsyslog') else 0
 
 
 def main():
@@ -176,11 +207,11 @@ def main():
                 for r in here:
                     runs[r].append(run(r, case, rate, a))
             print(f'\n{case}, ' + (f'{rate:,} messages/s offered' if udp else 'as fast as it goes'))
-            print(f'  {"":10}{"sent/s":>11}{"got/s":>11}{"loss %":>8} {"[min-max]":>14}{"us cpu/msg":>12}{"MiB":>8}')
+            print(f'  {"":10}{"sent/s":>11}{"got/s":>11}{"loss %":>8} {"[min-max]":>14}{"us cpu/msg":>12}{"ratio":>8}{"MiB":>8}{"anon":>8}{"state":>8}')
             for r, each in runs.items():
                 m = {k: statistics.median(x[k] for x in each) for k in each[0]}
                 span = f'[{min(x["loss"] for x in each):.2f}-{max(x["loss"] for x in each):.2f}]'
-                print(f'  {r:10}{m["sent"]:11,.0f}{m["got"]:11,.0f}{m["loss"]:8.2f} {span:>14}{m["us"]:12.2f}{m["mib"]:8.1f}')
+                print(f'  {r:10}{m["sent"]:11,.0f}{m["got"]:11,.0f}{m["loss"]:8.2f} {span:>14}{m["us"]:12.2f}{ratio(each, runs):8.2f}{m["mib"]:8.1f}{m["anon"]:8.1f}{m["state"]:8.1f}')
     if os.path.exists(OUT):
         os.unlink(OUT)
 

@@ -12,7 +12,7 @@ import (
 // share of attacks that the comment in main.go promises.
 func TestCorpora(t *testing.T) {
 	const lines = 4_000
-	share := map[string][2]float64{"auth": {0.54, 0.61}, "kern": {0.77, 0.83}, "mixed": {0.09, 0.14}} // log-ins and accepts too
+	share := map[string][2]float64{"auth": {0.54, 0.61}, "flood": {0.54, 0.61}, "kern": {0.77, 0.83}, "mixed": {0.09, 0.14}} // log-ins and accepts too
 	for kind, next := range kinds {
 		for name, write := range formats {
 			var texts [2][]byte

@@ -1,9 +1,10 @@
 // Command gen writes log corpora for measuring what reads logs: the same bytes for the same flags, and a count of what is
 // in them.
 //
-//	gen -kind auth|kern|mixed -format plain|3164|5424|export -n LINES -o FILE [-truth FILE] [-seed 1]
+//	gen -kind auth|flood|kern|mixed -format plain|3164|5424|export -n LINES -o FILE [-truth FILE] [-seed 1]
 //
 //	auth    half failed log-ins at sshd, half what else a busy auth.log holds
+//	flood   the same, exactly every second line a failed log-in, each by an address that was not there before
 //	kern    the packet filter: 70 % refused and 10 % allowed packets, 20 % other lines of the kernel
 //	mixed   the whole log of a server, 10 % of it attacks
 //
@@ -25,7 +26,7 @@ import (
 )
 
 func main() {
-	kind := flag.String("kind", "auth", "auth, kern or mixed")
+	kind := flag.String("kind", "auth", "auth, flood, kern or mixed")
 	format := flag.String("format", "plain", "plain, 3164, 5424 or export")
 	lines := flag.Int("n", 1_000_000, "how many lines")
 	out := flag.String("o", "", "the file to write (default standard output)")

@@ -39,6 +39,9 @@ type source struct {
 	service  string
 	uptime   float64
 	text     []byte
+
+	turn  int
+	fresh string // the attacker of the next line; "" for one of addresses
 }
 
 func newSource(seed uint64) *source {
@@ -71,6 +74,12 @@ func addresses() []string {
 	return all
 }
 
+// newcomer is the n-th of 131,072 addresses that come once: 198.18.0.0/15, those beside each other far apart.
+func newcomer(n int) string {
+	k := uint32(n) * 2654435761 % (1 << 17)
+	return fmt.Sprintf("198.%d.%d.%d", 18+k>>16, k>>8&255, k&255)
+}
+
 // kinds are the corpora: each draws the next line.
 var kinds = map[string]func(*source) entry{
 	"auth": func(s *source) entry {
@@ -84,6 +93,13 @@ var kinds = map[string]func(*source) entry{
 			return s.draw(kernelOthers)
 		}
 		return s.packet(refusals)
+	},
+	"flood": func(s *source) entry { // every second line
+		if s.turn++; s.turn%2 == 1 {
+			return s.draw(authOthers)
+		}
+		s.fresh = newcomer(s.turn / 2)
+		return s.draw(sshAttacks)
 	},
 	"mixed": func(s *source) entry {
 		switch k := s.IntN(100); {
@@ -138,7 +154,9 @@ func (s *source) draw(shapes []shape) entry {
 
 // begin chooses what all fields of a line share.
 func (s *source) begin() {
-	s.attacker = s.addresses[s.often.Uint64()]
+	if s.attacker, s.fresh = s.fresh, ""; s.attacker == "" {
+		s.attacker = s.addresses[s.often.Uint64()]
+	}
 	s.uptime += s.Float64() * 0.2
 }
 

@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 		say("error", handOver(3))
 		os.Exit(1)
 	}
-	for variable, child := range map[string]func(string) error{fullDisk: liveOnAFullDisk, floodFile: drown} {
+	for variable, child := range map[string]func(string) error{fullDisk: liveOnAFullDisk, floodFile: drown, churnFile: churn} {
 		if path := os.Getenv(variable); path != "" {
 			if err := child(path); err != nil {
 				say("error", err)
