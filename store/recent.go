@@ -18,7 +18,7 @@ const (
 	// foldBytes is how many bytes of Recent may be written before folding begins, and lapBytes how many more until it ends: a
 	// few addresses that are seen again and again would fill the file otherwise.
 	foldBytes = 16 << 20
-	lapBytes  = 8 << 20
+	lapBytes  = 16 << 20
 	// foldCommits is how many commits' worth of Recent may be there before folding begins, so that a start reads little, and
 	// lapCommits how many more until it ends.
 	foldCommits = 1024

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -23,6 +24,9 @@ the others are opened here. One that cannot be opened is tried again while the o
 		Example: `  tattled run --config /etc/tattled/tattled.yaml`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if os.Getenv("GOGC") == "" {
+				debug.SetGCPercent(50) // under a flood half of the memory would be what waits for the collector; it costs a few per cent of CPU
+			}
 			options.Version = version
 			options.Log = daemon.NewLogger(cmd.ErrOrStderr())
 			hangup := make(chan os.Signal, 1) // before anything is opened: else a reload during the start would end it

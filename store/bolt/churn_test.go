@@ -27,7 +27,7 @@ func TestChurn(t *testing.T) {
 		addresses, rounds int
 		file, memory      int // MiB
 	}{
-		{"many", often(8_000, 50_000), often(12, 24), often(56, 128), 64},
+		{"many", often(8_000, 50_000), often(12, 24), often(56, 160), 64},
 		{"few", 1_000, often(100, 1200), often(48, 64), 64},
 	} {
 		t.Run(c.name, func(t *testing.T) {
