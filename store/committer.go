@@ -6,10 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
-	"unsafe"
 
 	"tattled/event"
 	"tattled/policy"
@@ -144,7 +144,7 @@ func (c *Committer) takes(n, size int) bool {
 
 // sizeOf is about how many bytes of memory events take. What they share with rules and other events counts too.
 func sizeOf(events []event.Event) int {
-	size := len(events) * int(unsafe.Sizeof(event.Event{}))
+	size := len(events) * int(reflect.TypeFor[event.Event]().Size())
 	for i := range events {
 		e := &events[i]
 		size += len(e.Line) + len(e.User) + len(e.Path) + len(e.PID) + len(e.Program) + len(e.Host)
