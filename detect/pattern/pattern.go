@@ -14,6 +14,7 @@ import (
 // Field is a hole in a pattern.
 type Field uint8
 
+// The fields, as patterns name them.
 const (
 	Literal Field = iota // no hole: fixed text
 	IP                   // the peer's address; exactly one in a pattern

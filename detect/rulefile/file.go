@@ -77,7 +77,7 @@ func (l *Lists) UnmarshalYAML(n *yaml.Node) error {
 	return nil
 }
 
-// of returns the texts that a field is to have one of; nil if it is not named.
+// Values returns the texts that a field is to have one of; nil if it is not named.
 func (l *Lists) Values(field string) []Text {
 	for _, one := range l.All {
 		if one.Name.Value == field {
@@ -217,6 +217,7 @@ type Faults struct {
 	All  []Fault
 }
 
+// Add adds a problem of a line, 0 for one of the whole file.
 func (f *Faults) Add(line int, format string, args ...any) {
 	f.All = append(f.All, Fault{File: f.File, Line: line, Problem: fmt.Sprintf(format, args...)})
 }
