@@ -15,16 +15,17 @@ import (
 // What can do more than be read comes out as a visible escape, everything else as it was.
 func TestHarmless(t *testing.T) {
 	for text, want := range map[string]string{
-		"":                         "",
-		"Failed for röot €5 日本 🦊":  "Failed for röot €5 日本 🦊",
-		"a\r\nb\tc\x00d":           `a\x0d\x0ab\x09c\x00d`,
-		"\x1b[31m\x7f":             `\x1b[31m\x7f`,
-		"\u0085\u009b":             `\u{85}\u{9b}`,
-		"\u202eabc\u2066":          `\u{202e}abc\u{2066}`,
-		"\u2028\u2029\ufeff\u200b": `\u{2028}\u{2029}\u{feff}\u{200b}`,
-		"\xff\xc0\xaf half\xe2":    `\xff\xc0\xaf half\xe2`,
-		"\ufffd":                   "\ufffd",
-		"\U000e0041tag":            `\u{e0041}tag`,
+		"":                               "",
+		"Failed for röot €5 日本 🦊":        "Failed for röot €5 日本 🦊",
+		"a\r\nb\tc\x00d":                 `a\r\nb\tc\x00d`,
+		"\x1b[31m\x7f":                   `\x1b[31m\x7f`,
+		"\u0085\u009b":                   `\u0085\u009b`,
+		"\u202eabc\u2066":                `\u202eabc\u2066`,
+		"\u2028\u2029\ufeff\u200b":       `\u2028\u2029\ufeff\u200b`,
+		"\xff\xc0\xaf half\xe2":          `\xff\xc0\xaf half\xe2`,
+		"\ufffd":                         `\ufffd`,
+		"\u3164\uffa0\u2800\ufe0f\u034f": `\u3164\uffa0\u2800\ufe0f\u034f`, // fillers
+		"\U000e0041tag":                  `\U000e0041tag`,
 	} {
 		if got := report.Harmless(text, 1000); got != want {
 			t.Errorf("%q: %s, want %s", text, got, want)

@@ -156,15 +156,15 @@ func (s *Server) address(addr netip.Addr) (*AddressAnswer, error) {
 	answer := &AddressAnswer{
 		Network: networkText(known.Network), First: plain(known.First), Last: plain(known.Last), Events: known.Total(),
 		Kinds: make(map[string]uint64, len(known.Counts)), Reported: []ReportedAnswer{}, Recent: []Event{},
-		Country: visible(known.Place.Country), CountryName: visible(known.Place.CountryName),
-		ASN: known.Place.ASN, Org: visible(known.Place.Org),
+		Country: event.Visible(known.Place.Country), CountryName: event.Visible(known.Place.CountryName),
+		ASN: known.Place.ASN, Org: event.Visible(known.Place.Org),
 	}
 	for kind, n := range known.Counts {
 		answer.Kinds[kind.String()] = n
 	}
 	for _, window := range known.Windows {
 		answer.Reported = append(answer.Reported, ReportedAnswer{
-			visible(window.Destination), visible(window.Policy), plain(window.At), window.DryRun, window.Unproven,
+			event.Visible(window.Destination), event.Visible(window.Policy), plain(window.At), window.DryRun, window.Unproven,
 		})
 	}
 	slices.SortFunc(answer.Reported, func(a, b ReportedAnswer) int {
@@ -243,7 +243,7 @@ func (s *Server) serveSummary(w http.ResponseWriter, r *http.Request) {
 	}
 	for _, source := range health.Sources {
 		answer.Sources = append(answer.Sources, SourceAnswer{
-			Name: visible(source.Name), Reporter: visible(source.Reporter), Records: source.Records, Dropped: source.Dropped,
+			Name: event.Visible(source.Name), Reporter: event.Visible(source.Reporter), Records: source.Records, Dropped: source.Dropped,
 			Errors: source.Errors, Open: source.Open, LagSeconds: source.Lag.Seconds(), LastRecord: unlessZero(source.LastRecord),
 		})
 	}
@@ -256,7 +256,7 @@ func outboxCounts(stats store.Stats) []OutboxCount {
 	for _, destination := range sortedKeys(stats.Items) {
 		for _, state := range store.States() {
 			if n := stats.Items[destination][state]; n > 0 {
-				counts = append(counts, OutboxCount{visible(destination), state.String(), n})
+				counts = append(counts, OutboxCount{event.Visible(destination), state.String(), n})
 			}
 		}
 	}
@@ -266,7 +266,7 @@ func outboxCounts(stats store.Stats) []OutboxCount {
 func problemsOf(h Health) []string {
 	problems := make([]string, len(h.Problems))
 	for i, p := range h.Problems {
-		problems[i] = visible(p)
+		problems[i] = event.Visible(p)
 	}
 	return problems
 }

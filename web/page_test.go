@@ -195,7 +195,7 @@ func TestHostileText(t *testing.T) {
 	_, body := r.get("/")
 	for i, p := range payloads {
 		shown := regexp.MustCompile(fmt.Sprintf(`(?s)<tr data-seq="%d">.*?<bdi class="user" data-f="user">(.*?)</bdi>`, i+1)).FindStringSubmatch(body)
-		if shown == nil || html.UnescapeString(shown[1]) != visible(p) {
+		if shown == nil || html.UnescapeString(shown[1]) != event.Visible(p) {
 			t.Errorf("%q is shown as %q", p, shown)
 		}
 	}

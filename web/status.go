@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"tattled/event"
 	"tattled/store"
 )
 
@@ -268,7 +269,7 @@ func reportLine(i *store.Item, now time.Time) reportView {
 
 func sourceLine(s Source) sourceView {
 	line := sourceView{
-		Name: visible(s.Name), Reporter: visible(s.Reporter), Records: figure(s.Records), Dropped: figure(s.Dropped), Errors: figure(s.Errors),
+		Name: event.Visible(s.Name), Reporter: event.Visible(s.Reporter), Records: figure(s.Records), Dropped: figure(s.Dropped), Errors: figure(s.Errors),
 		Open: figure(s.Open), Last: clock(s.LastRecord), Alarm: s.Dropped > 0 || s.Errors > 0,
 	}
 	if !s.LastRecord.IsZero() {

@@ -120,7 +120,7 @@ func topAddresses(tallies map[netip.Addr]*tally) []TopAddress {
 		p := &t.newest.Place
 		list = append(list, TopAddress{
 			Address: key.String(), Events: t.events, Last: plain(t.newest.Time),
-			Country: visible(p.Country), CountryName: visible(p.CountryName), ASN: p.ASN, Org: visible(p.Org),
+			Country: event.Visible(p.Country), CountryName: event.Visible(p.CountryName), ASN: p.ASN, Org: event.Visible(p.Org),
 		})
 	}
 	return list
@@ -130,7 +130,7 @@ func topCountries(tallies map[string]*tally) []TopCountry {
 	list := make([]TopCountry, 0, min(maxTop, len(tallies)))
 	for _, key := range most(tallies, cmp.Compare[string]) {
 		t := tallies[key]
-		list = append(list, TopCountry{Country: visible(key), CountryName: visible(t.newest.Place.CountryName), Events: t.events, Addresses: t.addresses})
+		list = append(list, TopCountry{Country: event.Visible(key), CountryName: event.Visible(t.newest.Place.CountryName), Events: t.events, Addresses: t.addresses})
 	}
 	return list
 }

@@ -43,12 +43,12 @@ type Event struct {
 func viewEvent(e *event.Event) Event {
 	return Event{
 		Seq: e.Seq, Time: plain(e.Time), Received: plain(e.Received),
-		Kind: e.Kind.String(), Service: visible(e.Service), Rule: visible(e.Rule), Categories: e.Categories,
+		Kind: e.Kind.String(), Service: event.Visible(e.Service), Rule: event.Visible(e.Rule), Categories: e.Categories,
 		Address: e.Addr.String(), Port: e.Port, LocalPort: e.LocalPort, Proto: e.Proto.String(), Handshake: e.Handshake, Stray: e.Stray,
-		User: visible(e.User), Program: visible(e.Program), PID: visible(e.PID), Host: visible(e.Host),
-		Source: visible(e.Source), Reporter: visible(e.Reporter), Trust: e.Trust.String(),
-		Country: visible(e.Place.Country), CountryName: visible(e.Place.CountryName), City: visible(e.Place.City),
-		ASN: e.Place.ASN, Org: visible(e.Place.Org), Line: visible(e.Line),
+		User: event.Visible(e.User), Program: event.Visible(e.Program), PID: event.Visible(e.PID), Host: event.Visible(e.Host),
+		Source: event.Visible(e.Source), Reporter: event.Visible(e.Reporter), Trust: e.Trust.String(),
+		Country: event.Visible(e.Place.Country), CountryName: event.Visible(e.Place.CountryName), City: event.Visible(e.Place.City),
+		ASN: e.Place.ASN, Org: event.Visible(e.Place.Org), Line: event.Visible(e.Line),
 	}
 }
 
@@ -86,11 +86,11 @@ type Item struct {
 func viewItem(i *store.Item) Item {
 	r := &i.Report
 	view := Item{
-		ID: visible(i.ID), Destination: visible(r.Destination), Policy: visible(r.Policy), State: i.State.String(),
-		Address: r.Addr.String(), Country: visible(r.Place.Country), CountryName: visible(r.Place.CountryName),
-		Kind: r.Kind.String(), Service: visible(r.Service), Rule: visible(r.Rule), Categories: r.Categories,
+		ID: event.Visible(i.ID), Destination: event.Visible(r.Destination), Policy: event.Visible(r.Policy), State: i.State.String(),
+		Address: r.Addr.String(), Country: event.Visible(r.Place.Country), CountryName: event.Visible(r.Place.CountryName),
+		Kind: r.Kind.String(), Service: event.Visible(r.Service), Rule: event.Visible(r.Rule), Categories: r.Categories,
 		Events: r.Count, First: plain(r.First), Last: plain(r.Last),
-		Created: plain(i.Created), Attempts: i.Attempts, Settled: unlessZero(i.Settled), Detail: visible(i.Detail),
+		Created: plain(i.Created), Attempts: i.Attempts, Settled: unlessZero(i.Settled), Detail: event.Visible(i.Detail),
 	}
 	if i.State == store.Pending {
 		view.NextAttempt = unlessZero(i.NextAttempt)

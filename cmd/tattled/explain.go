@@ -10,12 +10,12 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"tattled/daemon"
+	"tattled/event"
 	"tattled/receiver"
 	"tattled/receiver/replay"
 	"tattled/receiver/wire"
@@ -159,7 +159,7 @@ func (e *explaining) line(line []byte, cut bool, received time.Time) error {
 		if err := encoder.Encode(a); err != nil {
 			return err
 		}
-		text = append(harmlessJSON(nil, bytes.TrimSuffix(b.Bytes(), []byte("\n"))), '\n')
+		text = append(event.AppendVisibleJSON(nil, bytes.TrimSuffix(b.Bytes(), []byte("\n"))), '\n')
 	} else {
 		var b bytes.Buffer
 		if e.count > 1 {
@@ -172,16 +172,4 @@ func (e *explaining) line(line []byte, cut bool, received time.Time) error {
 		return fmt.Errorf("write: %w", err)
 	}
 	return nil
-}
-
-// harmless shows text of a log so that no terminal obeys it: control characters, what reverses the direction of writing
-// and bytes that are no UTF-8 are written as escapes, all else as it is.
-func harmless(text string) string {
-	var b strings.Builder
-	for rest := text; rest != ""; {
-		shown, size := harmlessRune(rest)
-		b.WriteString(shown)
-		rest = rest[size:]
-	}
-	return b.String()
 }

@@ -7,11 +7,10 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"tattled/daemon"
 	"tattled/detect"
+	"tattled/event"
 	"tattled/policy"
 	"tattled/receiver"
 )
@@ -262,9 +261,9 @@ func (a *answer) ignored(d *detect.Explanation) {
 
 // write writes the answer for people.
 func (a *answer) write(b *bytes.Buffer) {
-	fmt.Fprintf(b, "%s: %s\n\n", strings.ToUpper(a.Verdict), harmless(a.Reason))
+	fmt.Fprintf(b, "%s: %s\n\n", strings.ToUpper(a.Verdict), event.Visible(a.Reason))
 	row := func(name, format string, args ...any) {
-		fmt.Fprintf(b, "  %-9s %s\n", name, strings.TrimRight(harmless(fmt.Sprintf(format, args...)), " "))
+		fmt.Fprintf(b, "  %-9s %s\n", name, strings.TrimRight(event.Visible(fmt.Sprintf(format, args...)), " "))
 	}
 	if a.Header != "" {
 		row("header", "%s", list("", a.Header, "", a.Time, "host ", a.Host, "program ", a.Program, "pid ", a.PID))
@@ -396,7 +395,7 @@ func (a *answer) writeNearest(b *bytes.Buffer, row func(name, format string, arg
 	n := a.Nearest
 	row("nearest", "%s (%s:%d)", n.Rule, n.File, n.Line)
 	row("", "%s", n.Pattern)
-	before, behind := []rune(harmless(string(a.message[:n.At]))), []rune(harmless(string(a.message[n.At:])))
+	before, behind := []rune(event.Visible(string(a.message[:n.At]))), []rune(event.Visible(string(a.message[n.At:])))
 	if len(before) > shownBefore {
 		before = append([]rune("..."), before[len(before)-shownBefore:]...)
 	}
@@ -408,7 +407,7 @@ func (a *answer) writeNearest(b *bytes.Buffer, row func(name, format string, arg
 	if n.Expected != "" {
 		expected = n.Expected
 	}
-	fmt.Fprintf(b, "  %-9s %s^ here it expects %s\n", "", strings.Repeat(" ", len(before)), harmless(expected))
+	fmt.Fprintf(b, "  %-9s %s^ here it expects %s\n", "", strings.Repeat(" ", len(before)), event.Visible(expected))
 }
 
 // list joins names with the values that are there: "host ", "web1", "pid ", "" is "host web1".
@@ -420,35 +419,4 @@ func list(pairs ...string) string {
 		}
 	}
 	return strings.Join(all, ", ")
-}
-
-// obeyed reports whether a terminal may obey c instead of showing it.
-func obeyed(c rune) bool {
-	return unicode.IsControl(c) || unicode.Is(unicode.Bidi_Control, c) || c == '\u2028' || c == '\u2029'
-}
-
-// harmlessRune shows the first character of text, and returns how many bytes of it that was.
-func harmlessRune(text string) (shown string, size int) {
-	c, size := utf8.DecodeRuneInString(text)
-	switch {
-	case c == utf8.RuneError && size == 1:
-		return fmt.Sprintf(`\x%02x`, text[0]), 1
-	case obeyed(c):
-		quoted := strconv.QuoteRuneToASCII(c)
-		return quoted[1 : len(quoted)-1], size
-	default:
-		return text[:size], size
-	}
-}
-
-// harmlessJSON appends JSON to b with the control characters escaped that JSON itself lets stand (DEL and the C1 range).
-func harmlessJSON(b, text []byte) []byte {
-	for _, c := range string(text) {
-		if obeyed(c) {
-			b = fmt.Appendf(b, `\u%04x`, c)
-		} else {
-			b = utf8.AppendRune(b, c)
-		}
-	}
-	return b
 }

@@ -140,6 +140,27 @@ func TestExplainIsHarmless(t *testing.T) {
 	}
 }
 
+// What cannot be seen is shown as an escape by every command that shows a line: zero-width and bidirectional characters, fillers
+// and tags.
+func TestNothingIsHidden(t *testing.T) {
+	const hidden = "a\u200bb\u200ec\u2066d\u3164e\u2800f\uffa0g\u00adh\ufe0fi\u034fj\U000e0041k\u202el"
+	line := explainHeader + "Failed password for invalid user " + hidden + " from 45.148.10.1 port 40022 ssh2"
+	for _, args := range [][]string{{"explain", line}, {"explain", "--json", line}, {"match", "-"}, {"match", "--json", "-"}} {
+		code, out, errOut := invoke(t, line+"\n", args...)
+		if code != exitOK || errOut != "" {
+			t.Fatalf("%q: exit %d, %s", args[:2], code, errOut)
+		}
+		for _, c := range out {
+			if c > '~' {
+				t.Errorf("%q shows %U as itself", args[:len(args)-1], c)
+			}
+		}
+		if !strings.Contains(out, `a\u200bb\u200ec\u2066d\u3164e\u2800f\uffa0g\u00adh\ufe0fi\u034fj`) {
+			t.Errorf("%q: no escapes in\n%s", args[:len(args)-1], out)
+		}
+	}
+}
+
 func TestExplainUsage(t *testing.T) {
 	if code, _, _ := invoke(t, "", "explain"); code != exitUsage {
 		t.Errorf("without a line: exit %d", code)

@@ -15,6 +15,7 @@ import (
 	"tattled/daemon"
 	"tattled/detect"
 	"tattled/detect/fail2ban"
+	"tattled/event"
 	"tattled/receiver"
 	"tattled/receiver/replay"
 )
@@ -125,10 +126,10 @@ func importFail2ban(ctx context.Context, flags *importFlags, path string, out, e
 // tell sums up what was translated and what was not.
 func tell(w io.Writer, f *fail2ban.Filter) {
 	for _, r := range slices.Concat(f.Refused, f.Covered) {
-		fmt.Fprintf(w, "line %d of %s: %s\n", r.Line, harmless(r.File), harmless(r.Reason))
+		fmt.Fprintf(w, "line %d of %s: %s\n", r.Line, event.Visible(r.File), event.Visible(r.Reason))
 	}
 	for _, n := range f.Notes {
-		fmt.Fprintln(w, harmless(n))
+		fmt.Fprintln(w, event.Visible(n))
 	}
 	fmt.Fprintf(w, "%s: %d expressions translated, %d refused, %d known already\n", f.Service, len(f.Rules), len(f.Refused), len(f.Covered))
 }

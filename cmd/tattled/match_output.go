@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tattled/detect"
+	"tattled/event"
 	"tattled/receiver"
 )
 
@@ -52,10 +53,10 @@ func newFound(line int64, r *receiver.Record, b *receiver.Batch, f *detect.Findi
 // printer appends a finding to b as a line of output.
 type printer func(b []byte, one *found) []byte
 
-// printJSON escapes control characters beyond what JSON asks for (DEL and the C1 range), so that no terminal obeys them.
+// printJSON escapes what cannot be seen beyond what JSON asks for, so that no terminal obeys it and no reader is deceived.
 func printJSON(b []byte, one *found) []byte {
 	text, _ := json.Marshal(one) // numbers and strings cannot fail
-	return append(harmlessJSON(b, text), '\n')
+	return append(event.AppendVisibleJSON(b, text), '\n')
 }
 
 // printText is for people: what a peer chose is quoted.

@@ -1,6 +1,7 @@
-package web
+package event
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"unicode"
@@ -27,7 +28,7 @@ func TestVisible(t *testing.T) {
 		"\U000e0041\u3164\u2800": `\U000e0041\u3164\u2800`,
 		"a\ufe0fb\ufffd":         `a\ufe0fb\ufffd`,
 	} {
-		if got := visible(in); got != want {
+		if got := Visible(in); got != want {
 			t.Errorf("%q: %q, want %q", in, got, want)
 		}
 	}
@@ -40,7 +41,7 @@ func FuzzVisible(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, in string) {
-		out := visible(in)
+		out := Visible(in)
 		if !utf8.ValidString(out) || len(out) > 4*len(in) {
 			t.Fatalf("%q: %q", in, out)
 		}
@@ -49,11 +50,29 @@ func FuzzVisible(f *testing.F) {
 				t.Fatalf("%q lets %U through", in, r)
 			}
 		}
-		if visible(out) != out {
+		if Visible(out) != out {
 			t.Fatalf("%q: not stable", in)
 		}
 		if strings.IndexFunc(in, hidden) < 0 && out != in {
 			t.Fatalf("%q became %q", in, out)
 		}
 	})
+}
+
+// As JSON it is the same value, with nothing hidden in it.
+func TestVisibleJSON(t *testing.T) {
+	for _, text := range []string{"root", "a\u200bb\u202e\u3164\ufe0f", "\x7f\u009b\u2028", "\U000e0041 \U0001f98a", "\x1b\n\"\\"} {
+		written, err := json.Marshal(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		shown := AppendVisibleJSON(nil, written)
+		var back string
+		if err := json.Unmarshal(shown, &back); err != nil || back != text {
+			t.Errorf("%q came back as %q from %s, %v", text, back, shown, err)
+		}
+		if Visible(string(shown)) != string(shown) {
+			t.Errorf("%q hides something in %s", text, shown)
+		}
+	}
 }
