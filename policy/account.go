@@ -47,7 +47,7 @@ func (t *tally) see(addr netip.Addr) {
 func (t *tally) most(g *Gate, fallback netip.Addr) netip.Addr {
 	best, n := fallback, uint32(0)
 	for _, p := range t.peers {
-		if p.n >= n && g.refuseAddr(p.addr) == None {
+		if p.n >= n && g.RefuseAddr(p.addr) == None {
 			best, n = p.addr, p.n
 		}
 	}
@@ -90,6 +90,22 @@ func (t *tally) account(g *Gate, r *rule, o *observation) account {
 	return a
 }
 
+// prior describes what came before o in the time of a rule about a sequence: by the run where all of it lies in that time, else by
+// the moments that are kept.
+func (t *tally) prior(r *rule, o *observation) *event.Prior {
+	p := event.Prior{Kinds: r.after.list()}
+	if t.run.n > 0 && t.run.first >= o.at-r.within && t.run.last <= o.at {
+		p.Count, p.First = int(t.run.n), timeOf(t.run.first)
+		return &p
+	}
+	lo, hi, _ := t.around(r, o.at)
+	p.Count, p.More = hi-lo, r.unique() || lo == 0 && len(t.hits) >= r.keeps()
+	if lo < hi {
+		p.First = timeOf(t.hits[lo].at)
+	}
+	return &p
+}
+
 // portsOf returns the ports of hits that were kept apart by port, ascending.
 func portsOf(hits []hit) []uint16 {
 	var ports []uint16
@@ -103,17 +119,22 @@ func portsOf(hits []hit) []uint16 {
 // report makes the report of rule r to d about what t counted.
 func (p *Policy) report(s *State, t *tally, r *rule, d *destination, c class, o *observation) event.Report {
 	e, a := o.e, t.account(p.gate, r, o)
-	switch {
-	case d.action != Report:
+	var prior *event.Prior
+	if r.after != 0 { // what came before is of another kind: the report is about the event that followed
+		a, prior = (&tally{}).account(p.gate, r, o), t.prior(r, o)
+	}
+	if d.action != Report {
 		a.addr = o.addr
-	case r.after != 0: // what came before is of another kind: the report is about the event that followed
-		a = (&tally{}).account(p.gate, r, o)
+	}
+	reputation := r.reputation
+	if o.refusal.Internal() { // nobody is asked about it
+		reputation = nil
 	}
 	return event.Report{
 		ID: reportID(d.name, r.name, Key(o.addr), o.at, c, s.opened(d, r.name, c)), Destination: d.name, Policy: r.name, Judged: e.Received,
-		DryRun: c == dryRun, Addr: a.addr, Kind: e.Kind, Service: e.Service, Rule: e.Rule, Categories: e.Categories,
-		First: timeOf(a.span.first), Last: timeOf(a.span.last), Count: int(a.span.n),
-		Users: a.users, Ports: a.ports, Proto: e.Proto, Place: e.Place, Reputation: r.reputation,
+		DryRun: c == dryRun, Addr: a.addr, Kind: e.Kind, Kinds: r.counted(), Service: e.Service, Rule: e.Rule, Categories: e.Categories,
+		First: timeOf(a.span.first), Last: timeOf(a.span.last), Count: int(a.span.n), Prior: prior,
+		Users: a.users, Ports: a.ports, Proto: e.Proto, Place: e.Place, Reputation: reputation,
 		User: e.User, Host: e.Host, Reporter: e.Reporter, Line: e.Line,
 	}
 }

@@ -143,6 +143,9 @@ func (c *Config) checkShipped(report setting.Report) {
 }
 
 func (c *Config) checkDo(report setting.Report) {
+	if c.Private && !slices.Contains(c.Do, doAlert) {
+		report("private", "it lets alerts about private addresses out, and the policy does not alert: add alert to do, or drop it")
+	}
 	if len(c.Do) == 0 {
 		problem := "it is missing: write one or more of report, alert and count"
 		if slices.Contains(shippedNames(), c.Name) {
@@ -234,6 +237,11 @@ func (r *Reputation) check(report setting.Report) {
 	}
 	if age := r.MaxAge.D(); age != 0 && (age < 24*time.Hour || age > 365*24*time.Hour) {
 		report("reputation.max_age", fmt.Sprintf("%s is out of range: write 1d to 365d", r.MaxAge))
+	}
+	switch r.Unknown {
+	case "", unknownAlert, unknownDrop:
+	default:
+		report("reputation.unknown", fmt.Sprintf("%q is neither alert nor drop", r.Unknown))
 	}
 }
 

@@ -71,8 +71,13 @@ type Config struct {
 	Successes int `yaml:"successes" zero:"default"`
 
 	// Reputation asks AbuseIPDB for the address's score before an alert goes out, and sends it only if the score lies
-	// within. It cannot be combined with "report": AbuseIPDB forbids reports that rest on its own scores.
+	// within. The alert waits for the score for 5 minutes at most. It cannot be combined with "report": AbuseIPDB forbids reports that rest on its own scores.
 	Reputation *Reputation `yaml:"reputation"`
+
+	// Private lets the policy alert about addresses that nobody holds on the public Internet: this machine's own, private,
+	// link-local, multicast and documentation ones. Such an alert does not ask for a score. Absent, nobody is told of them. Trusted
+	// networks are never alerted on.
+	Private bool `yaml:"private"`
 
 	// Do is what happens when the policy is reached, at most once in the window of each destination: "report" (to
 	// AbuseIPDB and its like, where the reporting gate allows it), "alert" (mail, webhook), "count" (the metric only). At
@@ -125,6 +130,9 @@ type Reputation struct {
 	MaxScore *int `yaml:"max_score"`
 	// MaxAge is how old the reports behind the score may be: 1d to 365d, by default 90d.
 	MaxAge setting.Duration `yaml:"max_age"`
+	// Unknown says what becomes of an alert whose score cannot be had in time, or at all for want of a key: "alert" sends it, and
+	// it says why there is no score; "drop" does not send it. By default alert.
+	Unknown string `yaml:"unknown"`
 }
 
 // Ports is one port or a range of ports, both ends included.

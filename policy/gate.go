@@ -99,6 +99,11 @@ func (r Refusal) String() string {
 	}
 }
 
+// Internal reports whether r is about an address of which no third party is told and none is asked: the machine's own, a trusted
+// one, or one that nobody holds on the public Internet. The operator is not alerted of it either, unless a policy has private: true
+// (and of a trusted one never).
+func (r Refusal) Internal() bool { return Invalid <= r && r <= Special }
+
 // Because says the reason to a person, as the end of the sentence "it is not reported, because ...".
 func (r Refusal) Because() string {
 	switch r {
@@ -134,9 +139,12 @@ type GateConfig struct {
 	// ReportUnverifiedTCP lets TCP packets without a proven handshake (firewall blocks) be reported. AbuseIPDB's reporting
 	// policy forbids it.
 	ReportUnverifiedTCP bool
-	// RegularPorts are ports of ours to which traffic is expected: firewall records about them (TCP and UDP) count against
-	// nobody. nil stands for 80 and 443.
+	// RegularPorts are ports of ours to which traffic is expected: records of packets to them (TCP and UDP) that the firewall
+	// blocked count against nobody. nil stands for 80 and 443.
 	RegularPorts []uint16
+	// RegularAcceptPorts are the same for packets that the firewall accepted. nil stands for none: a connection that a router lets
+	// in is what its log is watched for, whatever the port.
+	RegularAcceptPorts []uint16
 	// ReportInfrastructure lets addresses be reported that many share: package shared has their lists.
 	ReportInfrastructure bool
 	// OnHit, if there is one, is called with the first address of each of these lists about which a report would have been
@@ -144,21 +152,25 @@ type GateConfig struct {
 	OnHit func(Hit)
 }
 
-// Gate decides what may be reported to third parties. It may be used by several goroutines at once.
+// Gate decides what may be reported to third parties, and about whom anybody is asked or told at all. It may be used by several goroutines at once.
 type Gate struct {
 	trusted    bart.Lite
 	own        atomic.Pointer[bart.Lite]
 	registry   *registry
-	regular    []uint16
+	blocks     []uint16 // RegularPorts
+	accepts    []uint16 // RegularAcceptPorts
 	unverified bool
 	shared     *infrastructure // nil where shared networks are reported
 }
 
 // NewGate makes a gate. It knows no own address before SetOwn.
 func NewGate(c GateConfig) *Gate {
-	g := &Gate{registry: newRegistry(), regular: slices.Clone(c.RegularPorts), unverified: c.ReportUnverifiedTCP}
+	g := &Gate{
+		registry: newRegistry(), unverified: c.ReportUnverifiedTCP,
+		blocks: slices.Clone(c.RegularPorts), accepts: slices.Clone(c.RegularAcceptPorts),
+	}
 	if c.RegularPorts == nil {
-		g.regular = []uint16{80, 443}
+		g.blocks = []uint16{80, 443}
 	}
 	for _, n := range c.Trusted {
 		for _, p := range n.Prefixes() {
@@ -192,7 +204,7 @@ func (g *Gate) Trusts(addr netip.Addr) bool {
 
 // Refuse says why e must not lead to a report; None if it may.
 func (g *Gate) Refuse(e *event.Event) Refusal {
-	r := g.refuseAddr(e.Addr)
+	r := g.RefuseAddr(e.Addr)
 	if r != None && r != Infrastructure {
 		return r
 	}
@@ -213,8 +225,9 @@ func (g *Gate) Refuse(e *event.Event) Refusal {
 	return r
 }
 
-// refuseAddr is the part of Refuse that looks at the address alone.
-func (g *Gate) refuseAddr(addr netip.Addr) Refusal {
+// RefuseAddr is the part of Refuse that looks at the address alone: what must hold of it before any request to a third party, for
+// a score as well as for a report, and, where it is Internal, before an alert.
+func (g *Gate) RefuseAddr(addr netip.Addr) Refusal {
 	if !addr.IsValid() || addr.Zone() != "" || addr.Is4In6() {
 		return Invalid
 	}
@@ -237,8 +250,12 @@ func (g *Gate) refuseAddr(addr netip.Addr) Refusal {
 // Ordinary reports whether e is a firewall record that counts against nobody: regular traffic, or a packet that opens no
 // connection.
 func (g *Gate) Ordinary(e *event.Event) bool {
-	if e.Kind != event.FirewallBlock && e.Kind != event.FirewallAccept {
+	switch e.Kind {
+	case event.FirewallBlock:
+		return e.Stray || slices.Contains(g.blocks, e.LocalPort)
+	case event.FirewallAccept:
+		return e.Stray || slices.Contains(g.accepts, e.LocalPort)
+	default:
 		return false
 	}
-	return e.Stray || slices.Contains(g.regular, e.LocalPort)
 }

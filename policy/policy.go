@@ -15,6 +15,7 @@ package policy
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"tattled/event"
@@ -26,7 +27,7 @@ type Action uint8
 // The actions.
 const (
 	Report Action = iota + 1 // to a third party: the gate must let each event pass that counts
-	Alert                    // to the operator
+	Alert                    // to the operator: the gate must not call the address Internal
 )
 
 func (a Action) String() string {
@@ -198,6 +199,11 @@ func (p *Policy) decide(s *State, t *track, i int, o *observation, all, clean bo
 		if !r.tells(d) {
 			continue
 		}
+		if d.action == Alert && o.refusal.Internal() && !r.private {
+			j.decided(i, outcomeRefused)
+			j.refused[o.refusal]++
+			continue
+		}
 		if d.action == Report && !clean {
 			if o.refusal != None {
 				j.decided(i, outcomeRefused)
@@ -226,4 +232,11 @@ func (p *Policy) decide(s *State, t *track, i int, o *observation, all, clean bo
 	if told || held { // what failed while the service did is held against nobody after it either
 		t.reset(clean)
 	}
+}
+
+// Private reports whether the policy of that name alerts about addresses that are Internal to the gate, but for trusted ones. There
+// may be no such policy any more.
+func (p *Policy) Private(name string) bool {
+	i := slices.IndexFunc(p.rules, func(r rule) bool { return r.name == name })
+	return i >= 0 && p.rules[i].private
 }

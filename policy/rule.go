@@ -9,7 +9,7 @@ import (
 	"tattled/event"
 )
 
-// What may stand in Config.Do, Config.Distinct and When.Strength.
+// What may stand in Config.Do, Config.Distinct, Reputation.Unknown and When.Strength.
 const (
 	doReport      = "report"
 	doAlert       = "alert"
@@ -17,6 +17,8 @@ const (
 	distinctPorts = "ports"
 	distinctUsers = "users"
 	distinctPaths = "paths"
+	unknownAlert  = "alert"
+	unknownDrop   = "drop"
 	strong        = "strong"
 	weak          = "weak"
 )
@@ -37,6 +39,7 @@ type rule struct {
 	reputation   *event.Reputation
 
 	report, alert, count bool
+	private              bool // alerts may be about addresses that are Internal to the gate
 }
 
 // kinds is a set of kinds.
@@ -50,6 +53,11 @@ func setOf(list []event.Kind) kinds {
 	return set
 }
 
+// list returns the kinds of the set, in order.
+func (s kinds) list() []event.Kind {
+	return slices.DeleteFunc(event.Kinds(), func(k event.Kind) bool { return !s.has(k) })
+}
+
 func (s kinds) has(k event.Kind) bool { return k < 32 && s&(1<<k) != 0 }
 
 func compile(c *Config) rule {
@@ -57,12 +65,12 @@ func compile(c *Config) rule {
 		name: c.Name, kinds: setOf(c.When.Kind), after: setOf(c.After), when: c.When, distinct: c.Distinct,
 		threshold: min(max(c.Threshold, 1), MaxThreshold), within: c.Within.D().Milliseconds(),
 		report: slices.Contains(c.Do, doReport) && c.Reputation == nil,
-		alert:  slices.Contains(c.Do, doAlert), count: slices.Contains(c.Do, doCount),
+		alert:  slices.Contains(c.Do, doAlert), count: slices.Contains(c.Do, doCount), private: c.Private,
 	}
 	r.gap = max(r.within, time.Hour.Milliseconds())
 	if c.Reputation != nil {
 		lowest, highest := c.Reputation.bounds()
-		r.reputation = &event.Reputation{MinScore: lowest, MaxScore: highest, MaxAge: c.Reputation.MaxAge.D()}
+		r.reputation = &event.Reputation{MinScore: lowest, MaxScore: highest, MaxAge: c.Reputation.MaxAge.D(), DropUnknown: c.Reputation.Unknown == unknownDrop}
 		if r.reputation.MaxAge == 0 {
 			r.reputation.MaxAge = 90 * 24 * time.Hour
 		}
@@ -111,6 +119,19 @@ func (r *rule) roles(e *event.Event) (counts, triggers bool) {
 	}
 	counts = r.after.has(e.Kind) && r.foreign(e) == ""
 	return counts, r.mismatch(e) == ""
+}
+
+// counted returns the kinds of the events that the rule counts where they may be several, nil where all are of the kind of the
+// one that reaches it.
+func (r *rule) counted() []event.Kind {
+	switch list := r.kinds.list(); {
+	case r.after != 0 || len(list) == 1:
+		return nil
+	case len(list) == 0:
+		return event.Kinds()
+	default:
+		return list
+	}
 }
 
 // concerns reports whether the conditions on the service let one pass, by its hash.

@@ -64,10 +64,14 @@ func flagsOf(e *event.Event) byte {
 	return f
 }
 
-// Flags of a report. Releases that knew no dry run of a report wrote flagReputation or nothing here.
+// Flags of a report. What a flag says is there follows the flags; releases that did not know of it did not set it.
 const (
 	flagReputation = 1 << iota
 	flagDryRun
+	flagDropUnknown // with flagReputation
+	flagKinds
+	flagPrior
+	flagMore // with flagPrior
 )
 
 // decodeEvent reads what appendEvent wrote; it takes any bytes and keeps none of them.
@@ -212,14 +216,34 @@ func appendReport(b []byte, r *event.Report) []byte {
 	var flags byte
 	if r.Reputation != nil {
 		flags |= flagReputation
+		if r.Reputation.DropUnknown {
+			flags |= flagDropUnknown
+		}
 	}
 	if r.DryRun {
 		flags |= flagDryRun
+	}
+	if len(r.Kinds) > 0 {
+		flags |= flagKinds
+	}
+	if r.Prior != nil {
+		flags |= flagPrior
+		if r.Prior.More {
+			flags |= flagMore
+		}
 	}
 	b = append(b, flags)
 	if r.Reputation != nil {
 		b = append(b, byte(r.Reputation.MinScore), byte(r.Reputation.MaxScore))
 		b = binary.AppendUvarint(b, uint64(r.Reputation.MaxAge/time.Second))
+	}
+	if len(r.Kinds) > 0 {
+		b = appendKinds(b, r.Kinds)
+	}
+	if p := r.Prior; p != nil {
+		b = appendKinds(b, p.Kinds)
+		b = binary.AppendUvarint(b, uint64(max(p.Count, 0)))
+		b = appendTime(b, p.First)
 	}
 	score := byte(noScore)
 	if r.Score != nil {
@@ -227,6 +251,23 @@ func appendReport(b []byte, r *event.Report) []byte {
 	}
 	b = append(b, score)
 	return appendText(b, r.Line, event.MaxLine)
+}
+
+func appendKinds(b []byte, kinds []event.Kind) []byte {
+	kinds = kinds[:min(len(kinds), maxKinds)]
+	b = append(b, byte(len(kinds)))
+	for _, k := range kinds {
+		b = append(b, byte(k))
+	}
+	return b
+}
+
+func (d *decoder) kinds() []event.Kind {
+	var all []event.Kind
+	for range d.count(maxKinds) {
+		all = append(all, event.Kind(d.byte()))
+	}
+	return all
 }
 
 // noScore stands for a score that is not known.
@@ -252,8 +293,14 @@ func (d *decoder) report() event.Report {
 	flags := d.byte()
 	r.DryRun = flags&flagDryRun != 0
 	if flags&flagReputation != 0 {
-		r.Reputation = &event.Reputation{MinScore: int(d.byte()), MaxScore: int(d.byte())}
+		r.Reputation = &event.Reputation{MinScore: int(d.byte()), MaxScore: int(d.byte()), DropUnknown: flags&flagDropUnknown != 0}
 		r.Reputation.MaxAge = time.Duration(d.number(math.MaxInt32)) * time.Second
+	}
+	if flags&flagKinds != 0 {
+		r.Kinds = d.kinds()
+	}
+	if flags&flagPrior != 0 {
+		r.Prior = &event.Prior{Kinds: d.kinds(), Count: int(d.number(math.MaxInt32)), More: flags&flagMore != 0, First: d.time()}
 	}
 	if score := int(d.byte()); score != noScore {
 		r.Score = &score

@@ -30,8 +30,10 @@ func fullReport() event.Report {
 	return event.Report{
 		ID: "0190", Destination: "mail", Policy: "p", Judged: e.Time, DryRun: true, Addr: e.Addr, Kind: e.Kind, Service: e.Service, Rule: e.Rule,
 		Categories: e.Categories, First: e.Time, Last: e.Time.Add(time.Hour), Count: 12, Users: 3, Ports: []uint16{22, 2222}, Proto: e.Proto,
-		Place: e.Place, Reputation: &event.Reputation{MinScore: 0, MaxScore: 100, MaxAge: 90 * 24 * time.Hour}, Score: &score,
-		User: e.User, Host: e.Host, Reporter: e.Reporter, Line: e.Line,
+		Place: e.Place, Reputation: &event.Reputation{MinScore: 0, MaxScore: 100, MaxAge: 90 * 24 * time.Hour, DropUnknown: true}, Score: &score,
+		Kinds: []event.Kind{event.Probe, event.WebAttack},
+		Prior: &event.Prior{Kinds: []event.Kind{event.AuthFailure}, Count: 10, More: true, First: e.Time.Add(-time.Hour)},
+		User:  e.User, Host: e.Host, Reporter: e.Reporter, Line: e.Line,
 	}
 }
 
@@ -48,7 +50,9 @@ func TestCodecKeepsEveryField(t *testing.T) {
 		Settled: e.Time.Add(3), Detail: "d",
 	}
 	mustBeFull(t, reflect.ValueOf(item))
-	mustBeFull(t, reflect.ValueOf(item.Report))
+	mustBeFull(t, reflect.ValueOf(item.Report), "ScoreMissing") // which the courier sets, and nobody keeps
+	mustBeFull(t, reflect.ValueOf(*item.Report.Reputation), "MinScore")
+	mustBeFull(t, reflect.ValueOf(*item.Report.Prior))
 	again, ok := decodeItem(appendItem(nil, &item))
 	if diff := cmp.Diff(item, again, cmpopts.EquateComparable(netip.Addr{})); !ok || diff != "" {
 		t.Errorf("item: %v\n%s", ok, diff)
