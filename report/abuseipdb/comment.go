@@ -70,6 +70,9 @@ func deed(r *event.Report) string {
 	case event.MailAbuse:
 		one, many = "abusive mail attempt", "abusive mail attempts"
 	}
+	if len(r.Kinds) > 1 && r.Count > 1 { // they are not all of one kind
+		many = "suspicious events"
+	}
 	if r.Count == 1 {
 		return "1 " + one
 	}

@@ -45,6 +45,8 @@ func TestComments(t *testing.T) {
 		{event.Report{Kind: event.Probe, Service: "sshd", Count: 3}, "sshd: 3 probes"},
 		{event.Report{Kind: event.Ban, Service: "fail2ban", Count: 1}, "fail2ban: 1 ban for repeated attacks"},
 		{event.Report{Kind: event.AuthSuccess, Service: "sshd", Count: 1}, "sshd: 1 unexpected login"},
+		{event.Report{Kind: event.Probe, Kinds: []event.Kind{event.Probe, event.WebAttack}, Service: "web-access", Count: 300}, "web-access: 300 suspicious events"},
+		{event.Report{Kind: event.Probe, Kinds: []event.Kind{event.Probe, event.WebAttack}, Service: "web-access", Count: 1}, "web-access: 1 probe"},
 		{event.Report{Kind: 99, Service: "web1.example.org", Count: 2}, "service: 2 suspicious events"},
 		{event.Report{Kind: event.AuthFailure, Service: "sshd", Count: 2, First: at("2026-11-22T11:00:00Z"), Last: at("2026-11-22T11:00:01Z")},
 			"sshd: 2 failed logins"}, // a clock ahead of ours: no span that nobody can vouch for

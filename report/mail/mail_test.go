@@ -122,13 +122,13 @@ func TestMail(t *testing.T) {
 		t.Errorf("from %s to %v", got.from, got.to)
 	}
 	message, body := parse(t, got)
-	if text := subject(t, message); text != "[tattled @ web1] accept from Germany (AS3320) 203.0.113.5" {
+	if text := subject(t, message); text != "[tattled @ web1] accept on web1 from Germany (AS3320) 203.0.113.5" {
 		t.Errorf("subject %q", text)
 	}
 	want := `Address:   203.0.113.5
 Place:     Berlin, Germany (DE), AS3320 Example Telecom
 Score:     0 of 100 at AbuseIPDB, by the reports of 90 days
-What:      1 x firewall-accept, netfilter/accept
+What:      accept (firewall-accept), netfilter/accept
 Ports:     22 (tcp)
 When:      2026-11-22 10:04:59 UTC
 Seen by:   web1 (shop)
@@ -174,18 +174,44 @@ This policy sends no more mail about this address for 1d.
 func TestSparseMail(t *testing.T) {
 	s := serve(t, mode{})
 	m := sender(t, s, nil)
+	noon := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	for n, test := range []struct {
 		report  event.Report
 		subject string
 		in, out []string
 	}{
 		{event.Report{Kind: event.AuthSuccess, Count: 1}, "[tattled @ web1] login from an unknown country 2001:db8::5",
-			[]string{"Place:     unknown\n", "What:      1 x auth-success\n"}, []string{"Score", "Accounts", "Ports", "When", "Seen by", "record"}},
-		{event.Report{Kind: event.AuthFailure, Count: 9, Users: 4, User: "röot", Reputation: &event.Reputation{}, Place: event.Place{Country: "BE"}},
-			"[tattled @ web1] failed logins from BE 2001:db8::5",
-			[]string{"Score:     not known\n", "Accounts:  4, the last one \"röot\"\n", "Place:     BE\n"}, nil},
-		{event.Report{Kind: event.WebAttack, Count: 2, User: "a", Users: 1, Host: "h", Reporter: "h"}, "[tattled @ web1] web attack from an unknown country 2001:db8::5",
+			[]string{"Place:     unknown\n", "What:      login (auth-success)\n"}, []string{"Score", "Before", "Accounts", "Ports", "When", "Seen by", "record"}},
+		{event.Report{Kind: event.AuthFailure, Count: 9, Users: 4, User: "röot", Reputation: &event.Reputation{}, ScoreMissing: "no API key is configured", Place: event.Place{Country: "BE"}},
+			"[tattled @ web1] 9 failed logins as \"röot\" and others from BE 2001:db8::5",
+			[]string{"Score:     not known: no API key is configured\n", "What:      9 failed logins (auth-failure)\n", "Accounts:  4, the last one \"röot\"\n", "Place:     BE\n"}, nil},
+		{event.Report{Kind: event.WebAttack, Count: 2, User: "a", Users: 1, Host: "h", Reporter: "h"}, "[tattled @ web1] 2 web attacks as \"a\" on h from an unknown country 2001:db8::5",
 			[]string{"Accounts:  \"a\"\n", "Seen by:   h\n"}, nil},
+		{
+			event.Report{
+				Kind: event.AuthSuccess, Service: "sshd", Rule: "accepted-password", Count: 1, Users: 1, User: "root", Host: "db2",
+				First: noon, Last: noon, Prior: &event.Prior{Kinds: []event.Kind{event.AuthFailure}, Count: 6, First: noon.Add(-time.Minute)},
+			},
+			"[tattled @ web1] login as \"root\" after 6 failed logins on db2 from an unknown country 2001:db8::5",
+			[]string{
+				"What:      login (auth-success), sshd/accepted-password\n", "When:      2026-11-22 12:00:00 UTC\n",
+				"Before:    6 failed logins (auth-failure) since 2026-11-22 11:59:00 UTC\n",
+			},
+			[]string{" x "},
+		},
+		{
+			event.Report{
+				Kind: event.AuthSuccess, Count: 1, Users: 1, User: "root", Host: "db2",
+				Prior: &event.Prior{Kinds: []event.Kind{event.AuthFailure, event.Probe}, Count: 10, More: true},
+			},
+			"[tattled @ web1] login as \"root\" after 10 events or more on db2 from an unknown country 2001:db8::5",
+			[]string{"Before:    10 events or more (auth-failure, probe)\n"}, nil,
+		},
+		{
+			event.Report{Kind: event.Probe, Kinds: []event.Kind{event.Probe, event.WebAttack}, Count: 300, Service: "web-access", Rule: "not-found"},
+			"[tattled @ web1] 300 events from an unknown country 2001:db8::5",
+			[]string{"What:      300 events (probe, web-attack), the last one web-access/not-found\n"}, nil,
+		},
 		{event.Report{Kind: 77}, "[tattled @ web1] kind(77) from an unknown country 2001:db8::5", nil, nil},
 	} {
 		test.report.Addr = netip.MustParseAddr("2001:db8::5")

@@ -16,10 +16,15 @@ import (
 
 // The bounds of a mail's texts, in bytes.
 const (
-	maxSubject = 200
-	maxField   = 200
+	maxSubject = 400
+	maxName    = 60 // of a host in the subject
+	maxAccount = 40 // of an account there
+	maxField   = 300
 	maxLine    = 4 * event.MaxLine // every byte of a line may come out as an escape
 )
+
+// moment is the form of a time.
+const moment = "2006-01-02 15:04:05"
 
 // message builds the mail about r. It is the same, byte for byte, whenever it is built from the same report.
 func (s *Sender) message(r *event.Report) (*mail.Msg, error) {
@@ -44,9 +49,23 @@ func (s *Sender) messageID(r *event.Report) string {
 	return hex.EncodeToString(sum[:16]) + ".tattled@" + s.domain
 }
 
-// subject follows "[tattled @ host] accept from Germany (AS3320) 203.0.113.5".
+// subject says what, which account, on which host and from where: "[tattled @ log1] login as "root" after 6 failed logins on web1
+// from Germany (AS3320) 203.0.113.5". The host in front is the one that tattled runs on.
 func (s *Sender) subject(r *event.Report) string {
-	text := fmt.Sprintf("[tattled @ %s] %s from %s", s.host, deed(r.Kind), country(r.Place))
+	text := fmt.Sprintf("[tattled @ %s] %s", report.Harmless(s.host, maxName), deeds(r))
+	if r.User != "" {
+		text += fmt.Sprintf(" as %q", report.Harmless(r.User, maxAccount))
+		if r.Users > 1 {
+			text += " and others"
+		}
+	}
+	if r.Prior != nil {
+		text += " after " + before(r.Prior)
+	}
+	if r.Host != "" {
+		text += " on " + report.Harmless(r.Host, maxName)
+	}
+	text += " from " + country(r.Place)
 	if r.Place.ASN != 0 {
 		text += fmt.Sprintf(" (AS%d)", r.Place.ASN)
 	}
@@ -65,24 +84,59 @@ func country(p event.Place) string {
 	}
 }
 
-// deed names a kind in the subject.
-func deed(k event.Kind) string {
+// deeds says what was counted, and how often where that was more than once: "6 failed logins".
+func deeds(r *event.Report) string {
+	if len(r.Kinds) > 1 && r.Count > 1 {
+		return strconv.Itoa(r.Count) + " events"
+	}
+	return times(max(r.Count, 1), r.Kind)
+}
+
+// before says what came before, and how often: "6 failed logins".
+func before(p *event.Prior) string {
+	text := strconv.Itoa(p.Count) + " events"
+	if len(p.Kinds) == 1 {
+		text = strconv.Itoa(p.Count) + " " + noun(p.Count, p.Kinds[0])
+	}
+	if p.More {
+		text += " or more"
+	}
+	return text
+}
+
+// times names n events of a kind. One has no number.
+func times(n int, k event.Kind) string {
+	if n == 1 {
+		return noun(1, k)
+	}
+	return strconv.Itoa(n) + " " + noun(n, k)
+}
+
+// noun names one event of a kind, or several.
+func noun(n int, k event.Kind) string {
+	one, many := k.String(), k.String()+" events"
 	switch k {
 	case event.AuthFailure:
-		return "failed logins"
+		one, many = "failed login", "failed logins"
 	case event.AuthSuccess:
-		return "login"
+		one, many = "login", "logins"
 	case event.FirewallBlock:
-		return "block"
+		one, many = "block", "blocks"
 	case event.FirewallAccept:
-		return "accept"
+		one, many = "accept", "accepts"
+	case event.Ban:
+		one, many = "ban", "bans"
+	case event.Probe:
+		one, many = "probe", "probes"
 	case event.WebAttack:
-		return "web attack"
+		one, many = "web attack", "web attacks"
 	case event.MailAbuse:
-		return "mail abuse"
-	default:
-		return k.String()
+		one, many = "mail abuse", "cases of mail abuse"
 	}
+	if n == 1 {
+		return one
+	}
+	return many
 }
 
 // body is the mail's text: a table of what is known, and the line.
@@ -97,6 +151,7 @@ func (s *Sender) body(r *event.Report) string {
 	row("Place", place(r.Place))
 	row("Score", score(r))
 	row("What", what(r))
+	row("Before", preceded(r.Prior))
 	row("Accounts", accounts(r))
 	row("Ports", ports(r))
 	row("When", span(r))
@@ -138,6 +193,8 @@ func score(r *event.Report) string {
 		return fmt.Sprintf("%d of 100 at AbuseIPDB, by the reports of %d days", *r.Score, days)
 	case r.Score != nil:
 		return fmt.Sprintf("%d of 100 at AbuseIPDB", *r.Score)
+	case r.Reputation != nil && r.ScoreMissing != "":
+		return "not known: " + r.ScoreMissing
 	case r.Reputation != nil:
 		return "not known"
 	default:
@@ -145,15 +202,44 @@ func score(r *event.Report) string {
 	}
 }
 
+// what says how many events of which kinds were counted, and which rule found the last one: no more is known of the others.
 func what(r *event.Report) string {
-	text := strconv.Itoa(r.Count) + " x " + r.Kind.String()
-	if r.Service != "" {
-		text += ", " + r.Service
-		if r.Rule != "" {
-			text += "/" + r.Rule
-		}
+	kinds := r.Kinds
+	if len(kinds) < 2 || r.Count <= 1 {
+		kinds = []event.Kind{r.Kind}
+	}
+	text := fmt.Sprintf("%s (%s)", deeds(r), names(kinds))
+	if r.Service == "" {
+		return text
+	}
+	rule := r.Service
+	if r.Rule != "" {
+		rule += "/" + r.Rule
+	}
+	if r.Count > 1 {
+		rule = "the last one " + rule
+	}
+	return text + ", " + rule
+}
+
+// preceded says what came before, and since when; "" where the policy does not ask for that.
+func preceded(p *event.Prior) string {
+	if p == nil {
+		return ""
+	}
+	text := fmt.Sprintf("%s (%s)", before(p), names(p.Kinds))
+	if !p.First.IsZero() {
+		text += " since " + p.First.UTC().Format(moment) + " UTC"
 	}
 	return text
+}
+
+func names(kinds []event.Kind) string {
+	all := make([]string, len(kinds))
+	for i, k := range kinds {
+		all[i] = k.String()
+	}
+	return strings.Join(all, ", ")
 }
 
 func accounts(r *event.Report) string {
@@ -182,8 +268,7 @@ func ports(r *event.Report) string {
 }
 
 func span(r *event.Report) string {
-	const form = "2006-01-02 15:04:05"
-	switch first, last := r.First.UTC().Format(form), r.Last.UTC().Format(form); {
+	switch first, last := r.First.UTC().Format(moment), r.Last.UTC().Format(moment); {
 	case r.First.IsZero():
 		return ""
 	case first == last || r.Last.IsZero():
