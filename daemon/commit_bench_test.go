@@ -39,7 +39,7 @@ func BenchmarkToCommit(b *testing.B) {
 				}
 			}()
 			tally := newTally()
-			p := newPipeline(newEngine(&Config{}, testRules(b), gate, tally), tally, nil, committer)
+			p := newPipeline(liveOf(newEngine(&Config{}, testRules(b), gate, tally)), tally, nil, committer)
 			parser := wire.NewParser(nil)
 			batch := &receiver.Batch{Source: "bench", Received: time.Now()}
 			stamp := batch.Received.UTC().Format(time.Stamp)

@@ -44,9 +44,13 @@ type Config struct {
 	// PolicyDefaults says whether the policies that come with tattled are in effect, beside those of Policy. Default: true.
 	PolicyDefaults *bool `yaml:"policy_defaults"`
 
-	// RegularPorts are ports of ours where traffic from strangers is regular: packets to them are shown and never held
-	// against anyone. Default: 80 and 443.
+	// RegularPorts are ports of ours where traffic from strangers is regular: packets to them that a firewall blocked are shown and
+	// never held against anyone. Default: 80 and 443.
 	RegularPorts []uint16 `yaml:"regular_ports"`
+
+	// RegularAcceptPorts are the same for packets that a firewall accepted: what it let in to them is shown, and no policy looks
+	// at it. Default: none, because what a router lets in is what its log is watched for.
+	RegularAcceptPorts []uint16 `yaml:"regular_accept_ports"`
 
 	origin      origin
 	credentials map[string]credential // which systemd will hand to the service, where check knows of them

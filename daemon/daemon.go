@@ -48,7 +48,9 @@ type Options struct {
 type Daemon struct {
 	options Options
 	log     *slog.Logger
-	config  *Config
+	config  *Config                // as it was at start
+	live    atomic.Pointer[engine] // all that a reload rebuilds
+	reloads reloads
 	manager manager
 
 	tally     *tally
@@ -83,20 +85,20 @@ func New(o Options) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	rules, faults := loadRules(cfg)
-	if len(faults) > 0 {
-		return nil, faults
-	}
 	d := &Daemon{options: o, log: o.Log, config: cfg, tally: newTally(), counters: &policy.Counters{}, registry: prometheus.NewRegistry()}
-	if err := d.wire(rules); err != nil {
+	e, err := d.prepare(cfg)
+	if err != nil {
+		return nil, err
+	}
+	d.live.Store(e)
+	if err := d.wire(); err != nil {
 		d.close()
 		return nil, err
 	}
 	return d, nil
 }
 
-func (d *Daemon) wire(rules *detect.Rules) error {
-	gate := newGate(d.config, d.sharedHit)
+func (d *Daemon) wire() error {
 	cfg := d.config.GeoIP
 	cfg.Logger = d.log
 	d.places = geoip.New(cfg)
@@ -106,18 +108,16 @@ func (d *Daemon) wire(rules *detect.Rules) error {
 	if err := d.openStore(); err != nil {
 		return err
 	}
-	if err := d.openOutlets(); err != nil {
-		return err
-	}
 	d.metrics = newMetrics()
 	d.hold = holdFor(d.config)
-	d.committer = store.NewCommitter(d.store, newPolicy(d.config, gate, d.counters, d.dryRuns()), store.CommitterOptions{
+	d.committer = store.NewCommitter(d.store, nil, store.CommitterOptions{
+		Policy:        func() *policy.Policy { return d.live.Load().policy },
 		Hold:          d.hold,
 		OnCommit:      d.committed,
 		ObserveCommit: func(took time.Duration) { d.metrics.commits.Observe(took.Seconds()) },
 	})
-	d.openCouriers()
-	d.pipeline = newPipeline(newEngine(d.config, rules, gate, d.tally), d.tally, d.places, d.committer)
+	d.openOutlets()
+	d.pipeline = newPipeline(&d.live, d.tally, d.places, d.committer)
 	if err := d.openRawLogs(); err != nil {
 		return err
 	}
@@ -237,28 +237,6 @@ func (d *Daemon) committed(events []event.Event, _ []event.Report) {
 	}
 }
 
-// newGate makes the gate of a configuration; onHit is policy.GateConfig's.
-func newGate(cfg *Config, onHit func(policy.Hit)) *policy.Gate {
-	return policy.NewGate(policy.GateConfig{
-		Trusted:              slices.Concat(cfg.Trusted, cfg.Rules.TrustedProxies), // an error log names a proxy as the peer
-		ReportUnverifiedTCP:  cfg.Report.AbuseIPDB.ReportUnverifiedTCP,
-		ReportInfrastructure: cfg.Report.AbuseIPDB.ReportInfrastructure,
-		RegularPorts:         cfg.RegularPorts,
-		OnHit:                onHit,
-	})
-}
-
-func newPolicy(cfg *Config, gate *policy.Gate, counters *policy.Counters, dry map[string]bool) *policy.Policy {
-	return policy.New(cfg.policies(), gate, destinations(cfg, dry), counters)
-}
-
-func newEngine(cfg *Config, rules *detect.Rules, gate *policy.Gate, t *tally) *engine {
-	e := &engine{rules: rules, gate: gate, driftLines: cfg.Rules.driftLines()}
-	e.matched, e.missed, e.refused = t.forRules(rules)
-	e.forms = cfg.Sources.forms()
-	return e
-}
-
 // RuleFaults gives the faults of rule files the form of all faults.
 func RuleFaults(problems []detect.Fault) Faults {
 	var faults Faults
@@ -337,15 +315,15 @@ func (d *Daemon) listeners() []any {
 
 func (d *Daemon) status() string {
 	if d.dryRun() {
-		return fmt.Sprintf("dry-run (no AbuseIPDB key), %d sources", len(d.receivers))
+		return fmt.Sprintf("dry-run (no AbuseIPDB key), %d sources", len(d.receivers)) + d.reloads.status()
 	}
-	return fmt.Sprintf("reporting, %d sources", len(d.receivers))
+	return fmt.Sprintf("reporting, %d sources", len(d.receivers)) + d.reloads.status()
 }
 
 func (d *Daemon) refreshOwn() error {
 	own, err := ownAddresses()
 	if err == nil {
-		d.pipeline.engine.Load().gate.SetOwn(own)
+		d.live.Load().gate.SetOwn(own)
 	}
 	return err
 }
@@ -410,6 +388,9 @@ func (d *Daemon) health() web.Health {
 	if problem := d.backups.problem(); problem != "" {
 		h.Problems = append(h.Problems, problem)
 	}
+	if problem := d.reloads.problem(); problem != "" {
+		h.Problems = append(h.Problems, problem)
+	}
 	for _, o := range d.outlets {
 		if problem := o.problem(); problem != "" {
 			h.Problems = append(h.Problems, problem)
@@ -425,10 +406,10 @@ func (d *Daemon) health() web.Health {
 	h.Problems = append(h.Problems, awayProblems(d.store.Outages(), time.Now())...)
 	h.Problems = append(h.Problems, d.drift.problems()...)
 	h.Problems = append(h.Problems, d.pipeline.raw.problems()...)
-	h.Problems = append(h.Problems, d.pipeline.disputes.problems(d.pipeline.engine.Load().rules, time.Now())...)
-	h.Problems = append(h.Problems, d.pipeline.misfits.problems(d.pipeline.engine.Load().forms)...)
+	h.Problems = append(h.Problems, d.pipeline.disputes.problems(d.live.Load().rules, time.Now())...)
+	h.Problems = append(h.Problems, d.pipeline.misfits.problems(d.live.Load().forms)...)
 	h.Problems = append(h.Problems, d.sourceProblems()...)
-	h.Problems = append(h.Problems, sharedProblems(d.pipeline.engine.Load().gate)...)
+	h.Problems = append(h.Problems, sharedProblems(d.live.Load().gate)...)
 	for _, r := range d.receivers {
 		h.Sources = append(h.Sources, d.sourceHealth(r))
 		h.Problems = append(h.Problems, d.missteps.problems(r.Source(), r.Meter(), d.named[r.Source()], time.Now())...)

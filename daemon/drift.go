@@ -86,7 +86,7 @@ func (d *drift) each(emit emitter) {
 // ends.
 func (d *Daemon) watchDrift(ctx context.Context) error {
 	every(ctx, driftLook, func() {
-		e := d.pipeline.engine.Load()
+		e := d.live.Load()
 		began, ended := d.drift.look(time.Now(), d.tally.matchedByService(), d.tally.missedCounts(), driftWatched(e.rules), e.driftLines)
 		for _, name := range began {
 			d.log.Warn("no rule matches what a known program logs: did its format change?", "service", name, "remedy", "tattled explain 'one of its lines'")

@@ -95,7 +95,7 @@ func (d *Daemon) registerMetrics() error {
 	m.add(prometheus.GaugeValue, "detect_raw_logs", "Logs in which peers can write whole lines: no line of theirs proves an address.", d.rawLogs(func(c rawCount) float64 { return float64(c.logs) }), "source")
 	m.add(prometheus.CounterValue, "detect_raw_overflows_total", "Bounds on such logs that were reached: all logs of a program, or of the source, count as such since.", d.rawLogs(func(c rawCount) float64 { return float64(c.overflows) }), "source")
 	m.add(prometheus.CounterValue, "policy_decisions_total", "Policies that were reached, and what came of it.", d.decisions, "policy", "action")
-	m.add(prometheus.CounterValue, "policy_gate_refused_total", "Reports to third parties that the gate refused.", d.gateRefused, "reason")
+	m.add(prometheus.CounterValue, "policy_gate_refused_total", "Reports to third parties, and alerts about addresses that are internal, that the gate refused.", d.gateRefused, "reason")
 	m.add(prometheus.CounterValue, "store_commits_total", "Transactions committed.", d.fromStore(func(s *store.Stats) float64 { return float64(s.Commits) }))
 	m.add(prometheus.GaugeValue, "store_bytes", "Bytes of the state file in use.", d.fromStore(func(s *store.Stats) float64 { return float64(s.Usage.Used) }))
 	m.add(prometheus.GaugeValue, "store_file_bytes", "Size of the state file.", d.fromStore(func(s *store.Stats) float64 { return float64(s.Usage.Size) }))
@@ -121,6 +121,14 @@ func (d *Daemon) registerMetrics() error {
 			emit(float64(at.Unix()), name)
 		}
 	}, "database")
+	m.add(prometheus.CounterValue, "reputation_lookups_total", "Lookups of an address' score for a policy that asks for one, by result.", func(emit func(float64, ...string)) {
+		for _, l := range report.Lookups() {
+			emit(float64(d.scores.Count(l)), l.String())
+		}
+	}, "result")
+	m.add(prometheus.GaugeValue, "config_last_reload_successful", "1 if the last reload of the configuration took effect, or there was none; 0 if it failed and changed nothing.", func(emit func(float64, ...string)) {
+		emit(oneIf(d.reloads.ok()))
+	})
 	m.add(prometheus.GaugeValue, "dry_run", "1 while nothing is sent to AbuseIPDB for want of a key.", func(emit func(float64, ...string)) { emit(oneIf(d.dryRun())) })
 	m.add(prometheus.GaugeValue, "build_info", "Always 1; the labels say what runs.", func(emit func(float64, ...string)) {
 		emit(1, d.options.Version, runtime.Version())
@@ -279,11 +287,9 @@ func (d *Daemon) attempts(action policy.Action) func(emitter) {
 
 func (d *Daemon) quota(of func(limit, remaining int64) int64) func(emitter) {
 	return func(emit emitter) {
-		for _, o := range d.outlets {
-			if c := o.client(); c != nil {
-				for _, q := range c.Quota() {
-					emit(float64(of(q.Limit, q.Remaining)), q.Endpoint)
-				}
+		if c := d.live.Load().abuseIPDB(); c != nil {
+			for _, q := range c.Quota() {
+				emit(float64(of(q.Limit, q.Remaining)), q.Endpoint)
 			}
 		}
 	}

@@ -53,7 +53,7 @@ func TestMetricsOfTheContract(t *testing.T) {
 		detect_matched_total detect_unmatched_total detect_drifting detect_refused_total policy_decisions_total policy_gate_refused_total
 		store_commits_total store_commit_seconds store_bytes store_addresses store_evicted_total outbox_items reports_total
 		report_latency_seconds abuseipdb_quota_remaining abuseipdb_quota_limit events_by_country_total alerts_total
-		geoip_database_build_timestamp_seconds build_info`) {
+		geoip_database_build_timestamp_seconds build_info reputation_lookups_total config_last_reload_successful`) {
 		if !strings.Contains(string(golden), `fqName: "tattled_`+name+`"`) {
 			t.Errorf("there is no tattled_%s", name)
 		}

@@ -10,44 +10,49 @@ import (
 	"tattled/event"
 	"tattled/policy"
 	"tattled/report"
-	"tattled/report/abuseipdb"
 )
 
-// outlet is one destination: its courier, and a sender that a reload can replace under it. It is the courier's
-// report.Sender.
+// outlet is one destination: its courier, and the sender that the engine has for it. It is the courier's report.Sender.
 type outlet struct {
 	name    string
 	action  policy.Action
-	sender  atomic.Pointer[report.Sender]
+	live    *atomic.Pointer[engine]
 	courier *report.Courier
 }
+
+// sender returns the one that is in use.
+func (o *outlet) sender() report.Sender { return o.live.Load().senders[o.name] }
 
 // Destination implements report.Sender.
 func (o *outlet) Destination() string { return o.name }
 
 // Send implements report.Sender.
 func (o *outlet) Send(ctx context.Context, r *event.Report) report.Outcome {
-	return (*o.sender.Load()).Send(ctx, r)
+	return o.sender().Send(ctx, r)
 }
 
 // Scope tells the courier which account a closed destination is about, so that a new key opens it.
 func (o *outlet) Scope() string {
-	if s, ok := (*o.sender.Load()).(interface{ Scope() string }); ok {
+	if s, ok := o.sender().(interface{ Scope() string }); ok {
 		return s.Scope()
 	}
 	return ""
 }
 
-// dryRun says that the destination sends nothing for want of a key.
-func (o *outlet) dryRun() bool {
-	s, ok := (*o.sender.Load()).(interface{ DryRun() bool })
-	return ok && s.DryRun()
+// DuplicateWindow implements report.DuplicateWindow: by the sender, 0 if it does not.
+func (o *outlet) DuplicateWindow() time.Duration {
+	if s, ok := o.sender().(report.DuplicateWindow); ok {
+		return s.DuplicateWindow()
+	}
+	return 0
 }
 
-// client returns the AbuseIPDB client behind o, nil if o is another destination.
-func (o *outlet) client() *abuseipdb.Client {
-	c, _ := (*o.sender.Load()).(*abuseipdb.Client)
-	return c
+// dryRun says that the destination sends nothing for want of a key.
+func (o *outlet) dryRun() bool { return isDryRun(o.sender()) }
+
+func isDryRun(sender report.Sender) bool {
+	s, ok := sender.(interface{ DryRun() bool })
+	return ok && s.DryRun()
 }
 
 // problem says in words what is wrong with the destination, "" if nothing is.
@@ -80,12 +85,22 @@ func (d *Daemon) outboxProblems(now time.Time) []string {
 }
 
 // dryRuns names the destinations that send nothing.
-func (d *Daemon) dryRuns() map[string]bool {
+func dryRuns(senders map[string]report.Sender) map[string]bool {
 	dry := map[string]bool{}
-	for _, o := range d.outlets {
-		dry[o.name] = o.dryRun()
+	for name, s := range senders {
+		dry[name] = isDryRun(s)
 	}
 	return dry
+}
+
+// actionOf returns what a destination is for, 0 if there is none of that name.
+func actionOf(destination string) policy.Action {
+	for _, p := range senderParts() {
+		if p.name == destination {
+			return p.action
+		}
+	}
+	return 0
 }
 
 // destinations tells the policy who is notified, how often, and for whom it is a dry run.
@@ -115,24 +130,31 @@ func newSenders(cfg *Config, version string) (map[string]report.Sender, error) {
 	return senders, nil
 }
 
-// openOutlets makes an outlet for every destination of the configuration; openCouriers completes them.
-func (d *Daemon) openOutlets() error {
-	senders, err := newSenders(d.config, d.options.Version)
-	if err != nil {
-		return Faults{d.config.origin.located(err.Error())} // which trying again does not mend
-	}
+// openOutlets makes an outlet for every destination of the configuration, with its courier.
+func (d *Daemon) openOutlets() {
+	e := d.live.Load()
+	d.scores = report.NewReputation(scores{&d.live}, d.store.Score, d.committer.PutScore)
 	for _, p := range senderParts() {
-		if s := senders[p.name]; s != nil {
-			o := &outlet{name: p.name, action: p.action}
-			o.sender.Store(&s)
-			d.outlets = append(d.outlets, o)
-			if c := o.client(); c != nil && c.DryRun() {
-				d.log.Warn("no AbuseIPDB key: this is a dry run, nothing is sent",
-					"remedy", fmt.Sprintf("put the key into %s (mode 0640) and reload", keyFile(d.config)))
-			}
+		if e.senders[p.name] == nil {
+			continue
 		}
+		o := &outlet{name: p.name, action: p.action, live: &d.live}
+		o.courier = report.NewCourier(o, d.committer.Outbox(o.name), report.Options{
+			Terms: func() report.Terms {
+				t := p.terms(d.live.Load().config)
+				return report.Terms{Rate: t.rate, Uncertain: t.uncertain}
+			},
+			Reputation: d.scores,
+			Allowed:    func(r *event.Report) string { return d.live.Load().mayTell(r) },
+			Note:       d.store.Note, PutNote: d.committer.PutNote,
+			OnSettled: d.settled(o), Observe: func(took time.Duration) { d.metrics.latency.Observe(took.Seconds()) }, Logger: d.log,
+		})
+		d.outlets = append(d.outlets, o)
 	}
-	return nil
+	if c := e.abuseIPDB(); c != nil && c.DryRun() {
+		d.log.Warn("no AbuseIPDB key: this is a dry run, nothing is sent",
+			"remedy", fmt.Sprintf("put the key into %s (mode 0640) and reload", keyFile(e.config)))
+	}
 }
 
 func keyFile(cfg *Config) string {
@@ -142,40 +164,26 @@ func keyFile(cfg *Config) string {
 	return "a file, name it as report.abuseipdb.key_file"
 }
 
-func (d *Daemon) openCouriers() {
-	d.scores = report.NewReputation(scores{d}, d.store.Score, d.committer.PutScore)
-	for _, p := range senderParts() {
-		for _, o := range d.outlets {
-			if o.name != p.name {
-				continue
-			}
-			t := p.terms(d.config)
-			o.courier = report.NewCourier(o, d.committer.Outbox(o.name), report.Options{
-				Rate: t.rate, Uncertain: t.uncertain, Reputation: d.scores, Allowed: d.allowed,
-				Note: d.store.Note, PutNote: d.committer.PutNote,
-				OnSettled: d.settled(o), Observe: func(took time.Duration) { d.metrics.latency.Observe(took.Seconds()) }, Logger: d.log,
-			})
-		}
-	}
-}
-
-// allowed is asked before every attempt: what is trusted now is not told to anybody, whenever it was judged.
-func (d *Daemon) allowed(r *event.Report) string {
-	if d.pipeline.engine.Load().gate.Trusts(r.Addr) {
-		return "the address lies in a trusted network now"
-	}
-	return ""
-}
-
-// scores asks whichever AbuseIPDB client is in use.
-type scores struct{ d *Daemon }
+// scores asks whichever AbuseIPDB client is in use, about those whom the gate lets it ask about.
+type scores struct{ live *atomic.Pointer[engine] }
 
 // Check returns addr's score.
 func (s scores) Check(ctx context.Context, addr netip.Addr, maxAge time.Duration) (int, report.Outcome) {
-	for _, o := range s.d.outlets {
-		if c := o.client(); c != nil {
-			return c.Check(ctx, addr, maxAge)
-		}
+	e := s.live.Load()
+	if refusal := e.gate.RefuseAddr(addr); refusal.Internal() {
+		return 0, report.Outcome{Result: report.Dismissed, Detail: "nobody is asked, because " + refusal.Because()}
 	}
-	return 0, report.Outcome{Result: report.DryRun}
+	c := e.abuseIPDB()
+	if c == nil {
+		return 0, report.Outcome{Result: report.DryRun, Detail: "AbuseIPDB is not configured"}
+	}
+	return c.Check(ctx, addr, maxAge)
+}
+
+// Scope says which key and server the scores are asked with.
+func (s scores) Scope() string {
+	if c := s.live.Load().abuseIPDB(); c != nil {
+		return c.Scope()
+	}
+	return ""
 }

@@ -25,7 +25,7 @@ type submitter interface {
 // pipeline is the Handler of every receiver: detect, drop what is trusted, place, submit. It starts no goroutine; each
 // receiver calls it in its own.
 type pipeline struct {
-	engine   atomic.Pointer[engine] // swapped by a reload
+	engine   *atomic.Pointer[engine] // swapped by a reload
 	tally    *tally
 	places   *geoip.Databases
 	out      submitter
@@ -35,18 +35,6 @@ type pipeline struct {
 	attacked func(service string, column netip.Addr) // is told of a service that somebody attacks who cannot be told: see disputes; may be nil
 	unformed func(source string)                     // is told of a source of which most lines are of another form than the declared one; may be nil
 	spare    sync.Pool                               // of *scratch
-}
-
-// engine is what a reload replaces in one step.
-type engine struct {
-	rules   *detect.Rules
-	gate    *policy.Gate
-	matched []*atomic.Uint64        // by Rule.Index
-	missed  []*atomic.Uint64        // by Service.Index: lines of a known program that matched nothing
-	refused []*refusals             // by Service.Index
-	forms   map[string]*detect.Form // of access logs, by source
-
-	driftLines uint64 // how many of those in a row raise the alarm; 0 for never
 }
 
 // scratch is what one call of Handle needs, reused by later ones.
@@ -65,10 +53,9 @@ func (s *scratch) log(b *receiver.Batch, r *receiver.Record) rawLog {
 	return rawLog{b.Source, stream, s.names.of(r.Program), s.names.of(r.Host)}
 }
 
-func newPipeline(e *engine, t *tally, places *geoip.Databases, out submitter) *pipeline {
-	p := &pipeline{tally: t, places: places, out: out}
+func newPipeline(e *atomic.Pointer[engine], t *tally, places *geoip.Databases, out submitter) *pipeline {
+	p := &pipeline{engine: e, tally: t, places: places, out: out}
 	p.spare.New = func() any { return &scratch{} }
-	p.engine.Store(e)
 	return p
 }
 

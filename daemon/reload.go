@@ -1,73 +1,128 @@
 package daemon
 
 import (
+	"fmt"
 	"reflect"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
 
-	"tattled/policy"
+	"tattled/report"
+	"tattled/setting"
 )
 
-// reload reads the configuration and the rules again and swaps what can be swapped. A fault anywhere changes nothing.
-func (d *Daemon) reload() {
-	cfg, err := ReadConfig(d.options.Config)
-	if err != nil {
-		d.log.Error("reload: the configuration is at fault; nothing was changed", "faults", err.Error())
-		return
-	}
-	rules, faults := loadRules(cfg)
-	if len(faults) > 0 {
-		d.log.Error("reload: the rules are at fault; nothing was changed", "faults", faults.Error())
-		return
-	}
-	own, err := ownAddresses()
-	if err != nil {
-		d.log.Error("reload: nothing was changed", "error", err)
-		return
-	}
-	senders, err := newSenders(cfg, d.options.Version)
-	if err != nil {
-		d.log.Error("reload: a secret cannot be read; nothing was changed", "error", err)
-		return
-	}
-	if err := d.places.Follow(cfg.GeoIP); err != nil {
-		d.log.Error("reload: a GeoIP database cannot be used; nothing was changed", "error", err)
-		return
-	}
-	for _, name := range needRestart(d.config, cfg) {
-		d.log.Warn("reload: a change needs a restart", "setting", name, "remedy", "systemctl restart tattled")
-	}
-	gate := newGate(cfg, d.sharedHit)
-	gate.SetOwn(own)
-	// The senders come first: once the policy judges for a key, nothing that it judges is sent without one.
-	for _, o := range d.outlets {
-		if s := senders[o.name]; s != nil {
-			o.sender.Store(&s)
-		}
-	}
-	d.swap(cfg, gate)
-	d.pipeline.engine.Store(newEngine(cfg, rules, gate, d.tally))
-	d.log.Info("reloaded", "dry_run", d.dryRun())
+// reloads is what became of the last reload.
+type reloads struct{ last atomic.Pointer[reloaded] }
+
+// reloaded is what became of a reload.
+type reloaded struct {
+	at      time.Time
+	failed  string   // why, harmless to show; "" if it did not
+	waiting []string // settings that differ from what runs, and wait for a restart
 }
 
-// swap keeps of cfg what took effect; the rest stays as it is running, so that the next reload still names it.
-func (d *Daemon) swap(cfg *Config, gate *policy.Gate) {
-	d.committer.SetPolicy(newPolicy(cfg, gate, d.counters, d.dryRuns()))
-	running := *cfg
-	running.Sources, running.Store, running.Web = d.config.Sources, d.config.Store, d.config.Web
-	d.config = &running
+// ok reports whether the last reload took effect. The start counts as one.
+func (r *reloads) ok() bool {
+	last := r.last.Load()
+	return last == nil || last.failed == ""
+}
+
+// problem says that the last reload failed, "" if it did not.
+func (r *reloads) problem() string {
+	last := r.last.Load()
+	if last == nil || last.failed == "" {
+		return ""
+	}
+	return fmt.Sprintf("the reload at %s failed, and what was in effect before it still is: %s. Remedy: correct that (`tattled check` says when it is right) and reload again",
+		last.at.UTC().Format(time.RFC3339), last.failed)
+}
+
+// status is what systemctl status says of the last reload, with a separator before it; "" if there is nothing to say.
+func (r *reloads) status() string {
+	last := r.last.Load()
+	switch {
+	case last == nil:
+		return ""
+	case last.failed != "":
+		return "; the last reload FAILED and changed nothing: " + last.failed
+	case len(last.waiting) > 0:
+		return "; reloaded, but changes wait for a restart: " + strings.Join(last.waiting, ", ")
+	default:
+		return ""
+	}
+}
+
+// reload reads the configuration and the rules again and swaps what can be swapped, in one step. A fault anywhere changes nothing, and
+// is a problem until a reload succeeds.
+func (d *Daemon) reload() {
+	waiting, err := d.tryReload()
+	if err != nil {
+		d.log.Error("reload failed: nothing was changed", "error", err)
+		d.reloads.last.Store(&reloaded{at: time.Now(), failed: oneLine(err)})
+		return
+	}
+	d.reloads.last.Store(&reloaded{at: time.Now(), waiting: waiting})
+	for _, name := range waiting {
+		d.log.Warn("reload: a change needs a restart", "setting", name, "remedy", "systemctl restart tattled")
+	}
+	d.log.Info("reloaded", "dry_run", d.dryRun(), "waiting_for_restart", strings.Join(waiting, ", "))
+}
+
+// maxReason bounds why a reload failed, in bytes, where it is shown on one line.
+const maxReason = 600
+
+// oneLine makes one line of an error that may be a list of faults.
+func oneLine(err error) string {
+	text := setting.Redact(strings.ReplaceAll(err.Error(), "\n", "; "))
+	return report.Harmless(text, maxReason)
+}
+
+// tryReload returns what of the new configuration waits for a restart.
+func (d *Daemon) tryReload() (waiting []string, err error) {
+	wanted, err := ReadConfig(d.options.Config)
+	if err != nil {
+		return nil, err
+	}
+	running := d.live.Load().config
+	e, err := d.prepare(effective(running, wanted))
+	if err != nil {
+		return nil, err
+	}
+	if err := d.places.Follow(wanted.GeoIP); err != nil {
+		return nil, fmt.Errorf("a GeoIP database cannot be used: %w", err)
+	}
+	d.live.Store(e)
+	for _, o := range d.outlets { // which may wait by terms that are past
+		o.courier.Wake()
+	}
+	return needRestart(running, wanted), nil
+}
+
+// effective returns the configuration that is in effect once wanted was loaded: what needs a restart stays as it is running, so that
+// nothing works by a half of it, and the next reload still names it.
+func effective(running, wanted *Config) *Config {
+	e := *wanted
+	e.Sources, e.Store, e.Web = running.Sources, running.Store, running.Web
+	if (running.Alerts.Mail == nil) != (wanted.Alerts.Mail == nil) {
+		e.Alerts = running.Alerts
+	}
+	return &e
 }
 
 // needRestart names the sections that differ and that only a restart brings into effect.
 func needRestart(running, wanted *Config) []string {
 	var names []string
 	for name, pair := range map[string][2]any{
-		"sources": {running.Sources, wanted.Sources},
-		"store":   {running.Store, wanted.Store},
-		"web":     {running.Web, wanted.Web},
-		"alerts":  {running.Alerts.Mail == nil, wanted.Alerts.Mail == nil},
+		"sources":     {running.Sources, wanted.Sources},
+		"store":       {running.Store, wanted.Store},
+		"web":         {running.Web, wanted.Web},
+		"alerts.mail": {running.Alerts.Mail == nil, wanted.Alerts.Mail == nil},
 	} {
 		if !reflect.DeepEqual(pair[0], pair[1]) {
 			names = append(names, name)
 		}
 	}
+	slices.Sort(names)
 	return names
 }

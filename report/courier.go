@@ -20,34 +20,38 @@ const DefaultRate = 10
 const (
 	// grace is how long an attempt under way may go on after the Courier was told to stop.
 	grace = 5 * time.Second
-	// hopeless is how long an item waits for a score that cannot be had; then it is sent without.
-	hopeless = time.Hour
+	// maxScoreWait is how long an item waits for a score that cannot be had at present.
+	maxScoreWait = 5 * time.Minute
 	// recheck bounds a wait that ends at a time of the clock, so that a clock that was set is noticed.
 	recheck = time.Minute
 	// shortest keeps an answer that something was due already from becoming a busy loop.
 	shortest = 10 * time.Millisecond
-	// refusable is how long the destination can tell a duplicate: AbuseIPDB's 15 minutes.
-	refusable = 15 * time.Minute
 )
 
 // outbox is what a Courier needs of *store.Outbox: see there for what each method promises.
 type outbox interface {
-	Recover(ctx context.Context, now time.Time, uncertain store.Uncertain) (store.Recovered, error)
+	Recover(ctx context.Context, now time.Time, u store.Uncertainty) (store.Recovered, error)
 	Claim(ctx context.Context, now time.Time) (item store.Item, ok bool, next time.Time, err error)
 	Settle(ctx context.Context, id string, s store.Settlement) error
 	Changed() <-chan struct{}
 }
 
-// Options are a Courier's settings. The zero value of each is good, but for Logger.
-type Options struct {
+// Terms are what the operator says about a destination, and may change while a Courier runs.
+type Terms struct {
 	// Rate is how many attempts a second are made at most; a second's worth may be made at once. Default: DefaultRate
 	Rate float64
-	// Uncertain says what becomes of an item of which nobody knows whether it arrived, once the destination can no longer
-	// tell a duplicate.
+	// Uncertain says what becomes of an item of which nobody knows whether it arrived, once the destination no longer recognizes
+	// a duplicate.
 	Uncertain store.Uncertain
+}
+
+// Options are a Courier's settings. The zero value of each is good, but for Logger.
+type Options struct {
+	// Terms is asked before every attempt; nil stands for the zero Terms.
+	Terms func() Terms
 	// Reputation is asked before an item with a condition is sent; nil sends it as if the score were unknown.
 	Reputation *Reputation
-	// Allowed is asked before every attempt, because trusted networks may have changed since the judgement. It returns why
+	// Allowed is asked before every attempt, because the gate may judge otherwise than when the report was judged. It returns why
 	// the report must not be sent, "" if it may; nil allows all.
 	Allowed func(r *event.Report) string
 	// Note and PutNote keep, over a restart, until when the destination is closed (store.Store.Note,
@@ -69,6 +73,7 @@ type Courier struct {
 	o       Options
 	limiter *rate.Limiter
 	health  health
+	wake    chan struct{} // of Wake
 
 	counts   [resultEnd]atomic.Uint64
 	standing atomic.Pointer[Standing]
@@ -76,13 +81,55 @@ type Courier struct {
 
 // NewCourier returns a courier from o, the outbox of s.Destination(), to s. It starts nothing.
 func NewCourier(s Sender, o outbox, options Options) *Courier {
-	if !(options.Rate > 0) {
-		options.Rate = DefaultRate
-	}
-	c := &Courier{sender: s, outbox: o, o: options}
-	c.limiter = rate.NewLimiter(rate.Limit(options.Rate), max(1, int(options.Rate)))
+	c := &Courier{sender: s, outbox: o, o: options, wake: make(chan struct{}, 1)}
+	terms := c.terms()
+	c.limiter = rate.NewLimiter(rate.Limit(terms.Rate), burst(terms.Rate))
 	c.standing.Store(&Standing{Open: true})
 	return c
+}
+
+// terms returns those that hold now.
+func (c *Courier) terms() Terms {
+	var t Terms
+	if c.o.Terms != nil {
+		t = c.o.Terms()
+	}
+	if !(t.Rate > 0) {
+		t.Rate = DefaultRate
+	}
+	return t
+}
+
+// burst is how many attempts may be made at once.
+func burst(perSecond float64) int { return max(1, int(perSecond)) }
+
+// pace has the limiter follow a rate that changed.
+func (c *Courier) pace(now time.Time) {
+	if perSecond := c.terms().Rate; c.limiter.Limit() != rate.Limit(perSecond) {
+		c.limiter.SetLimitAt(now, rate.Limit(perSecond))
+		c.limiter.SetBurstAt(now, burst(perSecond))
+	}
+}
+
+// uncertainty says how to deal with what may have arrived.
+func (c *Courier) uncertainty() store.Uncertainty {
+	return store.Uncertainty{Window: c.duplicateWindow(), After: c.terms().Uncertain}
+}
+
+// duplicateWindow is for how long the destination recognizes a duplicate, 0 if the sender does not say.
+func (c *Courier) duplicateWindow() time.Duration {
+	if s, ok := c.sender.(DuplicateWindow); ok {
+		return s.DuplicateWindow()
+	}
+	return 0
+}
+
+// Wake has a courier that waits look again at once: its terms or its sender's scope have changed.
+func (c *Courier) Wake() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
 }
 
 // Destination returns the sender's.
@@ -101,7 +148,7 @@ func (c *Courier) Count(r Result) uint64 {
 // must outlive the Courier. Run returns nil when ctx ended and an error when the store does not take what it must keep.
 func (c *Courier) Run(ctx context.Context) error {
 	c.restore(time.Now())
-	recovered, err := c.outbox.Recover(ctx, time.Now(), c.o.Uncertain)
+	recovered, err := c.outbox.Recover(ctx, time.Now(), c.uncertainty())
 	if err != nil {
 		return c.ended(ctx, fmt.Errorf("recover the outbox of %s: %w", c.Destination(), err))
 	}
@@ -129,7 +176,7 @@ func (c *Courier) ended(ctx context.Context, err error) error {
 	return err
 }
 
-// wait waits until a time (zero: no time), a new item, or the end.
+// wait waits until a time (zero: no time), a new item, a Wake, or the end.
 func (c *Courier) wait(ctx context.Context, until time.Time) {
 	var due <-chan time.Time
 	if !until.IsZero() {
@@ -140,6 +187,7 @@ func (c *Courier) wait(ctx context.Context, until time.Time) {
 	select {
 	case <-ctx.Done():
 	case <-c.outbox.Changed():
+	case <-c.wake:
 	case <-due:
 	}
 }
@@ -152,8 +200,9 @@ func (c *Courier) step(ctx context.Context) (until time.Time, idle bool, err err
 	if until := c.health.resume; now.Before(until) {
 		return until, true, nil
 	}
+	c.pace(now)
 	if tokens := c.limiter.TokensAt(now); tokens < 1 {
-		return now.Add(time.Duration((1 - tokens) / c.o.Rate * float64(time.Second))), true, nil
+		return now.Add(time.Duration((1 - tokens) / float64(c.limiter.Limit()) * float64(time.Second))), true, nil
 	}
 	going, cancel := outlive(ctx)
 	defer cancel()
@@ -166,7 +215,9 @@ func (c *Courier) step(ctx context.Context) (until time.Time, idle bool, err err
 	case !ok:
 		return next, true, nil
 	case ctx.Err() != nil: // not begun: give it back as it was
-		return now, true, c.outbox.Settle(going, item.ID, store.Settlement{State: store.Pending, At: now, RetryAt: now, Detail: item.Detail})
+		return now, true, c.outbox.Settle(going, item.ID, store.Settlement{
+			State: store.Pending, At: now, RetryAt: now, Detail: item.Detail, UnansweredSince: item.UnansweredSince,
+		})
 	}
 	return now, false, c.attempt(going, item, now)
 }
@@ -191,13 +242,16 @@ func outlive(ctx context.Context) (context.Context, context.CancelFunc) {
 
 // attempt does what is to be done with a claimed item, and settles it.
 func (c *Courier) attempt(ctx context.Context, item store.Item, now time.Time) error {
-	if out := c.speaksAgainst(&item, now); out.Result != 0 {
+	if out := c.veto(&item, now); out.Result != 0 {
 		return c.settle(ctx, item, out)
 	}
-	c.limiter.AllowN(now, 1)
-	if out := c.condition(ctx, &item, now); out.Result != 0 {
+	if out := c.checkReputation(ctx, &item, now); out.Result != 0 {
 		return c.settle(ctx, item, out)
 	}
+	if out := c.veto(&item, now); out.Result != 0 { // the score took its time
+		return c.settle(ctx, item, out)
+	}
+	c.limiter.AllowN(now, 1) // the rate is for what is sent, not for what is found not to be
 	out := c.sender.Send(ctx, &item.Report)
 	if ctx.Err() != nil && out.Result == Later {
 		return ctx.Err() // cut off by the end: the item stays claimed, which says that it may have arrived
@@ -205,8 +259,8 @@ func (c *Courier) attempt(ctx context.Context, item store.Item, now time.Time) e
 	return c.settle(ctx, item, c.health.note(out, c.scope(), time.Now()))
 }
 
-// speaksAgainst says whether an item must not be sent any more; the zero Outcome if it may.
-func (c *Courier) speaksAgainst(item *store.Item, now time.Time) Outcome {
+// veto says whether an item must not be sent any more; the zero Outcome if it may.
+func (c *Courier) veto(item *store.Item, now time.Time) Outcome {
 	if item.Report.DryRun { // the address may be reported again since there is a key: not twice, then
 		return Outcome{Result: DryRun, Detail: "judged in dry-run mode"}
 	}
@@ -215,47 +269,59 @@ func (c *Courier) speaksAgainst(item *store.Item, now time.Time) Outcome {
 			return Outcome{Result: Dismissed, Detail: Harmless(reason, MaxDetail)}
 		}
 	}
-	if since := unanswered(item.Detail); !since.IsZero() && c.o.Uncertain == store.Drop && now.Sub(since) >= refusable {
-		return Outcome{Result: Expired, Detail: Harmless(item.Detail, MaxDetail)}
+	if since := item.UnansweredSince; !since.IsZero() && !c.uncertainty().Resend(since, now) {
+		return Outcome{Result: Expired, Detail: Harmless("nobody knows whether it arrived: "+item.Detail, MaxDetail)}
 	}
 	return Outcome{}
 }
 
-// condition asks for the address's score where the policy wants it. The zero Outcome says that the item is to be sent;
-// what was found is then in its Score.
-func (c *Courier) condition(ctx context.Context, item *store.Item, now time.Time) Outcome {
+// checkReputation asks for the address's score where the policy wants it. The zero Outcome says that the item is to be sent;
+// what was found is then in its Score or ScoreMissing.
+func (c *Courier) checkReputation(ctx context.Context, item *store.Item, now time.Time) Outcome {
 	wanted := item.Report.Reputation
-	if wanted == nil || c.o.Reputation == nil {
+	if wanted == nil {
 		return Outcome{}
 	}
-	score, known, err := c.o.Reputation.Check(ctx, item.Report.Addr, wanted.MaxAge)
-	switch waited := now.Sub(item.Report.Judged); {
-	case err != nil && waited >= 0 && waited < hopeless:
+	score, err := Score{Missing: "nobody is asked for scores"}, error(nil)
+	if c.o.Reputation != nil {
+		score, err = c.o.Reputation.Check(ctx, item.Report.Addr, wanted.MaxAge)
+	}
+	if waited := now.Sub(item.Report.Judged); err != nil && waited >= 0 && waited < maxScoreWait {
 		out := Outcome{Result: Later, Until: now.Add(maxPause), Detail: Harmless("the score is not known yet: "+err.Error(), MaxDetail)}
 		if busy, ok := errors.AsType[*Unavailable](err); ok {
 			out.Until = busy.Until
 		}
-		if last := item.Report.Judged.Add(hopeless); out.Until.After(last) {
-			out.Until = last
-		}
+		out.Until = earlier(out.Until, item.Report.Judged.Add(maxScoreWait))
 		return out
-	case err != nil, !known:
-		return Outcome{}
-	case !wanted.Holds(score):
-		return Outcome{Result: Dismissed, Detail: fmt.Sprintf("the score is %d, the policy wants %d to %d", score, wanted.MinScore, wanted.MaxScore)}
-	default:
-		item.Report.Score = &score
-		return Outcome{}
 	}
+	if err != nil {
+		score.Missing = "it could not be had: " + err.Error()
+	}
+	switch {
+	case score.Known && !wanted.Holds(score.Value):
+		return Outcome{Result: Dismissed, Detail: fmt.Sprintf("the score is %d, the policy wants %d to %d", score.Value, wanted.MinScore, wanted.MaxScore)}
+	case score.Known:
+		item.Report.Score = &score.Value
+	case wanted.DropUnknown:
+		return Outcome{Result: Dismissed, Detail: Harmless("the policy drops what has no score: "+score.Missing, MaxDetail)}
+	default:
+		item.Report.ScoreMissing = Harmless(score.Missing, MaxDetail)
+	}
+	return Outcome{}
 }
 
 // settle writes down what became of an attempt, and tells.
 func (c *Courier) settle(ctx context.Context, item store.Item, out Outcome) error {
 	now := time.Now()
 	s := store.Settlement{State: state(out.Result), At: now, Detail: out.Detail}
-	if s.State == store.Pending {
-		s.Detail = keepUnanswered(item.Detail, out, now)
-		s.RetryAt = c.health.retryAt(item, out, unanswered(s.Detail), now)
+	switch s.State {
+	case store.Pending:
+		if s.UnansweredSince = item.UnansweredSince; s.UnansweredSince.IsZero() && out.Unanswered {
+			s.UnansweredSince = now
+		}
+		s.RetryAt = c.health.retryAt(item, out, s.UnansweredSince, c.duplicateWindow(), now)
+	case store.Expired:
+		s.UnansweredSince = item.UnansweredSince
 	}
 	for {
 		err := c.outbox.Settle(ctx, item.ID, s)

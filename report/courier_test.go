@@ -21,16 +21,20 @@ import (
 
 // script is a Sender that answers as it is told, and keeps when it was asked what.
 type script struct {
-	mu     sync.Mutex
-	answer func(r *event.Report, n int) report.Outcome
-	hang   bool // until the context ends
-	at     []time.Time
-	ids    []string
-	scores []*int
-	scope  string
+	mu      sync.Mutex
+	answer  func(r *event.Report, n int) report.Outcome
+	hang    bool // until the context ends
+	at      []time.Time
+	ids     []string
+	scores  []*int
+	missing []string
+	scope   string
 }
 
 func (s *script) Destination() string { return "abuseipdb" }
+
+// DuplicateWindow implements report.DuplicateWindow.
+func (s *script) DuplicateWindow() time.Duration { return 15 * time.Minute }
 
 func (s *script) Scope() string {
 	s.mu.Lock()
@@ -43,6 +47,7 @@ func (s *script) Send(ctx context.Context, r *event.Report) report.Outcome {
 	s.at = append(s.at, time.Now())
 	s.ids = append(s.ids, r.ID)
 	s.scores = append(s.scores, r.Score)
+	s.missing = append(s.missing, r.ScoreMissing)
 	n, hang, answer := len(s.at), s.hang, s.answer
 	s.mu.Unlock()
 	if hang {
@@ -383,7 +388,7 @@ func TestUncertain(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			b, s := newBox(), &script{hang: true}
 			o := options(b)
-			o.Uncertain = uncertain
+			o.Terms = func() report.Terms { return report.Terms{Uncertain: uncertain} }
 			b.add(item(1))
 			stop := run(t, report.NewCourier(s, b, o))
 			sleep(time.Second)
@@ -414,7 +419,7 @@ func TestUncertain(t *testing.T) {
 			s.change(func() { s.answer = answer })
 			b.add(item(2))
 			sleep(14 * time.Minute)
-			if got := b.get(id(2)); got.State != store.Pending || !strings.HasPrefix(got.Detail, "unanswered since ") {
+			if got := b.get(id(2)); got.State != store.Pending || got.UnansweredSince.IsZero() || strings.Contains(got.Detail, "unanswered") {
 				t.Errorf("%v: within the 15 minutes: %v %q", uncertain, got.State, got.Detail)
 			}
 			sleep(2 * time.Hour)

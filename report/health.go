@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"math/rand/v2"
-	"strings"
 	"time"
 
 	"tattled/store"
@@ -68,11 +67,11 @@ func (h *health) rekey(scope string) {
 // little longer than the pause, the more often tried the longer, so that others get their turn.
 //
 // An item that may have arrived, since a time in doubt, keeps its place in the queue for a while: it must be asked about
-// again while the destination can still tell a duplicate, however many wait behind it.
-func (h *health) retryAt(item store.Item, out Outcome, doubt, now time.Time) time.Time {
+// again while the destination recognizes a duplicate, which it does for a window, however many wait after it.
+func (h *health) retryAt(item store.Item, out Outcome, doubt time.Time, window time.Duration, now time.Time) time.Time {
 	attempts := item.Attempts
 	switch {
-	case !doubt.IsZero() && now.Sub(doubt) < refusable && attempts <= 10:
+	case !doubt.IsZero() && now.Sub(doubt) < window && attempts <= 10:
 		return earlier(item.Created, now)
 	case out.Result == Closed:
 		return now // the destination is closed, the item is not at fault
@@ -193,31 +192,4 @@ func (c *Courier) scope() string {
 		return s.Scope()
 	}
 	return ""
-}
-
-// unanswered returns since when it is not known whether an item arrived, zero if it is known. The mark in its Detail is kept
-// through the attempts that follow.
-func unanswered(detail string) time.Time {
-	rest, marked := strings.CutPrefix(detail, store.UnansweredSince)
-	if !marked {
-		return time.Time{}
-	}
-	text, _, _ := strings.Cut(rest, " ")
-	since, err := time.Parse(time.RFC3339, text)
-	if err != nil {
-		return time.Time{}
-	}
-	return since
-}
-
-// keepUnanswered returns the detail for an item that is to be tried again, after it had the detail was.
-func keepUnanswered(was string, out Outcome, now time.Time) string {
-	since := unanswered(was)
-	if since.IsZero() && out.Unanswered {
-		since = now
-	}
-	if since.IsZero() {
-		return out.Detail
-	}
-	return store.UnansweredSince + since.UTC().Format(time.RFC3339) + " " + out.Detail
 }

@@ -100,7 +100,7 @@ func (b *box) Settle(_ context.Context, id string, s store.Settlement) error {
 	defer b.mu.Unlock()
 	return b.write(func() {
 		it := b.items[id]
-		it.State, it.Detail, it.Settled, it.NextAttempt = s.State, s.Detail, s.At, s.RetryAt
+		it.State, it.Detail, it.Settled, it.NextAttempt, it.UnansweredSince = s.State, s.Detail, s.At, s.RetryAt, s.UnansweredSince
 		if it.State == store.Pending {
 			b.line(it)
 		}
@@ -109,15 +109,18 @@ func (b *box) Settle(_ context.Context, id string, s store.Settlement) error {
 
 func (b *box) Changed() <-chan struct{} { return b.changed }
 
-func (b *box) Recover(_ context.Context, now time.Time, uncertain store.Uncertain) (done store.Recovered, err error) {
+func (b *box) Recover(_ context.Context, now time.Time, u store.Uncertainty) (done store.Recovered, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	err = b.write(func() {
 		for _, it := range b.items {
 			switch {
 			case it.State != store.Claimed:
-			case now.Sub(it.Claimed) < 15*time.Minute, uncertain == store.Resend:
+			case u.Resend(it.Claimed, now):
 				it.State = store.Pending // at its old place in the queue
+				if it.UnansweredSince.IsZero() {
+					it.UnansweredSince = it.Claimed
+				}
 				b.line(it)
 				done.Again++
 			default:

@@ -29,6 +29,12 @@ type Sender interface {
 	Send(ctx context.Context, r *event.Report) Outcome
 }
 
+// DuplicateWindow is what a Sender implements whose destination recognizes for a while that it got the same report before.
+type DuplicateWindow interface {
+	// DuplicateWindow returns for how long after an attempt another one for the same item comes out as Duplicate.
+	DuplicateWindow() time.Duration
+}
+
 // Outcome is what became of one attempt.
 type Outcome struct {
 	Result Result

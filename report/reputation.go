@@ -5,44 +5,81 @@ import (
 	"fmt"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/singleflight"
+
+	"tattled/store"
 )
 
 // knownFor is how long a score is good.
 const knownFor = 24 * time.Hour
 
-// checker asks for an address's score, counting reports of at most maxAge. The outcome is Delivered when score holds,
-// DryRun when there is nobody to ask, Rejected when the score of this address cannot be known, Later or Closed when it
-// cannot be had at present. *abuseipdb.Client is one.
+// checker asks for an address's score, counting reports of at most maxAge, which is whole days. The outcome is Delivered when score
+// holds, DryRun when there is nobody to ask, Rejected when the score of this address cannot be known, Dismissed when nobody may be
+// asked about this address, Later or Closed when it cannot be had at present. Scope says whose answers these are: what was closed for
+// one is not for another. *abuseipdb.Client is one.
 type checker interface {
 	Check(ctx context.Context, addr netip.Addr, maxAge time.Duration) (score int, out Outcome)
+	Scope() string
 }
 
 // Reputation knows addresses' scores: from the store for a day, else by asking. It asks once for an address, however many
 // want to know, and backs off when it gets no answer. It is safe for concurrent use.
 //
-// The store keeps one score an address. Where policies differ in their maximum age, the answer to the first that asked
-// serves all of them for a day.
+// The store keeps one score an address, the last that was asked for. It serves those who ask with the same maximum age: a score of
+// the reports of 30 days says nothing about those of 90.
 type Reputation struct {
 	checker checker
-	score   func(addr netip.Addr) (score int, at time.Time, ok bool)
-	put     func(ctx context.Context, addr netip.Addr, score int, at time.Time) error
+	score   func(addr netip.Addr) (store.Score, bool)
+	put     func(ctx context.Context, addr netip.Addr, s store.Score) error
 	flight  singleflight.Group
+	counts  [lookupEnd]atomic.Uint64
 
 	mu       sync.Mutex
+	scope    string // whom failures are of
 	failures int
 	since    time.Time // of the first failure in a row
 	resume   time.Time // nobody is asked before
 	why      string
 }
 
+// Lookup is how a lookup of a score ended. Its text form is a metric's label.
+type Lookup uint8
+
+// The lookups.
+const (
+	LookupCached  Lookup = iota // the store had the score
+	LookupKnown                 // it was asked for
+	LookupUnknown               // it was asked for, and cannot be known
+	LookupNoKey                 // nobody was asked: there is no key
+	LookupRefused               // nobody was asked: the gate does not let the address out
+	LookupFailed                // there was no answer, or no score in it
+	lookupEnd
+)
+
+// Lookups lists every one, in order.
+func Lookups() []Lookup {
+	var all []Lookup
+	for l := range lookupEnd {
+		all = append(all, l)
+	}
+	return all
+}
+
+func (l Lookup) String() string {
+	return [...]string{"cached", "known", "unknown", "no-key", "refused", "failed"}[l]
+}
+
 // NewReputation returns a Reputation that asks c and keeps scores by score and put: store.Store.Score and
 // store.Committer.PutScore. Nil for both keeps nothing.
-func NewReputation(c checker, score func(netip.Addr) (int, time.Time, bool), put func(context.Context, netip.Addr, int, time.Time) error) *Reputation {
+func NewReputation(c checker, score func(netip.Addr) (store.Score, bool), put func(context.Context, netip.Addr, store.Score) error) *Reputation {
 	return &Reputation{checker: c, score: score, put: put}
 }
+
+// Count returns how many lookups ended as l.
+func (r *Reputation) Count(l Lookup) uint64 { return r.counts[l].Load() }
 
 // Unavailable is the error of a score that cannot be had at present.
 type Unavailable struct {
@@ -52,64 +89,91 @@ type Unavailable struct {
 
 func (u *Unavailable) Error() string { return u.Detail }
 
-// Check returns addr's score, counting reports of at most maxAge. Not known and no error means that it cannot be known:
-// there is no key, or the address has no score. An error is an *Unavailable.
-func (r *Reputation) Check(ctx context.Context, addr netip.Addr, maxAge time.Duration) (score int, known bool, err error) {
+// Score is what is known of an address's score.
+type Score struct {
+	Value   int // 0 to 100
+	Known   bool
+	Missing string // why it is not known, harmless to show
+}
+
+// Check returns addr's score, counting reports of at most maxAge, rounded up to days. A score that is not Known cannot be known, now
+// or later: there is no key, the address has no score, or it is one that nobody may be asked about. An error is an *Unavailable.
+func (r *Reputation) Check(ctx context.Context, addr netip.Addr, maxAge time.Duration) (Score, error) {
 	addr = addr.Unmap().WithZone("")
+	const day = 24 * time.Hour
+	maxAge = (maxAge + day - 1) / day * day
 	now := time.Now()
 	if r.score != nil {
-		if score, at, ok := r.score(addr); ok && now.Sub(at) < knownFor && now.Sub(at) > -knownFor {
-			return score, true, nil
+		if s, ok := r.score(addr); ok && s.MaxAge == maxAge && now.Sub(s.At) < knownFor && now.Sub(s.At) > -knownFor {
+			r.counts[LookupCached].Add(1)
+			return Score{Value: s.Value, Known: true}, nil
 		}
 	}
-	type answer struct {
-		score int
-		known bool
-	}
-	v, err, _ := r.flight.Do(fmt.Sprint(addr, maxAge), func() (any, error) {
-		score, known, err := r.ask(ctx, addr, maxAge, now)
-		return answer{score, known}, err
-	})
-	a := v.(answer)
-	return a.score, a.known, err
+	v, err, _ := r.flight.Do(fmt.Sprint(addr, maxAge), func() (any, error) { return r.ask(ctx, addr, maxAge, now) })
+	return v.(Score), err
 }
 
 // ask asks, unless it is too early after a failure.
-func (r *Reputation) ask(ctx context.Context, addr netip.Addr, maxAge time.Duration, now time.Time) (score int, known bool, err error) {
-	r.mu.Lock()
-	resume, why := r.resume, r.why
-	r.mu.Unlock()
-	if now.Before(resume) {
-		return 0, false, &Unavailable{Until: resume, Detail: why}
+func (r *Reputation) ask(ctx context.Context, addr netip.Addr, maxAge time.Duration, now time.Time) (Score, error) {
+	if err := r.paused(now); err != nil {
+		return Score{}, err
 	}
-	score, out := r.checker.Check(ctx, addr, maxAge)
+	value, out := r.checker.Check(ctx, addr, maxAge)
 	switch out.Result {
-	case Delivered, DryRun, Rejected:
-		r.mu.Lock()
-		r.failures, r.resume, r.why = 0, time.Time{}, ""
-		r.mu.Unlock()
-		if out.Result != Delivered {
-			return 0, false, nil
-		}
+	case Delivered:
+		r.succeed()
+		r.counts[LookupKnown].Add(1)
 		if r.put != nil {
 			// A store that does not take it costs another question; the courier's next item shows that it fails.
-			_ = r.put(ctx, addr, score, time.Now())
+			_ = r.put(ctx, addr, store.Score{Value: value, MaxAge: maxAge, At: time.Now()})
 		}
-		return score, true, nil
+		return Score{Value: value, Known: true}, nil
+	case DryRun:
+		r.succeed()
+		r.counts[LookupNoKey].Add(1)
+	case Rejected:
+		r.succeed()
+		r.counts[LookupUnknown].Add(1)
+	case Dismissed: // which says nothing about who answers
+		r.counts[LookupRefused].Add(1)
 	default:
-		return 0, false, r.fail(out, time.Now())
+		r.counts[LookupFailed].Add(1)
+		return Score{}, r.fail(out, time.Now())
 	}
+	return Score{Missing: out.Detail}, nil
+}
+
+// paused returns an error while it is too early to ask again. With another key or server, it is not.
+func (r *Reputation) paused(now time.Time) error {
+	scope := r.checker.Scope()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.scope != scope {
+		r.scope, r.failures, r.resume, r.why = scope, 0, time.Time{}, ""
+	}
+	if now.Before(r.resume) {
+		return &Unavailable{Until: r.resume, Detail: r.why}
+	}
+	return nil
+}
+
+func (r *Reputation) succeed() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.failures, r.resume, r.why = 0, time.Time{}, ""
 }
 
 // Problem says why scores cannot be had at present, "" if nothing is known against it. The text is harmless to show.
 func (r *Reputation) Problem(now time.Time) string {
+	scope := r.checker.Scope()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.failures == 0 {
+	if r.failures == 0 || r.scope != scope {
 		return ""
 	}
-	return fmt.Sprintf("scores of addresses cannot be had since %s, next try %s: %s. What waits for one goes out without it after %s",
-		r.since.UTC().Format(time.RFC3339), later(r.resume, now).UTC().Format(time.RFC3339), r.why, hopeless)
+	return fmt.Sprintf("scores of addresses cannot be had since %s, next try %s: %s. What waits for one goes out without it after %v, or is dropped "+
+		"where the policy has reputation.unknown: drop. Remedy: see whether report.abuseipdb.key_file has a valid key and how many checks a day its plan allows",
+		r.since.UTC().Format(time.RFC3339), later(r.resume, now).UTC().Format(time.RFC3339), r.why, maxScoreWait)
 }
 
 // fail takes in a failure: nobody is asked until the time that out names, or the back-off is over.

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -261,15 +263,15 @@ func TestKilledAnywhere(t *testing.T) {
 // asked once.
 func TestReputation(t *testing.T) {
 	scene(t, double.Options{}, func(t *testing.T, p *place) {
-		cache := map[netip.Addr]time.Time{}
+		cache := map[netip.Addr]store.Score{}
 		reputation := report.NewReputation(p.client,
-			func(addr netip.Addr) (int, time.Time, bool) {
-				at, ok := cache[addr]
-				return 80, at, ok
+			func(addr netip.Addr) (store.Score, bool) {
+				s, ok := cache[addr]
+				return s, ok
 			},
-			func(_ context.Context, addr netip.Addr, score int, at time.Time) error {
-				if score == 80 {
-					cache[addr] = at
+			func(_ context.Context, addr netip.Addr, s store.Score) error {
+				if s.Value == 80 {
+					cache[addr] = s
 				}
 				return nil
 			})
@@ -308,20 +310,35 @@ func TestReputation(t *testing.T) {
 		if n := len(p.far.Requests()); n != 3 { // once for known, which is cached here, twice for unknown, which is not
 			t.Errorf("%d checks", n)
 		}
+		for n, maxAge := range []time.Duration{90 * 24 * time.Hour, 90*24*time.Hour - time.Minute, time.Hour, 24 * time.Hour} {
+			r := item(n + 50)
+			r.Addr, r.Reputation = known, &event.Reputation{MaxScore: 100, MaxAge: maxAge}
+			p.add(r)
+			sleep(time.Second)
+		}
+		if n := len(p.far.Requests()); n != 4 { // once more for both that are for the reports of one day
+			t.Errorf("%d checks: a score serves those who count the reports of the same time", n)
+		}
 		sleep(24 * time.Hour)
 		r := item(99)
-		r.Addr, r.Reputation = known, &event.Reputation{MaxScore: 100, MaxAge: time.Hour}
+		r.Addr, r.Reputation = known, &event.Reputation{MaxScore: 100, MaxAge: 24 * time.Hour}
 		p.add(r)
 		sleep(time.Second)
-		if n := len(p.far.Requests()); n != 4 {
+		if n := len(p.far.Requests()); n != 5 {
 			t.Errorf("%d checks after a day", n)
+		}
+		for lookup, want := range map[report.Lookup]uint64{report.LookupCached: 5, report.LookupKnown: 5, report.LookupUnknown: 0, report.LookupFailed: 0} {
+			if got := reputation.Count(lookup); got != want {
+				t.Errorf("%d lookups %s, want %d", got, lookup, want)
+			}
 		}
 		stop()
 	})
 }
 
-// While scores cannot be had, what needs one waits for up to an hour and is then sent without; checks are not repeated
-// more than once a second, nor at all while the quota is used up. Without a key it is sent at once.
+// While scores cannot be had, what needs one waits for up to five minutes. Then it is sent without and says why, or is dropped where
+// the policy wants that. Checks are not repeated more than once a second, nor at all while the quota is used up. Without a key
+// nothing waits.
 func TestReputationUnavailable(t *testing.T) {
 	for _, mode := range []double.Mode{double.Internal, double.Exhausted, double.Revoked, double.Drop, "no key"} {
 		scene(t, double.Options{}, func(t *testing.T, p *place) {
@@ -335,17 +352,17 @@ func TestReputationUnavailable(t *testing.T) {
 			o.Reputation = report.NewReputation(p.client, nil, nil)
 			for n := range 30 {
 				r := item(n)
-				r.Reputation = &event.Reputation{MaxScore: 0, MaxAge: 24 * time.Hour}
+				r.Reputation = &event.Reputation{MaxScore: 0, MaxAge: 24 * time.Hour, DropUnknown: n%2 == 1}
 				p.add(r)
 			}
 			stop := run(t, report.NewCourier(s, p.box, o))
-			sleep(59 * time.Minute)
+			sleep(5*time.Minute - 2*time.Second)
 			if mode == "no key" {
-				if n := s.sent(); n != 30 || s.scores[0] != nil {
-					t.Errorf("%s: %d sent", mode, n)
+				if n := s.sent(); n != 15 || s.scores[0] != nil || s.missing[0] != "no API key is configured" {
+					t.Errorf("%s: %d sent, %q", mode, n, s.missing)
 				}
 			} else if n := s.sent(); n != 0 {
-				t.Errorf("%s: %d sent within the hour", mode, n)
+				t.Errorf("%s: %d sent within five minutes", mode, n)
 			}
 			if problem := o.Reputation.Problem(time.Now()); (problem == "") != (mode == "no key") {
 				t.Errorf("%s: the problem is %q", mode, problem)
@@ -359,13 +376,134 @@ func TestReputationUnavailable(t *testing.T) {
 			if mode == double.Exhausted && len(requests) != 1 {
 				t.Errorf("%d checks against a used-up quota", len(requests))
 			}
-			sleep(2 * time.Minute)
-			if got := p.states(); got[store.Delivered] != 30 {
-				t.Errorf("%s: after the hour: %v", mode, got)
+			sleep(5 * time.Second)
+			if got := p.states(); got[store.Delivered] != 15 || got[store.Dismissed] != 15 {
+				t.Errorf("%s: after five minutes: %v", mode, got)
+			}
+			if mode != "no key" && !strings.HasPrefix(s.missing[14], "it could not be had: ") {
+				t.Errorf("%s: it says %q", mode, s.missing[14])
 			}
 			stop()
 		})
 	}
+}
+
+// What keeps one key from being answered is nothing to another one: scores are asked for at once.
+func TestReputationOfAnotherKey(t *testing.T) {
+	scene(t, double.Options{}, func(t *testing.T, p *place) {
+		p.client.SetKey(setting.NewSecret("revoked"))
+		reputation := report.NewReputation(p.client, nil, nil)
+		for range 2 {
+			if _, err := reputation.Check(t.Context(), item(1).Addr, time.Hour); err == nil || reputation.Problem(time.Now()) == "" {
+				t.Fatalf("%v", err)
+			}
+		}
+		if n := len(p.far.Requests()); n != 1 {
+			t.Errorf("%d checks: asked again at once with the same key", n)
+		}
+		p.client.SetKey(setting.NewSecret(key))
+		if problem := reputation.Problem(time.Now()); problem != "" {
+			t.Error(problem)
+		}
+		if score, err := reputation.Check(t.Context(), item(1).Addr, time.Hour); err != nil || !score.Known {
+			t.Errorf("%+v, %v", score, err)
+		}
+	})
+}
+
+// The rate is for what is sent: what the score speaks against does not hold up what it does not, however slow the rate is.
+func TestRateIsForWhatIsSent(t *testing.T) {
+	scene(t, double.Options{}, func(t *testing.T, p *place) {
+		s := &script{}
+		o := options(p.box)
+		o.Terms = func() report.Terms { return report.Terms{Rate: 1} }
+		o.Reputation = report.NewReputation(p.client, nil, nil)
+		for n := range 21 {
+			r := item(n)
+			r.Reputation = &event.Reputation{MaxScore: 0, MaxAge: 24 * time.Hour}
+			if n < 20 {
+				p.far.SetScore(r.Addr, 80)
+			}
+			p.add(r)
+		}
+		stop := run(t, report.NewCourier(s, p.box, o))
+		sleep(time.Second)
+		if at, ids := s.took(); len(ids) != 1 || ids[0] != id(20) {
+			t.Errorf("sent %v at %v: %v", ids, at, p.states())
+		}
+		stop()
+	})
+}
+
+// What the gate forbids by the time that the score is there is not sent.
+func TestGateIsAskedAfterTheScore(t *testing.T) {
+	scene(t, double.Options{}, func(t *testing.T, p *place) {
+		p.far.SetFaults(double.Fault{Mode: double.Hold, Delay: setting.Duration(2 * time.Second)})
+		s := &script{}
+		began := time.Now()
+		o := options(p.box)
+		o.Reputation = report.NewReputation(p.client, nil, nil)
+		o.Allowed = func(*event.Report) string {
+			if time.Since(began) > time.Second {
+				return "it is trusted by now"
+			}
+			return ""
+		}
+		r := item(1)
+		r.Reputation = &event.Reputation{MaxScore: 0, MaxAge: 24 * time.Hour}
+		p.add(r)
+		stop := run(t, report.NewCourier(s, p.box, o))
+		sleep(time.Minute)
+		if got := p.get(r.ID); got.State != store.Dismissed || got.Detail != "it is trusted by now" || s.sent() != 0 {
+			t.Errorf("%v %q, %d sent", got.State, got.Detail, s.sent())
+		}
+		stop()
+	})
+}
+
+// A rate that changes while the courier runs holds from the next attempt on.
+func TestTermsChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, s := newBox(), &script{}
+		var perSecond atomic.Uint64
+		var slow atomic.Bool
+		perSecond.Store(1)
+		o := options(b)
+		o.Terms = func() report.Terms {
+			if slow.Load() {
+				return report.Terms{Rate: 1. / 3600}
+			}
+			return report.Terms{Rate: float64(perSecond.Load())}
+		}
+		c := report.NewCourier(s, b, o)
+		stop := run(t, c)
+		for n := range 100 {
+			b.add(item(n))
+		}
+		sleep(9500 * time.Millisecond)
+		if n := s.sent(); n != 10 {
+			t.Errorf("%d sent in 9.5 s at 1 a second", n)
+		}
+		perSecond.Store(20)
+		sleep(5 * time.Second)
+		if n := s.sent(); n != 100 {
+			t.Errorf("%d sent 5 s after the rate was 20 a second", n)
+		}
+		slow.Store(true)
+		b.add(item(100))
+		b.add(item(101))
+		sleep(time.Second)
+		if n := s.sent(); n != 101 {
+			t.Errorf("%d sent at one in an hour", n-100)
+		}
+		slow.Store(false)
+		c.Wake()
+		sleep(100 * time.Millisecond)
+		if n := s.sent(); n != 102 {
+			t.Errorf("%d sent: it waits by a rate that is past", n-100)
+		}
+		stop()
+	})
 }
 
 // However many want one address's score at once, it is asked once.
@@ -376,8 +514,8 @@ func TestReputationSingleFlight(t *testing.T) {
 		results := make(chan string, 50)
 		for range 50 {
 			go func() {
-				score, known, err := reputation.Check(t.Context(), item(1).Addr, time.Hour)
-				results <- fmt.Sprint(score, known, err)
+				score, err := reputation.Check(t.Context(), item(1).Addr, time.Hour)
+				results <- fmt.Sprint(score.Value, score.Known, err)
 			}()
 		}
 		for range 50 {

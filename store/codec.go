@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math"
 	"net/netip"
+	"strings"
 	"time"
 
 	"tattled/event"
@@ -11,8 +12,9 @@ import (
 
 // The first byte of an encoded event, item and report says in what form the rest is.
 const (
-	eventForm = 1
-	itemForm  = 1
+	eventForm   = 1
+	itemForm    = 1
+	itemInDoubt = 2 // itemForm with UnansweredSince before the report
 )
 
 // Bounds of texts in bytes; longer ones are cut when they are stored.
@@ -167,18 +169,26 @@ func (d *decoder) place() event.Place {
 
 // appendItem writes all of an item.
 func appendItem(b []byte, i *Item) []byte {
-	b = append(b, itemForm, byte(i.State))
+	form := byte(itemForm)
+	if !i.UnansweredSince.IsZero() {
+		form = itemInDoubt
+	}
+	b = append(b, form, byte(i.State))
 	b = binary.AppendUvarint(b, uint64(i.Attempts))
 	for _, t := range []time.Time{i.Created, i.NextAttempt, i.Claimed, i.Settled} {
 		b = appendTime(b, t)
 	}
 	b = appendText(b, i.Detail, MaxDetail)
+	if form == itemInDoubt {
+		b = appendTime(b, i.UnansweredSince)
+	}
 	return appendReport(b, &i.Report)
 }
 
 func decodeItem(b []byte) (Item, bool) {
 	d := decoder{b: b}
-	if d.byte() != itemForm {
+	form := d.byte()
+	if form != itemForm && form != itemInDoubt {
 		return Item{}, false
 	}
 	i := Item{State: State(d.byte()), Attempts: int(d.number(math.MaxInt32))}
@@ -186,12 +196,32 @@ func decodeItem(b []byte) (Item, bool) {
 		*t = d.time()
 	}
 	i.Detail = d.text(MaxDetail)
+	if form == itemInDoubt {
+		i.UnansweredSince = d.time()
+	} else {
+		i.UnansweredSince, i.Detail = oldUnanswered(i.Detail)
+	}
 	i.Report = d.report()
 	i.ID = i.Report.ID
 	if !d.done() || i.State == 0 || i.State >= stateEnd || i.ID == "" {
 		return Item{}, false
 	}
 	return i, true
+}
+
+// oldUnanswered returns what a Detail said before items had UnansweredSince, "unanswered since 2026-11-22T10:00:00Z no answer", and
+// what remains of it.
+func oldUnanswered(detail string) (since time.Time, rest string) {
+	marked, found := strings.CutPrefix(detail, "unanswered since ")
+	if !found {
+		return time.Time{}, detail
+	}
+	text, rest, _ := strings.Cut(marked, " ")
+	since, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return time.Time{}, detail
+	}
+	return plainTime(since.Unix(), 0), rest
 }
 
 func appendReport(b []byte, r *event.Report) []byte {

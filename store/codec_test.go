@@ -47,7 +47,7 @@ func TestCodecKeepsEveryField(t *testing.T) {
 	}
 	item := Item{
 		ID: "0190", Report: fullReport(), State: Rejected, Attempts: 3, Created: e.Time, NextAttempt: e.Time.Add(1), Claimed: e.Time.Add(2),
-		Settled: e.Time.Add(3), Detail: "d",
+		Settled: e.Time.Add(3), Detail: "d", UnansweredSince: e.Time.Add(4),
 	}
 	mustBeFull(t, reflect.ValueOf(item))
 	mustBeFull(t, reflect.ValueOf(item.Report), "ScoreMissing") // which the courier sets, and nobody keeps
@@ -57,9 +57,29 @@ func TestCodecKeepsEveryField(t *testing.T) {
 	if diff := cmp.Diff(item, again, cmpopts.EquateComparable(netip.Addr{})); !ok || diff != "" {
 		t.Errorf("item: %v\n%s", ok, diff)
 	}
+	item.UnansweredSince = time.Time{}
+	if again, ok = decodeItem(appendItem(nil, &item)); !ok || !reflect.DeepEqual(again.Detail, item.Detail) || !again.UnansweredSince.IsZero() {
+		t.Errorf("without a doubt: %v %+v", ok, again)
+	}
 	var none event.Event
 	if got, ok := decodeEvent(appendEvent(nil, &none)); !ok || !reflect.DeepEqual(got, none) {
 		t.Errorf("an empty event came back as %+v, %v", got, ok)
+	}
+}
+
+// What an older release wrote into the text of an item is in its field.
+func TestOldUnanswered(t *testing.T) {
+	since := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
+	for detail, want := range map[string]Item{
+		"unanswered since 2026-11-22T10:00:00Z no answer: EOF": {UnansweredSince: since, Detail: "no answer: EOF"},
+		"unanswered since 2026-11-22T10:00:00Z ":               {UnansweredSince: since},
+		"unanswered since yesterday":                           {Detail: "unanswered since yesterday"},
+		"status 500: unanswered since 2026-11-22T10:00:00Z x":  {Detail: "status 500: unanswered since 2026-11-22T10:00:00Z x"},
+	} {
+		got, ok := decodeItem(appendItem(nil, &Item{ID: "i", State: Pending, Detail: detail, Report: event.Report{ID: "i"}}))
+		if !ok || got.Detail != want.Detail || !got.UnansweredSince.Equal(want.UnansweredSince) {
+			t.Errorf("%q: %v %q %s", detail, ok, got.Detail, got.UnansweredSince)
+		}
 	}
 }
 

@@ -37,6 +37,9 @@ type CommitterOptions struct {
 	// (Store.Restored) or after their record was found damaged, by destination: its window. Events from before the restoration
 	// are not judged that long. Without an entry nothing is held back.
 	Hold map[string]time.Duration
+	// Policy, if not nil, returns the policy by which a group is judged, in place of NewCommitter's: it is asked for each group, and
+	// may return another one after a reload. It must not block.
+	Policy func() *policy.Policy
 	// OnCommit, if not nil, is told of each group that is durable: its events with their Seq, and the reports that went into
 	// the outbox. It runs in the committer: it must not block, nor keep the slices or write to them.
 	OnCommit func(events []event.Event, due []event.Report)
@@ -49,7 +52,7 @@ type CommitterOptions struct {
 type Committer struct {
 	store   *Store
 	options CommitterOptions
-	policy  atomic.Pointer[policy.Policy]
+	policy  func() *policy.Policy
 	full    atomic.Bool
 	beat    atomic.Uint64
 	begun   atomic.Pointer[time.Time] // when the transaction in hand began; nil: there is none
@@ -77,12 +80,11 @@ func NewCommitter(s *Store, p *policy.Policy, o CommitterOptions) *Committer {
 		store: s, options: o, wake: make(chan struct{}, 1), room: make(chan struct{}), outboxes: map[string]*Outbox{},
 		open: &group{cursors: map[string][]byte{}}, next: &group{cursors: map[string][]byte{}},
 	}
-	c.policy.Store(p)
+	if c.policy = o.Policy; c.policy == nil {
+		c.policy = func() *policy.Policy { return p }
+	}
 	return c
 }
-
-// SetPolicy judges all groups that begin after it by p.
-func (c *Committer) SetPolicy(p *policy.Policy) { c.policy.Store(p) }
 
 // Full reports whether the last commit found no space. Until one does, nothing more is taken.
 func (c *Committer) Full() bool { return c.full.Load() }
@@ -308,9 +310,9 @@ func (c *Committer) doAlone(r *request) error {
 	return c.fail(new(group), err)
 }
 
-// PutScore puts away the AbuseIPDB score of addr. It is durable on return.
-func (c *Committer) PutScore(ctx context.Context, addr netip.Addr, score int, at time.Time) error {
-	return c.Do(ctx, func(tx *WriteTx) error { return tx.PutScore(addr, score, at) })
+// PutScore stores the AbuseIPDB score of addr, in place of the last one. It is durable on return.
+func (c *Committer) PutScore(ctx context.Context, addr netip.Addr, s Score) error {
+	return c.Do(ctx, func(tx *WriteTx) error { return tx.PutScore(addr, s) })
 }
 
 // PutNote puts value under key, of at most 4096 bytes; nil takes it away. It is durable on return.
@@ -458,7 +460,7 @@ func (c *Committer) fail(g *group, err error) error {
 
 // transact makes g durable in one transaction and tells everybody.
 func (c *Committer) transact(g *group) error {
-	w, p := &c.work, c.policy.Load()
+	w, p := &c.work, c.policy()
 	now, began := c.store.now(), time.Now()
 	c.begun.Store(&began)
 	defer c.begun.Store(nil)

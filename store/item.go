@@ -21,14 +21,13 @@ type Item struct {
 	Claimed     time.Time // the last claim; zero if there was none
 	Settled     time.Time // the last settlement; zero if there was none
 	Detail      string    // what the destination said last, at most MaxDetail bytes
+
+	// UnansweredSince is the time of the first attempt after which nobody knows whether the item arrived; zero where that is known.
+	UnansweredSince time.Time
 }
 
 // MaxDetail bounds Item.Detail in bytes; a longer one is cut.
 const MaxDetail = 500
-
-// UnansweredSince begins the Detail of an item of which nobody knows whether it arrived; the time of the first such
-// attempt (RFC 3339), a space and the rest follow.
-const UnansweredSince = "unanswered since "
 
 // State is where an item stands. Its text form is a metric's label.
 type State uint8
@@ -90,6 +89,31 @@ type Settlement struct {
 	At      time.Time // when; zero stands for the time of the claim
 	Detail  string    // for people
 	RetryAt time.Time // with Pending: not to be claimed before
+
+	UnansweredSince time.Time // Item.UnansweredSince from now on
+}
+
+// Uncertainty is how to deal with items of which nobody knows whether they arrived.
+type Uncertainty struct {
+	// Window is for how long after an attempt the destination recognizes the same item as a duplicate, so that it can be sent
+	// again without harm; 0 for a destination that does not.
+	Window time.Duration
+	// After says what becomes of an item when Window is over.
+	After Uncertain
+}
+
+// Resend reports whether an item that may have arrived at a time is to be sent again at now. Where the clock was set back, nobody
+// knows how long ago that was.
+func (u Uncertainty) Resend(at, now time.Time) bool {
+	age := now.Sub(at)
+	return u.After == Resend || age >= 0 && age < u.Window
+}
+
+// Score is an address' AbuseIPDB score as it was asked for.
+type Score struct {
+	Value  int           // 0 to 100
+	MaxAge time.Duration // how old the reports were that it counts; whole days
+	At     time.Time     // when it was asked for
 }
 
 // Uncertain says what to do with an item whose sending was cut off by a crash, so that nobody knows whether it arrived,

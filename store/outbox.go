@@ -3,17 +3,11 @@ package store
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 )
 
-const (
-	// longWait is the longest that an item is ever put off. One that seems to wait for longer was put off by a clock that was
-	// ahead.
-	longWait = 48 * time.Hour
-	// sureFor is for how long after a claim the destination tells a second report as a duplicate: AbuseIPDB's 15 minutes.
-	sureFor = 15 * time.Minute
-)
+// longWait is the longest that an item is ever put off. One that seems to wait for longer was put off by a clock that was ahead.
+const longWait = 48 * time.Hour
 
 // Outbox is the reports for one destination. An item is claimed before it is sent, and settled after; both are durable
 // when the call returns. While it is claimed nobody else gets it. After a crash Recover decides about what was claimed.
@@ -104,7 +98,7 @@ func (o *Outbox) Settle(ctx context.Context, id string, s Settlement) error {
 		}
 		tx.wrote = true
 		return tx.w.change(item, seq, func(i *Item) {
-			i.State, i.Detail, i.Settled = s.State, s.Detail, or(s.At, i.Claimed)
+			i.State, i.Detail, i.Settled, i.UnansweredSince = s.State, s.Detail, or(s.At, i.Claimed), s.UnansweredSince
 			if s.State == Pending {
 				i.NextAttempt = s.RetryAt
 			}
@@ -116,10 +110,9 @@ func (o *Outbox) Settle(ctx context.Context, id string, s Settlement) error {
 	return nil
 }
 
-// Recover decides about the items that are claimed, before anybody claims one: nobody knows whether they were sent. Those
-// claimed within the last 15 minutes are sent again, because the destination will tell a second one as a duplicate; older
-// ones go by uncertain.
-func (o *Outbox) Recover(ctx context.Context, now time.Time, uncertain Uncertain) (Recovered, error) {
+// Recover decides about the items that are claimed, before anybody claims one: nobody knows whether they were sent. It goes by u
+// whether they are sent again.
+func (o *Outbox) Recover(ctx context.Context, now time.Time, u Uncertainty) (Recovered, error) {
 	var r Recovered
 	err := o.c.Do(ctx, func(tx *WriteTx) error {
 		r = Recovered{}
@@ -129,12 +122,12 @@ func (o *Outbox) Recover(ctx context.Context, now time.Time, uncertain Uncertain
 				return err
 			}
 			tx.wrote = true
-			age := now.Sub(item.Claimed)
-			again := uncertain == Resend || age >= 0 && age < sureFor
+			again := u.Resend(item.Claimed, now)
 			err = tx.w.change(item, seq, func(i *Item) {
 				i.State = Pending // due since it was claimed, so it goes out before what came later
-				if !strings.HasPrefix(i.Detail, UnansweredSince) {
-					i.Detail = UnansweredSince + i.Claimed.UTC().Format(time.RFC3339) + " the sending was cut off"
+				i.Detail = "the sending was cut off"
+				if i.UnansweredSince.IsZero() {
+					i.UnansweredSince = i.Claimed
 				}
 				if !again {
 					i.State, i.Settled = Expired, now

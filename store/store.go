@@ -291,15 +291,18 @@ func openItem(key, record []byte) (Item, bool) {
 	return decodeItem(payload)
 }
 
-// Score returns the AbuseIPDB score of addr that was put away last, and when; false if there is none.
-func (s *Store) Score(addr netip.Addr) (score int, at time.Time, ok bool) {
+// Score returns the AbuseIPDB score of addr that was stored last; false if there is none.
+func (s *Store) Score(addr netip.Addr) (Score, bool) {
 	d := decoder{b: s.get(Scores, score16(addr))}
 	if d.b == nil {
-		return 0, time.Time{}, false
+		return Score{}, false
 	}
-	score, at = int(d.number(100)), d.time()
-	return score, at, d.done()
+	score := Score{Value: int(d.number(100)), At: d.time(), MaxAge: time.Duration(d.number(maxScoreDays)) * scoreDay}
+	return score, d.done() // older releases did not store MaxAge: such a score is asked for again
 }
+
+// maxScoreDays bounds a score's MaxAge.
+const maxScoreDays = 1000
 
 // Note returns what was put under key, nil if nothing was.
 func (s *Store) Note(key string) []byte {

@@ -299,7 +299,7 @@ func TestRequestsWhileItStarts(t *testing.T) {
 		var couriers, run sync.WaitGroup
 		for _, name := range []string{"abuseipdb", "mail"} {
 			couriers.Go(func() {
-				if _, err := c.Outbox(name).Recover(ctx, time.Now(), store.Resend); err != nil {
+				if _, err := c.Outbox(name).Recover(ctx, time.Now(), store.Uncertainty{}); err != nil {
 					t.Error(err)
 				}
 			})

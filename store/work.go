@@ -387,8 +387,12 @@ func score16(addr netip.Addr) []byte {
 	return raw[:]
 }
 
-// appendScore writes a score and when it was asked for.
-func appendScore(b []byte, score int, at time.Time) []byte {
-	b = binary.AppendUvarint(b, uint64(min(max(score, 0), 100)))
-	return appendTime(b, at)
+// appendScore writes a score.
+func appendScore(b []byte, s Score) []byte {
+	b = binary.AppendUvarint(b, uint64(min(max(s.Value, 0), 100)))
+	b = appendTime(b, s.At)
+	return binary.AppendUvarint(b, uint64(max(s.MaxAge, 0)/scoreDay))
 }
+
+// scoreDay is the unit of a score's MaxAge.
+const scoreDay = 24 * time.Hour

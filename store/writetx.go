@@ -29,10 +29,10 @@ func (tx *WriteTx) AddReport(r *event.Report, now time.Time) (bool, error) {
 	return tx.w.addItem(r, now)
 }
 
-// PutScore puts away the AbuseIPDB score of addr.
-func (tx *WriteTx) PutScore(addr netip.Addr, score int, at time.Time) error {
+// PutScore stores the AbuseIPDB score of addr, in place of the last one.
+func (tx *WriteTx) PutScore(addr netip.Addr, s Score) error {
 	tx.wrote = true
-	return tx.w.put(Scores, score16(addr), appendScore(nil, score, at))
+	return tx.w.put(Scores, score16(addr), appendScore(nil, s))
 }
 
 // PutNote puts value under key; nil takes the note away. Keys are few and chosen by the program.

@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -239,5 +240,24 @@ func BenchmarkPage(b *testing.B) {
 		if w.Code != http.StatusOK {
 			b.Fatal(w.Code)
 		}
+	}
+}
+
+// Of a report that may have arrived, page and API say since when that is not known, and not as a part of a sentence.
+func TestUnansweredReport(t *testing.T) {
+	since := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
+	item := store.Item{
+		State: store.Pending, Created: since, NextAttempt: since.Add(time.Hour), UnansweredSince: since, Detail: "no answer: EOF",
+		Report: event.Report{Addr: netip.MustParseAddr("45.148.10.1")},
+	}
+	if got := viewItem(&item); got.UnansweredSince == nil || !got.UnansweredSince.Equal(since) || got.Detail != "no answer: EOF" {
+		t.Errorf("%+v", got)
+	}
+	if got := reportLine(&item, since.Add(59*time.Minute)).Detail; got != "no answer: EOF; it may have arrived: no answer was seen since "+clock(since)+"; next try in 60 s" {
+		t.Errorf("%q", got)
+	}
+	item.UnansweredSince = time.Time{}
+	if got := viewItem(&item); got.UnansweredSince != nil {
+		t.Errorf("%+v", got)
 	}
 }

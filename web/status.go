@@ -257,12 +257,17 @@ func reportLine(i *store.Item, now time.Time) reportView {
 		Time: clock(i.Created), Address: item.Address, Country: item.Country, Destination: item.Destination, Policy: item.Policy,
 		State: item.State, Events: figure(item.Events), Detail: item.Detail,
 	}
-	if wait := i.NextAttempt.Sub(now); i.State == store.Pending && wait > 0 {
-		next := "next try in " + span(wait)
+	add := func(text string) {
 		if line.Detail != "" {
-			next = line.Detail + "; " + next
+			line.Detail += "; "
 		}
-		line.Detail = next
+		line.Detail += text
+	}
+	if !i.UnansweredSince.IsZero() {
+		add("it may have arrived: no answer was seen since " + clock(i.UnansweredSince))
+	}
+	if wait := i.NextAttempt.Sub(now); i.State == store.Pending && wait > 0 {
+		add("next try in " + span(wait))
 	}
 	return line
 }

@@ -81,6 +81,8 @@ type Item struct {
 	NextAttempt *time.Time `json:"next_attempt,omitempty"`
 	Settled     *time.Time `json:"settled,omitempty"`
 	Detail      string     `json:"detail,omitempty"`
+	// UnansweredSince is since when nobody knows whether the report arrived; absent where that is known.
+	UnansweredSince *time.Time `json:"unanswered_since,omitempty"`
 }
 
 func viewItem(i *store.Item) Item {
@@ -92,6 +94,7 @@ func viewItem(i *store.Item) Item {
 		Events: r.Count, First: plain(r.First), Last: plain(r.Last),
 		Created: plain(i.Created), Attempts: i.Attempts, Settled: unlessZero(i.Settled), Detail: event.Visible(i.Detail),
 	}
+	view.UnansweredSince = unlessZero(i.UnansweredSince)
 	if i.State == store.Pending {
 		view.NextAttempt = unlessZero(i.NextAttempt)
 	}

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -104,6 +105,59 @@ func places(t *testing.T, countries map[string]string) string {
 func acceptLine(addr string, port int) string {
 	return fmt.Sprintf("<4>%s fw1 kernel: [ 8123.456789] ACCEPT IN=eth0 OUT= MAC=02:00:00:00:00:01:02:00:00:00:00:02:08:00 SRC=%s DST=192.0.2.10 "+
 		"LEN=60 TOS=0x00 PREC=0x00 TTL=49 ID=54321 DF PROTO=TCP SPT=40123 DPT=%d WINDOW=64240 RES=0x00 SYN URGP=0 \n", time.Now().Format(time.Stamp), addr, port)
+}
+
+// Of addresses that nobody holds on the public Internet AbuseIPDB is not asked and the operator is not told, whatever the policy; with
+// private: true the operator is, without a question.
+func TestNothingLeavesAboutInternalAddresses(t *testing.T) {
+	internal := []string{"10.0.0.7", "127.0.0.1", "169.254.3.3", "203.0.113.9", "100.64.0.1", "224.0.0.5"}
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range addrs { // this machine's own, whatever they are
+		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is4() && !slices.Contains(internal, p.Addr().String()) {
+			internal = append(internal, p.Addr().String())
+		}
+	}
+	const public = "45.149.10.1"
+	for private, want := range map[bool]int{false: 1, true: 1 + len(internal)} {
+		d, url := newDouble(t)
+		server := newMailServer(t)
+		p := startReporting(t, "run", "--config", write(t, t.TempDir(), "tattled.yaml", fmt.Sprintf(`
+sources: {syslog: [{listen: "tcp://127.0.0.1:0", trust: report}]}
+policy: [{name: accepts, when: {kind: [firewall-accept]}, reputation: {max_score: 0}, private: %v, do: [alert]}]
+report: {abuseipdb: {url: %q}}
+alerts: {mail: {server: %q, from: tattled@example.org, to: [admin@example.org], rate: 100}}
+store: {path: %s/state.db}
+web: {listen: "127.0.0.1:0"}
+`, private, url, server.addr, t.TempDir()))).ready()
+		conn := p.dial()
+		for _, addr := range append(internal, public) {
+			if _, err := io.WriteString(conn, acceptLine(addr, 443)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		eventually(t, time.Minute, "the alerts", func() bool {
+			return p.metric(`tattled_outbox_items{destination="mail",state="delivered"}`) == float64(want) &&
+				p.metric("tattled_receiver_outcomes_total") == float64(len(internal)+1)
+		})
+		if n := p.metric("tattled_policy_gate_refused_total"); n != float64(len(internal)+1-want) {
+			t.Errorf("private %v: %v were refused", private, n)
+		}
+		if n := p.metric(`tattled_reputation_lookups_total{result="known"}`); n != 1 || p.metric("tattled_reputation_lookups_total") != 1 {
+			t.Errorf("private %v: %v lookups", private, p.metric("tattled_reputation_lookups_total"))
+		}
+		for _, r := range d.Requests() {
+			if !strings.Contains(r.Query+r.Body, public) {
+				t.Errorf("private %v: AbuseIPDB was asked %s %s%s", private, r.Path, r.Query, r.Body)
+			}
+		}
+		if n := len(server.mails()); n != want {
+			t.Errorf("private %v: %d mails, want %d", private, n, want)
+		}
+		p.stop()
+	}
 }
 
 // Of four accepted connections only the one from an unexpected country by an address that nobody has reported is worth a

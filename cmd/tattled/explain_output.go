@@ -89,6 +89,7 @@ type answerElse struct {
 // answerGate is the gate's word on a report.
 type answerGate struct {
 	Report  bool   `json:"report"`
+	Alert   bool   `json:"alert"` // false: only policies with private: true alert, and of a trusted address none
 	Refusal string `json:"refusal,omitempty"`
 	Because string `json:"because,omitempty"`
 	Trust   string `json:"trust"` // of the source
@@ -162,8 +163,8 @@ func (a *answer) matched(e *daemon.Explained, r *receiver.Record) {
 	f := &e.Detection.Finding
 	a.Rule, a.Kind, a.IP, a.Port, a.LocalPort = f.Rule.String(), f.Rule.Kind.String(), f.Addr.String(), f.Port, f.LocalPort
 	a.Proto, a.User, a.Handshake, a.Stray, a.finding = f.Proto.String(), string(f.User), e.Event.Handshake, f.Stray, f
-	a.Gate = &answerGate{Report: e.Refusal == policy.None, Refusal: e.Refusal.String(), Because: e.Because, Trust: r.Trust.String()}
-	var counting, reporting []string
+	a.Gate = &answerGate{Report: e.Refusal == policy.None, Alert: !e.Refusal.Internal(), Refusal: e.Refusal.String(), Because: e.Because, Trust: r.Trust.String()}
+	var counting, reporting, silent []string
 	for _, p := range e.Policies {
 		one := answerPolicy{
 			Name: p.Policy, Counts: p.Counts, Mismatch: p.Mismatch, Threshold: max(p.Config.Threshold, 1), Distinct: p.Config.Distinct, Do: p.Config.Do,
@@ -181,6 +182,9 @@ func (a *answer) matched(e *daemon.Explained, r *receiver.Record) {
 			if strings.Contains(strings.Join(p.Config.Do, " "), "report") {
 				reporting = append(reporting, p.Policy)
 			}
+			if slices.Contains(p.Config.Do, "alert") && !p.Config.Private && !a.Gate.Alert {
+				silent = append(silent, p.Policy)
+			}
 		}
 	}
 	a.Reason = fmt.Sprintf("%s, %s by %s", a.Rule, a.Kind, a.IP)
@@ -193,8 +197,11 @@ func (a *answer) matched(e *daemon.Explained, r *receiver.Record) {
 		a.Reason += "; no policy counts it"
 	default:
 		a.Reason += "; it counts for " + strings.Join(counting, ", ")
-		if len(reporting) > 0 && !a.Gate.Report {
+		switch {
+		case len(reporting) > 0 && !a.Gate.Report:
 			a.Reason += ", but is not reported, because " + a.Gate.Because
+		case len(silent) > 0:
+			a.Reason += ", but nobody is alerted, because " + a.Gate.Because + ", and " + strings.Join(silent, ", ") + " has no private: true"
 		}
 	}
 }
@@ -334,10 +341,13 @@ func (a *answer) writeFollows(row func(name, format string, args ...any)) {
 	if a.Gate == nil {
 		return
 	}
-	if a.Gate.Report {
+	switch {
+	case a.Gate.Report:
 		row("gate", "it may lead to a report, as a record of a source with trust: %s", a.Gate.Trust)
-	} else {
+	case a.Gate.Alert:
 		row("gate", "no report, because %s", a.Gate.Because)
+	default:
+		row("gate", "no report and no lookup of a score, and no alert but by policies with private: true, because %s", a.Gate.Because)
 	}
 	name := "policies"
 	var others, weighing []string

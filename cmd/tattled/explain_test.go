@@ -34,6 +34,10 @@ func TestExplain(t *testing.T) {
 		{explainHeader + "Failed password for root from 45.148.10.1 port 40022 ssh2", nil, "MATCHED: sshd/failed-password, auth-failure by 45.148.10.1; it counts for ssh-bruteforce,",
 			[]string{"rfc3164, ", "host web1, program sshd, pid 123", "sshd.yaml:", `user "root"`, "it may lead to a report", "5 events within 10m, then report", "5 different users within 1h", "port-scan (kind)"}},
 		{explainHeader + "Failed password for root from 10.1.2.3 port 40022 ssh2", nil, "MATCHED: ", []string{"but is not reported, because the address is no public one (private)"}},
+		{explainHeader + "Accepted password for root from 10.1.2.3 port 40022 ssh2", nil, "MATCHED: sshd/accepted", []string{
+			"but nobody is alerted, because the address is no public one (private), and success-after-failures has no private: true",
+			"no report and no lookup of a score, and no alert but by policies with private: true, because the address is no public one (private)",
+		}},
 		{explainHeader + "Failed password for root from 66.249.66.1 port 40022 ssh2", nil, "MATCHED: ", []string{"but is not reported, because the address is Googlebot, which asks for what others link to (list googlebot of 20"}},
 		{explainHeader + "Failed password for root from 172.64.1.1 port 40022 ssh2", nil, "MATCHED: ", []string{"but is not reported, because the address is a network of Cloudflare that many share (list cloudflare of 20"}},
 		{`198.51.100.66, 203.0.113.5 - - [22/Nov/2026:10:00:00 +0000] "GET /.env HTTP/1.1" 404 5`, []string{"--program", "nginx"}, `REFUSED: web-access/secrets describes it, but several addresses are where the peer should be ("198.51.100.66, 203.0.113.5")`, nil},

@@ -168,6 +168,12 @@ func (c *Client) Quota() []Quota {
 // Destination returns "abuseipdb".
 func (c *Client) Destination() string { return Destination }
 
+// duplicateWindow is for how long AbuseIPDB refuses an address that the same account reported. It says so in the refusal.
+const duplicateWindow = 15 * time.Minute
+
+// DuplicateWindow implements report.DuplicateWindow.
+func (c *Client) DuplicateWindow() time.Duration { return duplicateWindow }
+
 // Send reports r. See report.Sender.
 func (c *Client) Send(ctx context.Context, r *event.Report) report.Outcome {
 	if out := admissible(r, time.Now()); out.Result != 0 {

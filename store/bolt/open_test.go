@@ -202,7 +202,7 @@ func sample(t *testing.T, path string) []byte {
 	if err := out.Settle(t.Context(), item.ID, store.Settlement{State: store.Delivered}); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.PutScore(t.Context(), item.Report.Addr, 50, now); err != nil {
+	if err := c.PutScore(t.Context(), item.Report.Addr, store.Score{Value: 50, At: now}); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {

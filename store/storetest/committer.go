@@ -270,12 +270,12 @@ func (s Suite) failingRequest(t *testing.T) {
 	if n := r.s.Stats().Events; n != 100 {
 		t.Errorf("%d events, want 100: a request that failed took events with it, or counted them twice", n)
 	}
-	at := noon().Add(time.Hour)
-	if err := r.PutScore(t.Context(), Event(1).Addr, 77, at); err != nil {
+	put := store.Score{Value: 77, MaxAge: 90 * 24 * time.Hour, At: noon().Add(time.Hour)}
+	if err := r.PutScore(t.Context(), Event(1).Addr, put); err != nil {
 		t.Fatal(err)
 	}
-	if score, when, ok := r.s.Score(Event(1).Addr); !ok || score != 77 || !when.Equal(at) {
-		t.Errorf("score %d at %s, %v", score, when, ok)
+	if score, ok := r.s.Score(Event(1).Addr); !ok || score != put {
+		t.Errorf("score %+v, %v", score, ok)
 	}
 }
 
@@ -312,7 +312,7 @@ func (s Suite) retention(t *testing.T) {
 	defer r.s.Close()
 	r.feed(t, 3000)
 	for i := range 100 {
-		if err := r.PutScore(t.Context(), netip.AddrFrom4([4]byte{45, 1, 1, byte(i)}), i, noon()); err != nil {
+		if err := r.PutScore(t.Context(), netip.AddrFrom4([4]byte{45, 1, 1, byte(i)}), store.Score{Value: i, At: noon()}); err != nil {
 			t.Fatal(err)
 		}
 		if err := r.Submit(t.Context(), nil, fmt.Sprint("stream", i), receiver.Cursor("x")); err != nil {

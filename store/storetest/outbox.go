@@ -139,14 +139,18 @@ func (s Suite) exclusive(t *testing.T) {
 func (s Suite) recover(t *testing.T) {
 	for _, c := range []struct {
 		age       time.Duration
+		window    time.Duration
 		uncertain store.Uncertain
 		want      store.State
 	}{
-		{0, store.Drop, store.Pending},
-		{15*time.Minute - time.Second, store.Drop, store.Pending},
-		{15 * time.Minute, store.Drop, store.Expired},
-		{15 * time.Minute, store.Resend, store.Pending},
-		{-time.Hour, store.Drop, store.Expired}, // the clock was set back: nobody knows how old it is
+		{0, 15 * time.Minute, store.Drop, store.Pending},
+		{15*time.Minute - time.Second, 15 * time.Minute, store.Drop, store.Pending},
+		{15 * time.Minute, 15 * time.Minute, store.Drop, store.Expired},
+		{15 * time.Minute, 15 * time.Minute, store.Resend, store.Pending},
+		{-time.Hour, 15 * time.Minute, store.Drop, store.Expired}, // the clock was set back: nobody knows how old it is
+		{0, 0, store.Drop, store.Expired},                         // a destination that recognizes no duplicate
+		{0, 0, store.Resend, store.Pending},
+		{15 * time.Minute, time.Hour, store.Drop, store.Pending},
 	} {
 		b, reopen := s.Open(t)
 		r := start(t, b, Options(), store.CommitterOptions{Linger: time.Microsecond})
@@ -163,11 +167,14 @@ func (s Suite) recover(t *testing.T) {
 		if _, ok, _, _ := r.Outbox("abuseipdb").Claim(t.Context(), noon()); ok {
 			t.Error("a claimed item was handed out after a restart")
 		}
-		got, err := r.Outbox("abuseipdb").Recover(t.Context(), noon().Add(c.age), c.uncertain)
+		got, err := r.Outbox("abuseipdb").Recover(t.Context(), noon().Add(c.age), store.Uncertainty{Window: c.window, After: c.uncertain})
 		if want := (store.Recovered{Again: 1}); err != nil || c.want == store.Pending && got != want || c.want == store.Expired && got.Dropped != 1 {
 			t.Errorf("%s old, %s: %+v, %v", c.age, c.uncertain, got, err)
 		}
 		items, _ := r.s.Items(2)
+		if !items[1].UnansweredSince.Equal(noon()) || !items[0].UnansweredSince.IsZero() {
+			t.Errorf("%s old, %s: unanswered since %s", c.age, c.uncertain, items[1].UnansweredSince)
+		}
 		if items[1].State != c.want || items[0].State != store.Pending {
 			t.Errorf("%s old, %s: %s, want %s", c.age, c.uncertain, items[1].State, c.want)
 		}

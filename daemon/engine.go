@@ -1,0 +1,97 @@
+package daemon
+
+import (
+	"slices"
+	"sync/atomic"
+
+	"tattled/detect"
+	"tattled/event"
+	"tattled/policy"
+	"tattled/report"
+	"tattled/report/abuseipdb"
+)
+
+// engine is everything that a reload rebuilds, as one immutable value behind one atomic pointer (Daemon.live): whoever loads it has one
+// configuration, and never a part of two. (What its gate knows of this machine's addresses is kept up to date, and a GeoIP database
+// is followed when its file changes.)
+type engine struct {
+	config  *Config // what is in effect: sections that need a restart are as they were at start
+	policy  *policy.Policy
+	senders map[string]report.Sender // by destination, for each of senderParts that the configuration has
+
+	rules   *detect.Rules
+	gate    *policy.Gate
+	matched []*atomic.Uint64        // by Rule.Index
+	missed  []*atomic.Uint64        // by Service.Index: lines of a known program that matched nothing
+	refused []*refusals             // by Service.Index
+	forms   map[string]*detect.Form // of access logs, by source
+
+	driftLines uint64 // how many of those in a row raise the alarm; 0 for never
+}
+
+// prepare makes the engine of a configuration. Nothing is changed if it fails; its error is Faults where rules or secrets are at fault.
+func (d *Daemon) prepare(cfg *Config) (*engine, error) {
+	rules, faults := loadRules(cfg)
+	if len(faults) > 0 {
+		return nil, faults
+	}
+	own, err := ownAddresses()
+	if err != nil {
+		return nil, err
+	}
+	senders, err := newSenders(cfg, d.options.Version)
+	if err != nil {
+		return nil, Faults{cfg.origin.located(err.Error())} // which trying again does not mend
+	}
+	gate := newGate(cfg, d.sharedHit)
+	gate.SetOwn(own)
+	e := newEngine(cfg, rules, gate, d.tally)
+	e.senders = senders
+	e.policy = newPolicy(cfg, gate, d.counters, dryRuns(senders))
+	return e, nil
+}
+
+// newEngine makes an engine that detects, and neither judges nor sends.
+func newEngine(cfg *Config, rules *detect.Rules, gate *policy.Gate, t *tally) *engine {
+	e := &engine{config: cfg, rules: rules, gate: gate, driftLines: cfg.Rules.driftLines()}
+	e.matched, e.missed, e.refused = t.forRules(rules)
+	e.forms = cfg.Sources.forms()
+	return e
+}
+
+// newGate makes the gate of a configuration; onHit is policy.GateConfig's.
+func newGate(cfg *Config, onHit func(policy.Hit)) *policy.Gate {
+	return policy.NewGate(policy.GateConfig{
+		Trusted:              slices.Concat(cfg.Trusted, cfg.Rules.TrustedProxies), // an error log names a proxy as the peer
+		ReportUnverifiedTCP:  cfg.Report.AbuseIPDB.ReportUnverifiedTCP,
+		ReportInfrastructure: cfg.Report.AbuseIPDB.ReportInfrastructure,
+		RegularPorts:         cfg.RegularPorts,
+		RegularAcceptPorts:   cfg.RegularAcceptPorts,
+		OnHit:                onHit,
+	})
+}
+
+func newPolicy(cfg *Config, gate *policy.Gate, counters *policy.Counters, dry map[string]bool) *policy.Policy {
+	return policy.New(cfg.policies(), gate, destinations(cfg, dry), counters)
+}
+
+// mayTell is asked before every attempt to send r, because much may have changed since it was judged: trusted networks, this
+// machine's addresses, the policies. It returns why r must not be sent, "" if it may.
+func (e *engine) mayTell(r *event.Report) string {
+	refusal := e.gate.RefuseAddr(r.Addr)
+	switch {
+	case refusal == policy.None:
+		return ""
+	case actionOf(r.Destination) == policy.Alert && !refusal.Internal():
+		return ""
+	case actionOf(r.Destination) == policy.Alert && refusal != policy.Trusted && e.policy.Private(r.Policy):
+		return ""
+	}
+	return "not sent, because " + e.gate.Because(refusal, r.Addr)
+}
+
+// abuseIPDB returns the client of AbuseIPDB.
+func (e *engine) abuseIPDB() *abuseipdb.Client {
+	c, _ := e.senders[abuseipdb.Destination].(*abuseipdb.Client)
+	return c
+}
