@@ -121,14 +121,7 @@ func (d *Daemon) registerMetrics() error {
 			emit(float64(at.Unix()), name)
 		}
 	}, "database")
-	m.add(prometheus.CounterValue, "reputation_lookups_total", "Lookups of an address' score for a policy that asks for one, by result.", func(emit func(float64, ...string)) {
-		for _, l := range report.Lookups() {
-			emit(float64(d.scores.Count(l)), l.String())
-		}
-	}, "result")
-	m.add(prometheus.GaugeValue, "config_last_reload_successful", "1 if the last reload of the configuration took effect, or there was none; 0 if it failed and changed nothing.", func(emit func(float64, ...string)) {
-		emit(oneIf(d.reloads.ok()))
-	})
+	d.registerReload()
 	m.add(prometheus.GaugeValue, "dry_run", "1 while nothing is sent to AbuseIPDB for want of a key.", func(emit func(float64, ...string)) { emit(oneIf(d.dryRun())) })
 	m.add(prometheus.GaugeValue, "build_info", "Always 1; the labels say what runs.", func(emit func(float64, ...string)) {
 		emit(1, d.options.Version, runtime.Version())
@@ -143,6 +136,19 @@ func (d *Daemon) registerMetrics() error {
 		}
 	}
 	return nil
+}
+
+// registerReload is about what a reload rebuilds, and scores.
+func (d *Daemon) registerReload() {
+	m := d.metrics
+	m.add(prometheus.CounterValue, "reputation_lookups_total", "Lookups of an address' score for a policy that asks for one, by result.", func(emit func(float64, ...string)) {
+		for _, l := range report.Lookups() {
+			emit(float64(d.scores.Count(l)), l.String())
+		}
+	}, "result")
+	m.add(prometheus.GaugeValue, "config_last_reload_successful", "1 if the last reload of the configuration took effect, or there was none; 0 if it failed and changed nothing.", func(emit func(float64, ...string)) {
+		emit(oneIf(d.reloads.ok()))
+	})
 }
 
 func (m *metrics) add(kind prometheus.ValueType, name, help string, collect func(emit func(float64, ...string)), labels ...string) {
