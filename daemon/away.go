@@ -5,8 +5,12 @@ import (
 	"sync"
 	"time"
 
+	"tattled/event"
 	"tattled/policy"
 )
+
+// awayRemedy is for a service that lets nobody in.
+const awayRemedy = "see whether what the service asks for accounts (LDAP, RADIUS, SSSD, a database) is reachable"
 
 // awayShown is how long after its last event an outage of a service remains a problem.
 const awayShown = 10 * time.Minute
@@ -34,15 +38,20 @@ func (a *away) began(outages []policy.Outage) []policy.Outage {
 	return fresh
 }
 
-// awayProblems says for people which services let nobody in at now.
-func awayProblems(outages []policy.Outage, now time.Time) []string {
-	var all []string
+// awayProblems says which services let nobody in at now.
+func awayProblems(outages []policy.Outage, now time.Time) []event.Problem {
+	var all []event.Problem
 	for _, o := range outages {
 		if now.Sub(o.Last) > awayShown {
 			continue
 		}
-		all = append(all, fmt.Sprintf("%s: %d addresses that logged in before have failed since %s, more than get in. Is what it asks for accounts (LDAP, RADIUS, SSSD, a database) reachable? "+
-			"Reports about addresses that logged in there before are held back meanwhile, for six hours at most.", o.Service, o.Addresses, o.Since.UTC().Format("15:04 MST")))
+		all = append(all, event.Problem{
+			What: o.Service + ": addresses that logged in before fail now",
+			Cause: fmt.Sprintf("%d addresses that logged in before have failed, more than get in; reports about such addresses are held back meanwhile, for six hours at most",
+				o.Addresses),
+			Remedy: awayRemedy,
+			Since:  o.Since,
+		})
 	}
 	return all
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"tattled/event"
 	"tattled/policy"
 	"tattled/store"
 )
@@ -26,7 +27,7 @@ type backuper interface {
 type backups struct {
 	mu      sync.Mutex
 	results map[string]float64 // by result: made, skipped (there was no space), failed
-	wrong   string
+	wrong   string             // the cause of what is wrong now, "" if nothing is
 }
 
 // backupResults lists what may become of a backup.
@@ -47,19 +48,24 @@ func (b *backups) done(err error) (news bool) {
 		return false
 	case errors.Is(err, store.ErrFull):
 		b.results["skipped"]++
-		b.wrong = "there is no space for today's backup of the state file: make room on its file system"
+		b.wrong = "there is no space for today's"
 	default:
 		b.results["failed"]++
-		b.wrong = "the state file can not be backed up: the log says why"
+		b.wrong = "it failed, and the log says why"
 	}
 	return b.wrong != before
 }
 
-// problem says in words what is wrong, "" if nothing is.
-func (b *backups) problem() string {
+// problems says what is wrong, if anything is.
+func (b *backups) problems() []event.Problem {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.wrong
+	if b.wrong == "" {
+		return nil
+	}
+	return []event.Problem{{
+		What: "the state file is not backed up", Cause: b.wrong, Remedy: "make room on its file system; it is tried again every hour",
+	}}
 }
 
 func (b *backups) each(emit func(float64, ...string)) {
@@ -99,15 +105,20 @@ func holdFor(cfg *Config) map[string]time.Duration {
 	return all
 }
 
-// restoredProblem says that the state file was restored as long as reports are held back for it, "" after that.
-func restoredProblem(r store.Restored, held uint64, windows map[string]time.Duration, now time.Time) string {
+// restoredProblems says that the state file was restored as long as reports are held back for it.
+func restoredProblems(r store.Restored, held uint64, windows map[string]time.Duration, now time.Time) []event.Problem {
 	var longest time.Duration
 	for _, w := range windows {
 		longest = max(longest, w)
 	}
 	if !r.Within(longest, now) {
-		return ""
+		return nil
 	}
-	return fmt.Sprintf("the state file was damaged or missing and was restored at %s: until %s nothing follows from older events, and addresses whose state was lost are not reported (%d reports since the start)",
-		r.At.UTC().Format(time.RFC3339), r.At.Add(longest).UTC().Format(time.RFC3339), held)
+	return []event.Problem{{
+		What: "the state file was damaged or missing, and was restored",
+		Cause: fmt.Sprintf("until %s nothing follows from older events, and addresses whose state was lost are not reported (%d reports since the start)",
+			r.At.Add(longest).UTC().Format(time.RFC3339), held),
+		Remedy: "see whether the disk is sound; what was done is in the log",
+		Since:  r.At,
+	}}
 }

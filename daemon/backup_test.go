@@ -36,27 +36,27 @@ func TestBackupThatIsSkipped(t *testing.T) {
 	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	d.backUp(now)
 	d.backUp(now.Add(time.Hour))
-	if f.made != 1 || d.backups.problem() != "" {
-		t.Errorf("%d made, %q", f.made, d.backups.problem())
+	if f.made != 1 || len(d.backups.problems()) != 0 {
+		t.Errorf("%d made, %q", f.made, d.backups.problems())
 	}
 	f.err = fmt.Errorf("back up: %w", store.ErrFull)
 	for hour := range 10 {
 		d.backUp(now.Add(backupEvery + time.Duration(hour)*time.Hour))
 	}
-	if p := d.backups.problem(); !strings.Contains(p, "no space") || strings.Count(log.String(), "\n") != 1 {
+	if p := fmt.Sprint(d.backups.problems()); !strings.Contains(p, "no space") || strings.Count(log.String(), "\n") != 1 {
 		t.Errorf("%q, log %s", p, &log)
 	}
 	f.err = errors.New("EIO")
 	d.backUp(now.Add(2 * backupEvery))
-	if p := d.backups.problem(); !strings.Contains(p, "can not be backed up") {
+	if p := fmt.Sprint(d.backups.problems()); !strings.Contains(p, "is not backed up: it failed") {
 		t.Errorf("%q", p)
 	}
 	f.err = nil
 	d.backUp(now.Add(3 * backupEvery))
 	got := map[string]float64{}
 	d.backups.each(func(n float64, labels ...string) { got[labels[0]] = n })
-	if d.backups.problem() != "" || got["made"] != 2 || got["skipped"] != 10 || got["failed"] != 1 {
-		t.Errorf("%q, %v", d.backups.problem(), got)
+	if len(d.backups.problems()) != 0 || got["made"] != 2 || got["skipped"] != 10 || got["failed"] != 1 {
+		t.Errorf("%q, %v", d.backups.problems(), got)
 	}
 	f.last = now.Add(1000 * time.Hour) // made by a clock that was ahead
 	d.backUp(now.Add(4 * backupEvery))
@@ -79,8 +79,8 @@ func TestRestoredProblem(t *testing.T) {
 		after time.Duration
 		want  bool
 	}{{r, 0, true}, {r, 23 * time.Hour, true}, {r, 25 * time.Hour, false}, {r, -time.Hour, false}, {store.Restored{}, 0, false}} {
-		p := restoredProblem(c.r, 7, windows, at.Add(c.after))
-		if (p != "") != c.want || c.want && !strings.Contains(p, "until 2026-11-23T12:00:00Z") {
+		p := restoredProblems(c.r, 7, windows, at.Add(c.after))
+		if (len(p) > 0) != c.want || c.want && !strings.Contains(p[0].Cause, "until 2026-11-23T12:00:00Z") {
 			t.Errorf("after %s: %q", c.after, p)
 		}
 	}

@@ -66,9 +66,11 @@ type Daemon struct {
 	committer *store.Committer
 	receivers []receiver.Receiver
 	keeper    *keeper
-	webSocket net.Listener    // from systemd; nil: none
-	doubles   []string        // log files that count twice
-	named     map[string]bool // listeners that only some may send to
+	webSocket net.Listener      // from systemd; nil: none
+	doubles   []string          // log files that count twice
+	named     map[string]bool   // listeners that only some may send to
+	reporters map[string]string // as configured, by source
+	programs  map[string]string // that sources are said to be logs of, by source
 	outlets   []*outlet
 	registry  *prometheus.Registry
 	metrics   *metrics
@@ -76,6 +78,7 @@ type Daemon struct {
 	drift     drift
 	missteps  missteps
 	away      away
+	dates     dates
 }
 
 // New reads the configuration and opens all that it names: state file, sockets, databases. It starts nothing. Its error is
@@ -208,9 +211,10 @@ func (d *Daemon) openReceivers() {
 	for _, l := range d.config.Sources.Syslog {
 		d.named[l.Listen] = len(l.Allow) > 0
 	}
+	d.reporters, d.programs = d.config.Sources.labels()
 	d.doubles = doubleSources(&d.config.Sources)
 	for _, problem := range d.doubles {
-		d.log.Warn("sources are read twice", "problem", problem)
+		d.log.Warn("a source is read twice", "problem", problem)
 	}
 	for _, f := range sockets.Left() { // it would fill up unread
 		d.log.Warn("systemd passed a socket that the configuration does not name; it is closed here, and systemd still has it", "name", f.Name(),
@@ -230,10 +234,10 @@ func remedyForSocket(name string) string {
 // committed is told of every group that is durable.
 func (d *Daemon) committed(events []event.Event, _ []event.Report) {
 	d.page.Feed().Publish(events)
-	d.metrics.places(events)
+	d.metrics.count(events, d.reporters)
 	for _, o := range d.away.began(d.store.Outages()) {
 		d.log.Warn("addresses that logged in before all fail now: reports about such are held back", "service", o.Service, "addresses", o.Addresses,
-			"remedy", "see whether what the service asks for accounts (LDAP, RADIUS, SSSD, a database) is reachable")
+			"remedy", awayRemedy)
 	}
 }
 
@@ -278,7 +282,7 @@ func (d *Daemon) Run(ctx context.Context, hangup <-chan os.Signal) error {
 				return d.manager.watchdog(ctx, d.committer.Beat, d.committer.Committing)
 			},
 			func(ctx context.Context) error { return d.obey(ctx, hangup) },
-			d.followOwn, d.watchDisk, d.keepBackups, d.watchDrift, d.places.Run,
+			d.followOwn, d.watchDisk, d.keepBackups, d.watchDrift, d.watchSources, d.places.Run,
 		}},
 	})
 	if kept := d.keeper.Close(keepPatience); kept != nil {
@@ -370,63 +374,48 @@ func (d *Daemon) dryRun() bool {
 	return false
 }
 
-// health is what the page and /readyz say.
+// health is what the page, /healthz and /readyz say.
 func (d *Daemon) health() web.Health {
-	h := web.Health{Live: true, Ready: d.anyOpen(), DryRun: d.dryRun(), Problems: slices.Clone(d.repairs)}
+	now := time.Now()
+	h := web.Health{Live: true, Ready: d.anyOpen(), DryRun: d.dryRun()}
+	add := func(problems ...event.Problem) { h.Problems = append(h.Problems, problems...) }
+	if len(d.repairs) > 0 {
+		add(event.Problem{What: "the state file was repaired at the start", Cause: strings.Join(d.repairs, "; "), Remedy: "see whether the disk is sound; this is gone after the next start"})
+	}
+	stuck := d.diskProblems()
 	if d.committer.Full() {
-		h.Ready = false
-		h.Problems = append(h.Problems, "no space left for the state file: nothing is taken until there is")
+		stuck = append(stuck, event.Problem{What: "no space left for the state file", Cause: "nothing is taken until there is", Remedy: "make room on its file system, or raise store.max_size"})
 	}
-	if problem := d.diskProblem(); problem != "" {
-		h.Ready = false
-		h.Problems = append(h.Problems, problem)
-	}
-	h.Problems = append(h.Problems, d.closed()...)
-	if problem := restoredProblem(d.store.Restored(), d.store.Stats().Held, d.hold, time.Now()); problem != "" {
-		h.Problems = append(h.Problems, problem)
-	}
-	if problem := d.backups.problem(); problem != "" {
-		h.Problems = append(h.Problems, problem)
-	}
-	if problem := d.reloads.problem(); problem != "" {
-		h.Problems = append(h.Problems, problem)
-	}
+	h.Ready = h.Ready && len(stuck) == 0
+	add(stuck...)
+	add(d.page.Problems()...)
+	add(restoredProblems(d.store.Restored(), d.store.Stats().Held, d.hold, now)...)
+	add(d.backups.problems()...)
+	add(d.reloads.problems()...)
 	for _, o := range d.outlets {
-		if problem := o.problem(); problem != "" {
-			h.Problems = append(h.Problems, problem)
-		}
+		add(o.problems()...)
 	}
-	h.Problems = append(h.Problems, d.outboxProblems(time.Now())...)
-	if problem := d.scores.Problem(time.Now()); problem != "" {
-		h.Problems = append(h.Problems, problem)
+	add(d.outboxProblems(now)...)
+	if problem := d.scores.Problem(now); problem != "" {
+		add(event.Problem{What: "scores of addresses cannot be had", Cause: problem, Remedy: "see that report.abuseipdb answers from this machine, and that its quota of checks is not used up"})
 	}
 	if err := d.places.Err(); err != nil {
-		h.Problems = append(h.Problems, strings.ReplaceAll(err.Error(), "\n", "; "))
+		add(event.Problem{What: "a GeoIP database cannot be used", Cause: strings.ReplaceAll(err.Error(), "\n", "; "), Remedy: "put a sound file in its place (geoip.city, geoip.asn): it is picked up automatically"})
 	}
-	h.Problems = append(h.Problems, awayProblems(d.store.Outages(), time.Now())...)
-	h.Problems = append(h.Problems, d.drift.problems()...)
-	h.Problems = append(h.Problems, d.pipeline.raw.problems()...)
-	h.Problems = append(h.Problems, d.pipeline.disputes.problems(d.live.Load().rules, time.Now())...)
-	h.Problems = append(h.Problems, d.pipeline.misfits.problems(d.live.Load().forms)...)
-	h.Problems = append(h.Problems, d.sourceProblems()...)
-	h.Problems = append(h.Problems, sharedProblems(d.live.Load().gate)...)
+	add(awayProblems(d.store.Outages(), now)...)
+	add(d.drift.problems()...)
+	add(d.pipeline.raw.problems()...)
+	add(d.pipeline.disputes.problems(d.live.Load().rules, now)...)
+	add(d.pipeline.misfits.problems(d.live.Load().forms)...)
+	add(d.sourceProblems()...)
+	add(d.sourceTroubles(now)...)
+	add(d.refusedSenders(now)...)
+	add(sharedProblems(d.live.Load().gate)...)
 	for _, r := range d.receivers {
 		h.Sources = append(h.Sources, d.sourceHealth(r))
-		h.Problems = append(h.Problems, d.missteps.problems(r.Source(), r.Meter(), d.named[r.Source()], time.Now())...)
 	}
+	d.dates.fill(h.Problems, now)
 	return h
-}
-
-// closed names the sources, and the page, that cannot be opened.
-func (d *Daemon) closed() []string {
-	var all []string
-	for _, r := range d.receivers {
-		if l, is := r.(*late); is {
-			all = append(all, l.problem())
-		}
-	}
-	all = append(all, d.page.Problem())
-	return slices.DeleteFunc(all, func(problem string) bool { return problem == "" })
 }
 
 // anyOpen reports whether a source is open. A daemon without sources is as ready as it will be.
@@ -437,11 +426,15 @@ func (d *Daemon) anyOpen() bool {
 func (d *Daemon) sourceHealth(r receiver.Receiver) web.Source {
 	m, t := r.Meter(), d.tally.source(r.Source())
 	s := web.Source{
-		Name: r.Source(), Records: m.Records.Load(), Open: m.Open.Load(), Errors: m.Errors.Load(),
-		Lag: time.Duration(t.lag.Load()), LastRecord: t.lastRecord(),
+		Name: r.Source(), Reporter: d.reporters[r.Source()], Up: up(r), Records: m.Records.Load(), Open: m.Open.Load(), Errors: m.Errors.Load(),
+		Gaps: m.Gaps.Load(), Lag: time.Duration(t.lag.Load()), LastRecord: t.habit.lastRecord(),
 	}
 	for _, reason := range receiver.Reasons() {
-		s.Dropped += m.Dropped(reason)
+		if reason.Lost() {
+			s.Dropped += m.Dropped(reason)
+		} else {
+			s.Skipped += m.Dropped(reason)
+		}
 	}
 	return s
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tattled/detect"
+	"tattled/event"
 )
 
 // Of the lines about an attack of which the peer cannot be told: how many within how long are a problem, of how many first
@@ -104,22 +105,26 @@ func (d *disputes) columns(service string, now time.Time) []netip.Addr {
 	return all
 }
 
-// problems says, in words, which services are attacked by somebody who cannot be told.
-func (d *disputes) problems(rules *detect.Rules, now time.Time) []string {
+// problems says which services are attacked by somebody who cannot be told.
+func (d *disputes) problems(rules *detect.Rules, now time.Time) []event.Problem {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	var all []string
+	var all []event.Problem
 	for _, s := range rules.Services() {
 		one := d.seen[disputed{service: s.Name}]
 		if one == nil || !one.problem(now) {
 			continue
 		}
-		remedy := "See what `tattled explain` says of one"
+		remedy := "see what `tattled explain` says of one"
 		if rules.ReadsAccess(s.Programs[0]) {
 			remedy += ", and declare the form of the access log (sources.files[].form)"
 		}
-		all = append(all, fmt.Sprintf("%s: %d lines or more within an hour tell of an attack and not by whom, because a client wrote what looks like another part of the line%s: nobody is reported for them. %s",
-			s.Name, disputedLines, columnsText(d.columns(s.Name, now)), remedy))
+		all = append(all, event.Problem{
+			What: s.Name + ": its lines tell of an attack and not by whom",
+			Cause: fmt.Sprintf("in %d lines or more within an hour a client wrote what looks like another part of the line%s: nobody is reported for them",
+				disputedLines, columnsText(d.columns(s.Name, now))),
+			Remedy: remedy,
+		})
 	}
 	return all
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tattled/detect"
+	"tattled/event"
 )
 
 // The drift alarm: a program that logs and logs while none of its rules matches anything probably changed what it writes,
@@ -59,15 +60,19 @@ func (d *drift) look(now time.Time, matched, missed map[string]uint64, watched m
 	return began, ended
 }
 
-// problems says for people which services drift.
-func (d *drift) problems() []string {
+// problems says which services drift.
+func (d *drift) problems() []event.Problem {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	var all []string
+	var all []event.Problem
 	for _, name := range slices.Sorted(maps.Keys(d.services)) {
 		if s := d.services[name]; s.drifting {
-			all = append(all, fmt.Sprintf("%s: none of %d lines since %s matched a rule. If it was attacked in that time, its log format changed: see `tattled explain`.",
-				name, s.lines, s.since.UTC().Format("2006-01-02 15:04")))
+			all = append(all, event.Problem{
+				What:   name + ": no rule matches what it logs",
+				Cause:  fmt.Sprintf("none of %d lines since %s matched a rule; if it was attacked in that time, its log format changed", s.lines, s.since.UTC().Format("2006-01-02 15:04")),
+				Remedy: "see what `tattled explain` says of one of its lines",
+				Since:  s.since,
+			})
 		}
 	}
 	return all

@@ -31,7 +31,7 @@ func TestDrift(t *testing.T) {
 	expect("many lines in an hour; those of the kernel are of other things", began, ended, "sshd", "")
 	began, ended = step(61, count(5, 0), count(95_002, 99_000))
 	expect("told once", began, ended, "", "")
-	if p := d.problems(); len(p) != 1 || !strings.HasPrefix(p[0], "sshd: none of 5002 lines since 2026-11-22 10:00") {
+	if p := d.problems(); len(p) != 1 || !strings.HasPrefix(p[0].What, "sshd: ") || !strings.Contains(p[0].Cause, "none of 5002 lines since 2026-11-22 10:00") {
 		t.Errorf("problems: %q", p)
 	}
 	var drifting []string

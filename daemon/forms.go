@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"tattled/detect"
+	"tattled/event"
 	"tattled/policy/shared"
 	"tattled/setting"
 )
@@ -121,15 +122,18 @@ func (m *misfits) note(source string, form *detect.Form, fits, others uint64) (b
 	return !before && one.problem()
 }
 
-// problems says, in words, of which sources most lines are of another form than the one that is declared.
-func (m *misfits) problems(forms map[string]*detect.Form) []string {
+// problems says of which sources most lines are of another form than the one that is declared.
+func (m *misfits) problems(forms map[string]*detect.Form) []event.Problem {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var all []string
+	var all []event.Problem
 	for _, source := range slices.Sorted(maps.Keys(m.seen)) {
 		if one := m.seen[source]; one.form == forms[source] && one.problem() {
-			all = append(all, fmt.Sprintf("%s: %d of the last %d lines are not of the form that is declared for it (form: %s), so that nothing is found in them. "+
-				"Write the LogFormat or log_format of the server, and try it with `tattled match --form`", source, one.others, one.fits+one.others, one.form))
+			all = append(all, event.Problem{
+				What:   source + ": its lines are not of the form that is declared for it",
+				Cause:  fmt.Sprintf("%d of the last %d lines are of another form than form: %s, so that nothing is found in them", one.others, one.fits+one.others, one.form),
+				Remedy: "write the LogFormat or log_format of the server, and try it with `tattled match --form`",
+			})
 		}
 	}
 	return all

@@ -75,7 +75,7 @@ func TestMisfits(t *testing.T) {
 	}
 	hand(2, "nginx", combined)
 	all := p.misfits.problems(e.forms)
-	if len(all) != 1 || began != 1 || !strings.HasPrefix(all[0], source+": 21 of the last 21 lines are not of the form that is declared for it (form: %h %l %u %t") {
+	if len(all) != 1 || began != 1 || !strings.HasPrefix(all[0].What, source+": ") || !strings.HasPrefix(all[0].Cause, "21 of the last 21 lines are of another form than form: %h %l %u %t") {
 		t.Errorf("problems: %q", all)
 	}
 	s := p.tally.source(source)
@@ -151,7 +151,7 @@ func TestDisputed(t *testing.T) {
 	}
 	hand(now.Add(time.Minute), "nginx", attack)
 	hand(now.Add(time.Minute), "nginx", attack)
-	if all := p.disputes.problems(rules, now.Add(2*time.Minute)); len(all) != 1 || !strings.HasPrefix(all[0], "web-access: ") || !strings.Contains(all[0], "(first columns with as many lines: 198.51.100.66)") || began != 1 {
+	if all := p.disputes.problems(rules, now.Add(2*time.Minute)); len(all) != 1 || !strings.HasPrefix(all[0].What, "web-access: ") || !strings.Contains(all[0].Cause, "(first columns with as many lines: 198.51.100.66)") || began != 1 {
 		t.Errorf("%d lines are no problem: %v, %d", disputedLines, all, began)
 	}
 	if all := p.disputes.problems(rules, now.Add(2*time.Hour)); len(all) > 0 {
@@ -205,7 +205,7 @@ func TestDisputedColumns(t *testing.T) {
 		t.Errorf("%d began, not %d: the log can be flooded", began, 2+disputedShown)
 	}
 	all := d.problems(testRules(t), now)
-	if len(all) != 1 || !strings.Contains(all[0], "198.51.100.1 ") || !strings.Contains(all[0], " and 5 more)") || strings.Contains(all[0], "2001:db8") {
+	if len(all) != 1 || !strings.Contains(all[0].Cause, "198.51.100.1 ") || !strings.Contains(all[0].Cause, " and 5 more)") || strings.Contains(all[0].Cause, "2001:db8") {
 		t.Errorf("problems: %q", all)
 	}
 }

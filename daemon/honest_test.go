@@ -244,7 +244,7 @@ func TestOutageIsAProblem(t *testing.T) {
 		}
 		last := h.begin.Add(s.lines[len(s.lines)-1].after)
 		problems := awayProblems(h.judgement.Outages.Now(), last)
-		if len(problems) != 1 || !strings.HasPrefix(problems[0], "sshd: 12 addresses") {
+		if len(problems) != 1 || !strings.HasPrefix(problems[0].What, "sshd: ") || !strings.HasPrefix(problems[0].Cause, "12 addresses") {
 			t.Errorf("%s: problems %q", s.what, problems)
 		}
 		if later := awayProblems(h.judgement.Outages.Now(), last.Add(awayShown+time.Second)); len(later) != 0 {

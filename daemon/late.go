@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"time"
 
+	"tattled/event"
 	"tattled/receiver"
 )
 
@@ -15,6 +17,14 @@ const (
 	firstRetry = time.Second
 	lastRetry  = 30 * time.Second
 )
+
+// remedy is for a source that cannot be opened.
+func (o *opener) remedy() string {
+	if strings.Contains(o.source, "://") {
+		return "see who has its address (ss -lntup), or change the source"
+	}
+	return "see what the cause names, or take the source out of the configuration"
+}
 
 // opener opens one source of the configuration.
 type opener struct {
@@ -29,6 +39,7 @@ type late struct {
 	log    *slog.Logger
 	opened func() // told once, before the source is read
 	pause  time.Duration
+	since  time.Time
 
 	meter receiver.Meter                    // of the time before it is open: nothing but errors
 	inner atomic.Pointer[receiver.Receiver] // nil until it is open
@@ -36,10 +47,10 @@ type late struct {
 }
 
 func newLate(o opener, why error, log *slog.Logger, opened func()) *late {
-	l := &late{opener: o, log: log, opened: opened, pause: firstRetry}
+	l := &late{opener: o, log: log, opened: opened, pause: firstRetry, since: time.Now()}
 	l.failed(why)
 	log.Error("a source cannot be opened; the others run, and it is tried again", "source", o.source, "error", why,
-		"remedy", "see who has its address (ss -lntup), or change the source")
+		"remedy", l.remedy())
 	return l
 }
 
@@ -83,12 +94,17 @@ func (l *late) Run(ctx context.Context, p receiver.Positions, h receiver.Handler
 	}
 }
 
-// problem says in words why the source is not open, "" if it is.
-func (l *late) problem() string {
+// Problems says why the source is not open, if it is not.
+func (l *late) Problems() []event.Problem {
 	if l.inner.Load() != nil {
-		return ""
+		return nil
 	}
-	return fmt.Sprintf("%s is not read: %s; it is tried again every %s", l.source, *l.fault.Load(), lastRetry)
+	return []event.Problem{{
+		What:   l.source + " is not read",
+		Cause:  fmt.Sprintf("%s; it is tried again every %s", *l.fault.Load(), lastRetry),
+		Remedy: l.remedy(),
+		Since:  l.since,
+	}}
 }
 
 // opened returns the receiver behind r, nil if it is a source that is not open.

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"runtime"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -21,6 +22,7 @@ type metrics struct {
 	commits   prometheus.Histogram
 	latency   prometheus.Histogram
 	countries *prometheus.CounterVec
+	events    *prometheus.CounterVec
 	list      []metric
 }
 
@@ -45,16 +47,28 @@ func newMetrics() *metrics {
 		countries: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "tattled", Name: "events_by_country_total", Help: "Events stored, by the country of the address (?? if unknown).",
 		}, []string{"country", "kind"}),
+		events: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "tattled", Name: "events_total", Help: "Events stored, by service, kind and the reporter that the configuration gives their source (other: none).",
+		}, []string{"service", "kind", "reporter"}),
 	}
 }
 
-func (m *metrics) places(events []event.Event) {
+// otherReporter is the label of events of a source without a reporter: a record's host is whatever its sender wrote.
+const otherReporter = "other"
+
+// count takes in events that are durable. reporters are those of the configuration, by source.
+func (m *metrics) count(events []event.Event, reporters map[string]string) {
 	for i := range events {
 		country := events[i].Place.Country
 		if len(country) != 2 || country[0] < 'A' || country[0] > 'Z' || country[1] < 'A' || country[1] > 'Z' {
 			country = policy.Unknown
 		}
 		m.countries.WithLabelValues(country, events[i].Kind.String()).Inc()
+		reporter := reporters[events[i].Source]
+		if reporter == "" {
+			reporter = otherReporter
+		}
+		m.events.WithLabelValues(events[i].Service, events[i].Kind.String(), reporter).Inc()
 	}
 }
 
@@ -79,8 +93,11 @@ func (d *Daemon) registerMetrics() error {
 		return float64(r.Meter().Cut.Load())
 	}), "source")
 	m.add(prometheus.CounterValue, "receiver_second_opinions_total", "Records whose header only go-syslog's parser was asked about, and whether it knew.", d.secondOpinions, "source", "result")
-	m.add(prometheus.GaugeValue, "source_up", "1 while a source is open, 0 while it cannot be opened and is tried again.", d.eachSource(func(r receiver.Receiver) float64 {
-		return oneIf(opened(r) != nil)
+	m.add(prometheus.GaugeValue, "source_up", "1 while a source can be read, 0 while it cannot be opened, is missing or may not be read, and is tried again.", d.eachSource(func(r receiver.Receiver) float64 {
+		return oneIf(up(r))
+	}), "source")
+	m.add(prometheus.GaugeValue, "source_last_record_timestamp_seconds", "When the last record of a source was read; 0 if none was since the start.", d.eachSource(func(r receiver.Receiver) float64 {
+		return float64(unixOrZero(d.tally.source(r.Source()).habit.lastRecord()))
 	}), "source")
 	m.add(prometheus.GaugeValue, "receiver_open", "Connections, files or helpers that are open.", d.eachSource(func(r receiver.Receiver) float64 {
 		return float64(r.Meter().Open.Load())
@@ -122,13 +139,16 @@ func (d *Daemon) registerMetrics() error {
 		}
 	}, "database")
 	d.registerReload()
+	m.add(prometheus.GaugeValue, "problems", "What is wrong at present: /healthz names each with cause and remedy.", func(emit func(float64, ...string)) {
+		emit(float64(len(d.health().Problems)))
+	})
 	m.add(prometheus.GaugeValue, "dry_run", "1 while nothing is sent to AbuseIPDB for want of a key.", func(emit func(float64, ...string)) { emit(oneIf(d.dryRun())) })
 	m.add(prometheus.GaugeValue, "build_info", "Always 1; the labels say what runs.", func(emit func(float64, ...string)) {
 		emit(1, d.options.Version, runtime.Version())
 	}, "version", "goversion")
 
 	for _, c := range []prometheus.Collector{
-		m, m.commits, m.latency, m.countries,
+		m, m.commits, m.latency, m.countries, m.events,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	} {
 		if err := d.registry.Register(c); err != nil {
@@ -169,6 +189,13 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 			out <- prometheus.MustNewConstMetric(one.desc, one.kind, value, labels...)
 		})
 	}
+}
+
+func unixOrZero(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.Unix()
 }
 
 func oneIf(yes bool) float64 {

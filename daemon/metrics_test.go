@@ -20,7 +20,7 @@ func TestMetricsGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	var b strings.Builder
-	for _, c := range []prometheus.Collector{d.metrics, d.metrics.commits, d.metrics.latency, d.metrics.countries} {
+	for _, c := range []prometheus.Collector{d.metrics, d.metrics.commits, d.metrics.latency, d.metrics.countries, d.metrics.events} {
 		descs := make(chan *prometheus.Desc, 100)
 		c.Describe(descs)
 		close(descs)
@@ -50,6 +50,7 @@ func TestMetricsOfTheContract(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range strings.Fields(`receiver_records_total receiver_bytes_total receiver_dropped_total receiver_lag_seconds source_up
+		source_last_record_timestamp_seconds events_total problems
 		detect_matched_total detect_unmatched_total detect_drifting detect_refused_total policy_decisions_total policy_gate_refused_total
 		store_commits_total store_commit_seconds store_bytes store_addresses store_evicted_total outbox_items reports_total
 		report_latency_seconds abuseipdb_quota_remaining abuseipdb_quota_limit events_by_country_total alerts_total

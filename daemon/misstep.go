@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"tattled/event"
 	"tattled/receiver"
 )
 
@@ -29,15 +30,23 @@ type misstep struct {
 	last  time.Time // when count was last found higher
 }
 
-// problems says in words what is wrong with the senders of a source. Of a listener that anybody reaches, those who speak
+// problems says what is wrong with the senders of a source. Of a listener that anybody reaches, those who speak
 // another protocol are strangers; where only some may send (named), such a sender is one whose records are missing.
-func (m *missteps) problems(source string, meter *receiver.Meter, named bool, now time.Time) []string {
-	var all []string
+func (m *missteps) problems(source string, meter *receiver.Meter, named bool, now time.Time) []event.Problem {
+	var all []event.Problem
 	if n := m.recent(source, receiver.OutOfStep, meter, now); n > 0 {
-		all = append(all, fmt.Sprintf("%s: %d connections were closed because a count before a message was not its length in bytes, and records were lost: have the sender count bytes, not characters, or send lines", source, n))
+		all = append(all, event.Problem{
+			What:   source + ": a sender counts its messages wrongly",
+			Cause:  fmt.Sprintf("%d connections were closed because a count before a message was not its length in bytes, and records were lost", n),
+			Remedy: "have the sender count bytes, not characters, or send lines",
+		})
 	}
 	if n := m.recent(source, receiver.WrongProtocol, meter, now); n > 0 && named {
-		all = append(all, fmt.Sprintf("%s: %d connections of senders in allow were closed because what they began with is not syslog (HTTP, TLS, mail, ...): see that they send syslog without TLS, and with a priority such as <38> before each message", source, n))
+		all = append(all, event.Problem{
+			What:   source + ": a sender in allow does not speak syslog",
+			Cause:  fmt.Sprintf("%d connections of senders in allow were closed because what they began with is not syslog (HTTP, TLS, mail, ...)", n),
+			Remedy: "see that they send syslog without TLS, and with a priority such as <38> before each message",
+		})
 	}
 	return all
 }

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -23,7 +24,7 @@ func TestMissteps(t *testing.T) {
 		says  string
 	}{{0, 0, "2 connections"}, {59 * time.Minute, 0, "2 connections"}, {time.Hour, 0, ""}, {2 * time.Hour, 1, "3 connections"}, {3 * time.Hour, 0, ""}} {
 		meter.Drop(receiver.OutOfStep, c.more)
-		got := strings.Join(m.problems("tcp://:514", &meter, false, now.Add(c.after)), "; ")
+		got := strings.Trim(fmt.Sprint(m.problems("tcp://:514", &meter, false, now.Add(c.after))), "[]")
 		if (c.says == "") != (got == "") || !strings.Contains(got, c.says) {
 			t.Errorf("after %v: %q, want %q", c.after, got, c.says)
 		}
@@ -32,7 +33,7 @@ func TestMissteps(t *testing.T) {
 	if got := m.problems("tcp://:514", &meter, false, now.Add(5*time.Hour)); len(got) > 0 {
 		t.Errorf("strangers who speak another protocol are a problem: %q", got)
 	}
-	if got := m.problems("tcp://:514", &meter, true, now.Add(5*time.Hour)); len(got) != 1 || !strings.Contains(got[0], "4 connections of senders in allow") {
+	if got := m.problems("tcp://:514", &meter, true, now.Add(5*time.Hour)); len(got) != 1 || !strings.Contains(got[0].Cause, "4 connections of senders in allow") {
 		t.Errorf("a sender in allow that speaks another protocol: %q", got)
 	}
 }

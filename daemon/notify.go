@@ -6,6 +6,8 @@ import (
 	"time"
 
 	sd "github.com/coreos/go-systemd/v22/daemon"
+
+	"tattled/event"
 )
 
 // manager tells systemd how we are (sd_notify(3)). Outside of systemd its calls do nothing; that a message did not reach
@@ -85,22 +87,28 @@ const (
 func (d *Daemon) watchDisk(ctx context.Context) error {
 	slow := false
 	every(ctx, diskEvery, func() {
-		problem := d.diskProblem()
+		problems := d.diskProblems()
 		switch {
-		case problem != "" && !slow:
-			d.log.Error("the disk does not answer", "problem", problem, "remedy", "see what the kernel says of the disk (journalctl -k), and who else writes to it")
-		case problem == "" && slow:
+		case len(problems) > 0 && !slow:
+			d.log.Error("the disk does not answer", "cause", problems[0].Cause, "remedy", problems[0].Remedy)
+		case len(problems) == 0 && slow:
 			d.log.Info("the disk answers again")
 		}
-		slow = problem != ""
+		slow = len(problems) > 0
 	})
 	return nil
 }
 
-// diskProblem says that a commit waits for the disk, "" if none does.
-func (d *Daemon) diskProblem() string {
-	if waits := d.committer.Committing(); waits > slowCommit {
-		return fmt.Sprintf("the disk of the state file does not answer: a commit has waited for %s, and nothing is taken until it is done", waits.Round(time.Second))
+// diskProblems says that a commit waits for the disk, if one does.
+func (d *Daemon) diskProblems() []event.Problem {
+	waits := d.committer.Committing()
+	if waits <= slowCommit {
+		return nil
 	}
-	return ""
+	return []event.Problem{{
+		What:   "the disk of the state file does not answer",
+		Cause:  fmt.Sprintf("a commit has waited for %s, and nothing is taken until it is done", waits.Round(time.Second)),
+		Remedy: "see what the kernel says of the disk (journalctl -k), and who else writes to it",
+		Since:  time.Now().Add(-waits),
+	}}
 }

@@ -55,31 +55,45 @@ func isDryRun(sender report.Sender) bool {
 	return ok && s.DryRun()
 }
 
-// problem says in words what is wrong with the destination, "" if nothing is.
-func (o *outlet) problem() string {
+// problems says what is wrong with the destination, if anything is.
+func (o *outlet) problems() []event.Problem {
 	s := o.courier.Standing()
 	if s.Open {
-		return ""
+		return nil
 	}
-	return fmt.Sprintf("%s takes nothing since %s, next try %s: %s", o.name,
-		s.Since.UTC().Format(time.RFC3339), s.Until.UTC().Format(time.RFC3339), s.Detail)
+	return []event.Problem{{
+		What:   o.name + " takes nothing",
+		Cause:  fmt.Sprintf("%s; it is tried again at %s", s.Detail, s.Until.UTC().Format(time.RFC3339)),
+		Remedy: o.remedy(),
+		Since:  s.Since,
+	}}
+}
+
+// remedy is for a destination that takes nothing.
+func (o *outlet) remedy() string {
+	if o.action == policy.Report {
+		return "see that its address answers from this machine (report.abuseipdb.url), that the key is valid, and that its quota is not used up"
+	}
+	return "see that alerts.mail.server answers from this machine and accepts its user, password, sender and recipients"
 }
 
 // expiryShown is for how long the page shows that reports were given up unsent.
 const expiryShown = 24 * time.Hour
 
 // outboxProblems says where reports were given up lately because too many waited.
-func (d *Daemon) outboxProblems(now time.Time) []string {
-	var all []string
+func (d *Daemon) outboxProblems(now time.Time) []event.Problem {
+	var all []event.Problem
 	expired := d.store.Stats().Expired
 	for _, o := range d.outlets {
 		e := expired[o.name]
 		if e.Reports == 0 || now.Sub(e.Last) > expiryShown {
 			continue
 		}
-		all = append(all, fmt.Sprintf("%s: %d reports were given up unsent since the start, the last at %s, because too many were waiting: "+
-			"raise store.waiting (or store.max_size, if the file is nearly full), let fewer policies report, or get a larger quota",
-			o.name, e.Reports, e.Last.UTC().Format(time.RFC3339)))
+		all = append(all, event.Problem{
+			What:   o.name + ": reports were given up unsent",
+			Cause:  fmt.Sprintf("%d since the start, the last at %s, because too many were waiting", e.Reports, e.Last.UTC().Format(time.RFC3339)),
+			Remedy: "raise store.waiting (or store.max_size, if the file is nearly full), let fewer policies report, or get a larger quota",
+		})
 	}
 	return all
 }

@@ -66,12 +66,13 @@ func (p *pipeline) Handle(ctx context.Context, b *receiver.Batch) error {
 	s.events = s.events[:0]
 	e := p.engine.Load()
 	source, form := p.tally.source(b.Source), e.forms[b.Source]
-	var ignored, refused, matched, formed, misfit uint64
+	var o outcomes
+	var formed, misfit uint64
 	for i := range b.Records {
 		r := &b.Records[i]
 		verdict := e.rules.DetectKnown(r.Program, r.Message, detect.Known{Cut: r.Cut, Form: form}, &s.finding)
 		if r.Cut && verdict == detect.Ignored {
-			refused++
+			o.refused++
 			p.tally.overlong.Add(1)
 			continue
 		}
@@ -83,7 +84,7 @@ func (p *pipeline) Handle(ctx context.Context, b *receiver.Batch) error {
 		}
 		switch verdict {
 		case detect.Matched:
-			matched++
+			o.matched++
 			e.matched[s.finding.Rule.Index].Add(1)
 			if e.gate.Trusts(s.finding.Addr) {
 				p.tally.trusted.Add(1)
@@ -92,19 +93,21 @@ func (p *pipeline) Handle(ctx context.Context, b *receiver.Batch) error {
 			s.finding.Addr = policy.Peer(s.finding.Addr)
 			s.events = append(s.events, p.event(s, r, b))
 		case detect.Refused:
-			refused++
+			o.refused++
 			if s.finding.Refusal == detect.OtherForm {
 				misfit++
 			}
 			p.refuse(e, &s.finding, b.Received)
 		default:
-			ignored++
+			o.ignored++
 			if s.finding.Service != nil {
 				e.missed[s.finding.Service.Index].Add(1)
+			} else {
+				o.strange++
 			}
 		}
 	}
-	source.count(b, matched, ignored, refused)
+	source.count(b, o)
 	if form != nil && p.misfits.note(b.Source, form, formed, misfit) && p.unformed != nil {
 		p.unformed(b.Source)
 	}

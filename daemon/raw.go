@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"tattled/event"
 )
 
 // rawLogs remembers logs of which no line proves a handshake (detect.Finding.Raw): those in which a peer can write whole
@@ -211,17 +213,21 @@ func (l *rawLogs) count(source string) rawCount {
 	return c
 }
 
-// problems says for people which sources have reached a bound: at most one for each source.
-func (l *rawLogs) problems() []string {
+// problems says which sources have reached a bound: at most one for each source.
+func (l *rawLogs) problems() []event.Problem {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	const remedy = "give each host a file, tag or listener of its own, and find out whether somebody makes up host names; what is known is forgotten 30 days after the last such line, at a restart"
-	var all []string
+	var all []event.Problem
 	for _, source := range slices.Sorted(maps.Keys(l.sources)) {
 		s := l.sources[source]
+		what := source + ": peers can write whole lines into its logs"
 		if !s.all.IsZero() {
-			all = append(all, fmt.Sprintf("%s: peers can write whole lines into more than %d of its logs, so no line of it proves an address and nothing is reported from it: %s",
-				source, maxRawSource, remedy))
+			all = append(all, event.Problem{
+				What:   what,
+				Cause:  fmt.Sprintf("more than %d of its logs are such, so no line of it proves an address and nothing is reported from it", maxRawSource),
+				Remedy: remedy,
+			})
 			continue
 		}
 		programs := map[string]bool{}
@@ -234,8 +240,12 @@ func (l *rawLogs) problems() []string {
 			continue
 		}
 		first := slices.Min(slices.Collect(maps.Keys(programs)))
-		all = append(all, fmt.Sprintf("%s: peers can write whole lines into the logs of %q (%d programs in all) on more than %d hosts, so no line of them proves an address and nothing is reported from them: %s",
-			source, first, len(programs), maxRawHosts, remedy))
+		all = append(all, event.Problem{
+			What: what,
+			Cause: fmt.Sprintf("the logs of %q (%d programs in all) on more than %d hosts are such, so no line of them proves an address and nothing is reported from them",
+				first, len(programs), maxRawHosts),
+			Remedy: remedy,
+		})
 	}
 	return all
 }

@@ -83,7 +83,7 @@ func TestRawOverflowIsLocal(t *testing.T) {
 		}
 	}
 	problems := p.raw.problems()
-	if len(problems) != 1 || !strings.HasPrefix(problems[0], "relay: ") || !strings.Contains(problems[0], `"nginx"`) {
+	if len(problems) != 1 || !strings.HasPrefix(problems[0].What, "relay: ") || !strings.Contains(problems[0].Cause, `"nginx"`) {
 		t.Errorf("problems %q", problems)
 	}
 	if c := p.raw.count("relay"); c.logs != 1 || c.overflows != 1 || !slices.Equal(told, []call{{"relay", "nginx"}}) {

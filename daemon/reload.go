@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"tattled/event"
 	"tattled/report"
 	"tattled/setting"
 )
@@ -28,14 +29,18 @@ func (r *reloads) ok() bool {
 	return last == nil || last.failed == ""
 }
 
-// problem says that the last reload failed, "" if it did not.
-func (r *reloads) problem() string {
+// problems has one if the last reload failed.
+func (r *reloads) problems() []event.Problem {
 	last := r.last.Load()
 	if last == nil || last.failed == "" {
-		return ""
+		return nil
 	}
-	return fmt.Sprintf("the reload at %s failed, and what was in effect before it still is: %s. Remedy: correct that (`tattled check` says when it is right) and reload again",
-		last.at.UTC().Format(time.RFC3339), last.failed)
+	return []event.Problem{{
+		What:   "the last reload failed, and what was in effect before it still is",
+		Cause:  last.failed,
+		Remedy: "correct that (`tattled check` says when it is right) and reload again",
+		Since:  last.at,
+	}}
 }
 
 // status is what systemctl status says of the last reload, with a separator before it; "" if there is nothing to say.

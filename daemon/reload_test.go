@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -54,7 +53,13 @@ func TestFailedReload(t *testing.T) {
 	d, configure := idle(t, "")
 	before := d.live.Load()
 	problem := func() string {
-		return strings.Join(slices.DeleteFunc(d.health().Problems, func(p string) bool { return !strings.Contains(p, "reload") }), "\n")
+		var all []string
+		for _, p := range d.health().Problems {
+			if strings.Contains(p.What, "reload") {
+				all = append(all, p.Cause+" Remedy: "+p.Remedy)
+			}
+		}
+		return strings.Join(all, "\n")
 	}
 	if !d.reloads.ok() || problem() != "" {
 		t.Errorf("before any reload: %q", problem())
@@ -188,7 +193,7 @@ func TestEngineIsOne(t *testing.T) {
 		}
 		configure(more)
 		if d.reload(); !d.reloads.ok() {
-			t.Error(d.reloads.problem())
+			t.Error(d.reloads.problems())
 		}
 	}
 	close(stop)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"tattled/event"
 	"tattled/policy"
 )
 
@@ -31,14 +32,22 @@ func edgeRemedy(h policy.Hit) string {
 	return fmt.Sprintf("set rules.trusted_proxies: [\"@%s\"] with X-Forwarded-For as the last column of the log, or let the web server itself take the visitor's address from it", h.List.Name)
 }
 
-// sharedProblems says for people of which shared networks an address would have been reported.
-func sharedProblems(g *policy.Gate) []string {
-	var all []string
+// sharedProblems says of which shared networks an address would have been reported.
+func sharedProblems(g *policy.Gate) []event.Problem {
+	var all []event.Problem
 	for _, h := range g.Hits() {
 		if h.Edge() {
-			all = append(all, fmt.Sprintf("%s: the log of %s has its address %s where a visitor's should be, so that attackers are not told from others: %s", h.List.Operator, h.Service, h.Addr, edgeRemedy(h)))
+			all = append(all, event.Problem{
+				What:   fmt.Sprintf("%s: a log has its address in the visitor's place", h.List.Operator),
+				Cause:  fmt.Sprintf("the log of %s has %s where a visitor's address should be, so that attackers are not told from others", h.Service, h.Addr),
+				Remedy: edgeRemedy(h),
+			})
 		} else {
-			all = append(all, fmt.Sprintf("%s: its address %s would have been reported for what the log of %s says, but many share it: %s", h.List.Operator, h.Addr, h.Service, sharedRemedy))
+			all = append(all, event.Problem{
+				What:   fmt.Sprintf("%s: its address would have been reported", h.List.Operator),
+				Cause:  fmt.Sprintf("%s would have been reported for what the log of %s says, but many share it", h.Addr, h.Service),
+				Remedy: sharedRemedy,
+			})
 		}
 	}
 	return all

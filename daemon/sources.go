@@ -4,6 +4,10 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
+
+	"tattled/event"
+	"tattled/receiver"
 )
 
 // syslogFiles are the files into which syslog daemons write what the journal has too, as distributions ship them.
@@ -36,13 +40,53 @@ func doubleSources(s *Sources) []string {
 	return all
 }
 
-// sourceProblems says, in words, what is wrong with the choice of sources, or with what they find.
-func (d *Daemon) sourceProblems() []string {
-	all := slices.Clone(d.doubles)
+// sourceProblems says what is wrong with the choice of sources, and with what they find. They log it themselves.
+func (d *Daemon) sourceProblems() []event.Problem {
+	var all []event.Problem
+	for _, double := range d.doubles {
+		setting, cause, _ := strings.Cut(double, ": ")
+		all = append(all, event.Problem{What: setting + ": a log is read twice", Cause: cause, Remedy: "remove one of the two"})
+	}
 	for _, r := range d.receivers {
-		if p, ok := opened(r).(interface{ Problems() []string }); ok {
+		if inner := opened(r); inner != nil {
+			r = inner
+		}
+		if p, ok := r.(interface{ Problems() []event.Problem }); ok {
 			all = append(all, p.Problems()...)
 		}
 	}
 	return all
+}
+
+// up reports whether a source is open, and can be read as far as it knows.
+func up(r receiver.Receiver) bool {
+	r = opened(r)
+	if r == nil {
+		return false
+	}
+	reads, ok := r.(interface{ Reads() bool })
+	return !ok || reads.Reads()
+}
+
+// labels returns the reporter of each source that has one, and the program of each that is said to be the log of one.
+func (s *Sources) labels() (reporters, programs map[string]string) {
+	reporters, programs = map[string]string{}, map[string]string{}
+	set := func(source, reporter, program string) {
+		if reporter != "" {
+			reporters[source] = reporter
+		}
+		if program != "" {
+			programs[source] = program
+		}
+	}
+	if s.Journal != nil {
+		set("journal", s.Journal.Reporter, "")
+	}
+	for i := range s.Files {
+		set(s.Files[i].Source(), s.Files[i].Reporter, s.Files[i].Program)
+	}
+	for i := range s.Syslog {
+		set(s.Syslog[i].Listen, s.Syslog[i].Reporter, s.Syslog[i].Program)
+	}
+	return reporters, programs
 }

@@ -3,7 +3,6 @@ package daemon
 import (
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"tattled/detect"
 	"tattled/receiver"
@@ -29,8 +28,9 @@ type ruleName struct{ service, rule string }
 // sourceTally is one source's side of the books.
 type sourceTally struct {
 	matched, ignored, refused atomic.Uint64
-	lag                       atomic.Int64 // of the last record that had a time, in nanoseconds
-	last                      atomic.Int64 // when the last batch was read, Unix nanoseconds
+	strange                   atomic.Uint64 // of those ignored: of a program that no rule knows
+	lag                       atomic.Int64  // of the last record that had a time, in nanoseconds
+	habit                     habit
 }
 
 func newTally() *tally {
@@ -108,19 +108,26 @@ func counts[K comparable](t *tally, counters map[K]*atomic.Uint64) map[K]uint64 
 	return all
 }
 
-func (s *sourceTally) count(b *receiver.Batch, matched, ignored, refused uint64) {
-	s.matched.Add(matched)
-	s.ignored.Add(ignored)
-	s.refused.Add(refused)
-	s.last.Store(b.Received.UnixNano())
-	if n := len(b.Records); n > 0 && !b.Records[n-1].Time.IsZero() {
+// outcomes are what became of the records of a batch.
+type outcomes struct{ matched, ignored, refused, strange uint64 }
+
+// count adds a batch. One without records says only how far its stream was read.
+func (s *sourceTally) count(b *receiver.Batch, o outcomes) {
+	if len(b.Records) == 0 {
+		return
+	}
+	s.matched.Add(o.matched)
+	s.ignored.Add(o.ignored)
+	s.refused.Add(o.refused)
+	s.strange.Add(o.strange)
+	s.habit.note(b.Received)
+	if n := len(b.Records); !b.Records[n-1].Time.IsZero() {
 		s.lag.Store(int64(max(b.Received.Sub(b.Records[n-1].Time), 0)))
 	}
 }
 
-func (s *sourceTally) lastRecord() time.Time {
-	if n := s.last.Load(); n != 0 {
-		return time.Unix(0, n)
-	}
-	return time.Time{}
+// records returns how many records were judged, and how many of them were of a program that a rule knows.
+func (s *sourceTally) records() (all, known uint64) {
+	all = s.matched.Load() + s.ignored.Load() + s.refused.Load()
+	return all, all - min(all, s.strange.Load())
 }

@@ -152,7 +152,7 @@ func (x *Explainer) ExplainKnown(program, message []byte, known Known) Explanati
 		return e
 	}
 	if len(e.Services) == 0 {
-		e.Similar = x.similar(string(program))
+		e.Similar = x.rules.Similar(string(program))
 	}
 	e.Elsewhere = x.elsewhere(e.Services, message)
 	return e
@@ -267,15 +267,15 @@ func (x *Explainer) elsewhere(but []*Service, message []byte) []Elsewhere {
 	return all
 }
 
-// similar returns the known programs that a person may have meant by program, the nearest first, three at most.
-func (x *Explainer) similar(program string) []string {
+// Similar returns the known programs that a person may have meant by program, the nearest first, three at most.
+func (r *Rules) Similar(program string) []string {
 	type candidate struct {
 		name     string
 		distance int
 	}
 	var all []candidate
 	low := strings.ToLower(program)
-	for _, s := range x.rules.services {
+	for _, s := range r.services {
 		for _, name := range s.Programs {
 			other := strings.ToLower(name)
 			distance := setting.EditDistance(low, other)

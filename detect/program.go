@@ -91,6 +91,9 @@ func (p *programs) find(name []byte) *program {
 	return nil
 }
 
+// Knows reports whether a service reads the messages of a program.
+func (r *Rules) Knows(program string) bool { return r.programs.find([]byte(program)) != nil }
+
 // ReadsAccess reports whether rules read a program's messages as lines of an access log, so that the form of the log may be
 // declared.
 func (r *Rules) ReadsAccess(program string) bool {

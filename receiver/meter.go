@@ -38,6 +38,10 @@ func (r Reason) String() string {
 	}
 }
 
+// Lost reports whether what is dropped for r is lost: somebody may miss it. The rest was skipped, because nobody meant it for
+// us to judge: tattled's own lines, empty ones, and those of strangers.
+func (r Reason) Lost() bool { return r == BadFrame || r == TooMany || r == OutOfStep }
+
 // Reasons lists every reason, in order.
 func Reasons() []Reason {
 	var all []Reason

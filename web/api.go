@@ -201,18 +201,18 @@ func (s *Server) serveTop(w http.ResponseWriter, r *http.Request) {
 
 // SummaryAnswer is the answer of /api/v1/summary.
 type SummaryAnswer struct {
-	Version   string         `json:"version"`
-	Time      time.Time      `json:"time"`
-	Live      bool           `json:"live"`
-	Ready     bool           `json:"ready"`
-	DryRun    bool           `json:"dry_run"`
-	Problems  []string       `json:"problems"`
-	Events    uint64         `json:"events"` // kept
-	LastSeq   uint64         `json:"last_seq"`
-	Addresses uint64         `json:"addresses"`
-	Bytes     int64          `json:"store_bytes"`
-	Outbox    []OutboxCount  `json:"outbox"`
-	Sources   []SourceAnswer `json:"sources"`
+	Version   string          `json:"version"`
+	Time      time.Time       `json:"time"`
+	Live      bool            `json:"live"`
+	Ready     bool            `json:"ready"`
+	DryRun    bool            `json:"dry_run"`
+	Problems  []ProblemAnswer `json:"problems"`
+	Events    uint64          `json:"events"` // kept
+	LastSeq   uint64          `json:"last_seq"`
+	Addresses uint64          `json:"addresses"`
+	Bytes     int64           `json:"store_bytes"`
+	Outbox    []OutboxCount   `json:"outbox"`
+	Sources   []SourceAnswer  `json:"sources"`
 }
 
 // OutboxCount is how many reports for a destination are in a state.
@@ -226,8 +226,11 @@ type OutboxCount struct {
 type SourceAnswer struct {
 	Name       string     `json:"name"`
 	Reporter   string     `json:"reporter,omitempty"`
+	Up         bool       `json:"up"`
 	Records    uint64     `json:"records"`
+	Skipped    uint64     `json:"skipped"`
 	Dropped    uint64     `json:"dropped"`
+	Gaps       uint64     `json:"gaps"`
 	Errors     uint64     `json:"errors"`
 	Open       int64      `json:"open"`
 	LagSeconds float64    `json:"lag_seconds"`
@@ -243,8 +246,8 @@ func (s *Server) serveSummary(w http.ResponseWriter, r *http.Request) {
 	}
 	for _, source := range health.Sources {
 		answer.Sources = append(answer.Sources, SourceAnswer{
-			Name: event.Visible(source.Name), Reporter: event.Visible(source.Reporter), Records: source.Records, Dropped: source.Dropped,
-			Errors: source.Errors, Open: source.Open, LagSeconds: source.Lag.Seconds(), LastRecord: unlessZero(source.LastRecord),
+			Name: event.Visible(source.Name), Reporter: event.Visible(source.Reporter), Up: source.Up, Records: source.Records, Skipped: source.Skipped,
+			Dropped: source.Dropped, Gaps: source.Gaps, Errors: source.Errors, Open: source.Open, LagSeconds: source.Lag.Seconds(), LastRecord: unlessZero(source.LastRecord),
 		})
 	}
 	answerJSON(w, r, http.StatusOK, answer)
@@ -263,10 +266,18 @@ func outboxCounts(stats store.Stats) []OutboxCount {
 	return counts
 }
 
-func problemsOf(h Health) []string {
-	problems := make([]string, len(h.Problems))
+// ProblemAnswer is something that is wrong. All of it is harmless to show.
+type ProblemAnswer struct {
+	What   string    `json:"what"` // the same as long as the problem lasts
+	Cause  string    `json:"cause"`
+	Remedy string    `json:"remedy"`
+	Since  time.Time `json:"since"`
+}
+
+func problemsOf(h Health) []ProblemAnswer {
+	problems := make([]ProblemAnswer, len(h.Problems))
 	for i, p := range h.Problems {
-		problems[i] = event.Visible(p)
+		problems[i] = ProblemAnswer{event.Visible(p.What), event.Visible(p.Cause), event.Visible(p.Remedy), plain(p.Since)}
 	}
 	return problems
 }
@@ -292,8 +303,8 @@ func (s *Server) serveOutbox(w http.ResponseWriter, r *http.Request) {
 
 // HealthAnswer is the answer of /healthz and /readyz.
 type HealthAnswer struct {
-	Status   string   `json:"status"` // "ok" or "failing"
-	Problems []string `json:"problems"`
+	Status   string          `json:"status"` // "ok" or "failing"
+	Problems []ProblemAnswer `json:"problems"`
 }
 
 func (s *Server) serveHealth(w http.ResponseWriter, r *http.Request) {

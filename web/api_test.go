@@ -11,6 +11,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"tattled/store"
+
+	"tattled/event"
 )
 
 // The answers have the names and forms that programs rely on.
@@ -117,6 +119,8 @@ func TestBrokenStore(t *testing.T) {
 
 func TestHealth(t *testing.T) {
 	var health Health
+	problem := []event.Problem{{What: "journal is not read", Cause: "no\x1b file", Remedy: "see the group", Since: base}}
+	const told = `{"what":"journal is not read","cause":"no\\x1b file","remedy":"see the group","since":"2026-11-22T14:30:00Z"}`
 	r := start(t, peopled(0), func(_ *Config, d *Deps) { d.Health = func() Health { return health } }, usualPace())
 	for _, c := range []struct {
 		health      Health
@@ -124,9 +128,9 @@ func TestHealth(t *testing.T) {
 		status      string
 	}{
 		{Health{Live: true, Ready: true}, 200, 200, `{"status":"ok","problems":[]}`},
-		{Health{Live: true, Ready: true, Problems: []string{"slow"}}, 200, 200, `{"status":"ok","problems":["slow"]}`},
-		{Health{Live: true, Problems: []string{"starting"}}, 200, 503, `{"status":"ok","problems":["starting"]}`},
-		{Health{Ready: true, Problems: []string{"stuck"}}, 503, 200, `{"status":"failing","problems":["stuck"]}`},
+		{Health{Live: true, Ready: true, Problems: problem}, 200, 200, `{"status":"ok","problems":[` + told + `]}`},
+		{Health{Live: true, Problems: problem}, 200, 503, `{"status":"ok","problems":[` + told + `]}`},
+		{Health{Ready: true, Problems: problem}, 503, 200, `{"status":"failing","problems":[` + told + `]}`},
 	} {
 		health = c.health
 		resp, body := r.get("/healthz")

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -115,7 +116,7 @@ func TestNewFails(t *testing.T) {
 // An address that is not there, or that somebody else has, is a problem and no error: the page comes when it can.
 func TestListenLater(t *testing.T) {
 	s, err := New(Config{Listen: "192.0.2.1:1", AllowUnauthenticated: true}, Deps{Store: peopled(0)})
-	if err != nil || !strings.Contains(s.Problem(), "192.0.2.1:1") {
+	if err != nil || !strings.Contains(fmt.Sprint(s.Problems()), "192.0.2.1:1") {
 		t.Errorf("an address that is not ours: %v", err)
 	}
 	squatter, err := net.Listen("tcp", "127.0.0.1:0")
@@ -124,11 +125,11 @@ func TestListenLater(t *testing.T) {
 	}
 	defer squatter.Close()
 	r := start(t, peopled(1), func(c *Config, _ *Deps) { c.Listen = squatter.Addr().String() }, usualPace())
-	if r.Problem() == "" {
+	if len(r.Problems()) == 0 {
 		t.Error("somebody else has the port, and that is no problem")
 	}
 	squatter.Close()
-	for deadline := time.Now().Add(20 * time.Second); r.Problem() != ""; {
+	for deadline := time.Now().Add(20 * time.Second); len(r.Problems()) > 0; {
 		if time.Now().After(deadline) {
 			t.Fatal("the port is free and not taken")
 		}

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"tattled/event"
 )
 
 // The pause between two attempts to listen doubles from one to the other of these.
@@ -15,6 +17,9 @@ const (
 	firstRetry = time.Second
 	lastRetry  = 30 * time.Second
 )
+
+// lateRemedy is for a page that cannot be served.
+const lateRemedy = "see who has the port (ss -lntp), or change web.listen"
 
 // listen opens the socket of the configuration. A port that somebody else has and an address that is not there are no
 // error: what detects and reports is not to wait for the page.
@@ -28,8 +33,8 @@ func (s *Server) listen() (net.Listener, error) {
 		return nil, err
 	}
 	s.logger.Error("the page cannot be served; all else runs, and it is tried again", "web.listen", s.cfg.listen(), "error", err,
-		"remedy", "see who has the port (ss -lntp), or change web.listen")
-	late := &lateListener{address: s.cfg.listen(), at: net.TCPAddrFromAddrPort(at), pause: firstRetry, closed: make(chan struct{}), fault: err}
+		"remedy", lateRemedy)
+	late := &lateListener{address: s.cfg.listen(), at: net.TCPAddrFromAddrPort(at), pause: firstRetry, closed: make(chan struct{}), fault: err, since: s.now()}
 	late.opened = func() { s.logger.Info("the page is served now", "web.listen", s.cfg.listen()) }
 	s.late = late
 	return late, nil
@@ -39,17 +44,22 @@ func listenOn(address string) (net.Listener, error) {
 	return new(net.ListenConfig).Listen(context.Background(), networkOf(address), address)
 }
 
-// Problem says why the page is not served, "" if it is.
-func (s *Server) Problem() string {
+// Problems says why the page is not served, if it is not.
+func (s *Server) Problems() []event.Problem {
 	if s.late == nil {
-		return ""
+		return nil
 	}
 	s.late.mu.Lock()
 	defer s.late.mu.Unlock()
 	if s.late.fault == nil {
-		return ""
+		return nil
 	}
-	return fmt.Sprintf("the page is not served on %s: %v; it is tried again every %s", s.late.address, s.late.fault, lastRetry)
+	return []event.Problem{{
+		What:   "the page is not served on " + s.late.address,
+		Cause:  fmt.Sprintf("%v; it is tried again every %s", s.late.fault, lastRetry),
+		Remedy: lateRemedy,
+		Since:  s.late.since,
+	}}
 }
 
 // lateListener is a listener that is not open yet: Accept opens it as soon as that succeeds.
@@ -59,6 +69,7 @@ type lateListener struct {
 	opened  func()
 	pause   time.Duration
 	closed  chan struct{}
+	since   time.Time
 
 	mu    sync.Mutex
 	inner net.Listener

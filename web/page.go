@@ -95,11 +95,12 @@ type frame struct {
 
 // blank has the empty lines from which the script makes new ones.
 type blank struct {
-	Event  Event
-	Rank   rankView
-	Count  countView
-	Report reportView
-	Source sourceView
+	Problem problemView
+	Event   Event
+	Rank    rankView
+	Count   countView
+	Report  reportView
+	Source  sourceView
 }
 
 func (s *Server) frame(title string) frame {

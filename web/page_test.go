@@ -52,7 +52,11 @@ func TestGoldenPages(t *testing.T) {
 		d.Health = func() Health {
 			h := fairHealth()
 			h.DryRun = true
-			h.Problems = []string{"The disk is nearly full.", "No record from journal since 10 minutes."}
+			h.Problems = []event.Problem{
+				{What: "journal is not read", Cause: "there is no journal file that may be read", Remedy: "see that the user is in group systemd-journal", Since: base.Add(-time.Hour)},
+				{What: "the state file is not backed up", Cause: "there is no space for today's", Remedy: "make room on its file system", Since: base},
+			}
+			h.Sources[0].Up = false
 			h.Sources[2].Dropped = 3
 			return h
 		}
@@ -73,6 +77,27 @@ func TestGoldenPages(t *testing.T) {
 			t.Errorf("%s: %s, %s", c.path, resp.Status, resp.Header.Get("Content-Type"))
 		}
 		golden(t, c.name, body)
+	}
+}
+
+// Red is for loss: what was skipped, and faults that passed, are no alarm.
+func TestAlarm(t *testing.T) {
+	for _, c := range []struct {
+		source Source
+		alarm  bool
+	}{
+		{Source{Up: true, Records: 9, Skipped: 4, Errors: 2}, false},
+		{Source{Up: true, Records: 9, Dropped: 1}, true},
+		{Source{Up: true, Records: 9, Gaps: 1}, true},
+	} {
+		if line := sourceLine(c.source); line.Alarm != c.alarm || line.Skipped != fmt.Sprint(c.source.Skipped) {
+			t.Errorf("%+v is shown as %+v", c.source, line)
+		}
+		for _, f := range figures(&Health{Sources: []Source{c.source}}, &store.Stats{}) {
+			if want := c.alarm && f.ID == "lost"; f.Alarm != want {
+				t.Errorf("%+v: the figure %+v", c.source, f)
+			}
+		}
 	}
 }
 
@@ -105,7 +130,7 @@ func TestPagesKeepThePolicy(t *testing.T) {
 // looks for is there.
 func TestScriptAndTemplatesFit(t *testing.T) {
 	names := map[string]bool{}
-	for _, v := range []any{Event{}, figureView{}, activityView{}, rankView{}, countView{}, reportView{}, sourceView{}} {
+	for _, v := range []any{Event{}, problemView{}, figureView{}, activityView{}, rankView{}, countView{}, reportView{}, sourceView{}} {
 		for i := range reflect.TypeOf(v).NumField() {
 			name, _, _ := strings.Cut(reflect.TypeOf(v).Field(i).Tag.Get("json"), ",")
 			names[name] = true
@@ -168,7 +193,11 @@ func TestHostileText(t *testing.T) {
 	f := hostile()
 	change := func(_ *Config, d *Deps) {
 		d.Health = func() Health {
-			return Health{Live: true, Ready: true, Problems: payloads, Sources: []Source{{Name: payloads[0], Reporter: payloads[1]}}}
+			var problems []event.Problem
+			for _, p := range payloads {
+				problems = append(problems, event.Problem{What: p, Cause: p, Remedy: p})
+			}
+			return Health{Live: true, Ready: true, Problems: problems, Sources: []Source{{Name: payloads[0], Reporter: payloads[1]}}}
 		}
 	}
 	r := start(t, f, change, quick())

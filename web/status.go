@@ -21,17 +21,25 @@ const (
 // statusView is all of the page but its events, in the words in which the page shows it: the template writes it, and the event
 // stream sends it anew every two seconds for the page's script to put in place. It is no API: /api/v1 has the figures.
 type statusView struct {
-	DryRun   bool         `json:"dry_run"`
-	Health   string       `json:"health"`      // "ok", "warn" or "bad"
-	HealthIs string       `json:"health_text"` // in a word or two
-	Problems []string     `json:"problems"`
-	Figures  []figureView `json:"figures"`
-	Activity activityView `json:"activity"`
-	Counted  string       `json:"counted"` // over what the top lists were counted
-	Lists    []listView   `json:"lists"`
-	Outbox   []countView  `json:"outbox"`
-	Reports  []reportView `json:"reports"`
-	Sources  []sourceView `json:"sources"`
+	DryRun   bool          `json:"dry_run"`
+	Health   string        `json:"health"`      // "ok", "warn" or "bad"
+	HealthIs string        `json:"health_text"` // in a word or two
+	Problems []problemView `json:"problems"`
+	Figures  []figureView  `json:"figures"`
+	Activity activityView  `json:"activity"`
+	Counted  string        `json:"counted"` // over what the top lists were counted
+	Lists    []listView    `json:"lists"`
+	Outbox   []countView   `json:"outbox"`
+	Reports  []reportView  `json:"reports"`
+	Sources  []sourceView  `json:"sources"`
+}
+
+// problemView is a line of the problems.
+type problemView struct {
+	What   string `json:"what"`
+	Cause  string `json:"cause"`
+	Remedy string `json:"remedy"`
+	Since  string `json:"since"`
 }
 
 // figureView is one of the large numbers.
@@ -91,11 +99,14 @@ type sourceView struct {
 	Name     string `json:"name"`
 	Reporter string `json:"reporter"`
 	Records  string `json:"records"`
+	Skipped  string `json:"skipped"`
 	Dropped  string `json:"dropped"`
+	Gaps     string `json:"gaps"`
 	Errors   string `json:"errors"`
 	Open     string `json:"open"`
 	Lag      string `json:"lag"`
 	Last     string `json:"last"`
+	Up       bool   `json:"up"`
 	Alarm    bool   `json:"alarm"`
 }
 
@@ -139,7 +150,7 @@ func (s *Server) makeStatus(now time.Time) (*statusView, error) {
 	}
 	status := &statusView{
 		DryRun:   health.DryRun,
-		Problems: problemsOf(health),
+		Problems: []problemView{},
 		Figures:  figures(&health, &stats),
 		Activity: activity(s.feed.perMinute(now)),
 		Outbox:   []countView{},
@@ -148,6 +159,9 @@ func (s *Server) makeStatus(now time.Time) (*statusView, error) {
 		Counted:  "last " + figure(top.Window.Events) + " events",
 	}
 	status.Health, status.HealthIs = healthWords(health)
+	for _, p := range problemsOf(health) {
+		status.Problems = append(status.Problems, problemView{p.What, p.Cause, p.Remedy, "since " + clock(p.Since)})
+	}
 	status.Lists = lists(top)
 	for _, n := range outboxCounts(stats) {
 		status.Outbox = append(status.Outbox, countView{n.Destination, n.State, figure(n.Items)})
@@ -177,11 +191,11 @@ func healthWords(h Health) (class, words string) {
 }
 
 func figures(health *Health, stats *store.Stats) []figureView {
-	var records, dropped, open uint64
+	var records, dropped, gaps uint64
 	for _, source := range health.Sources {
 		records += source.Records
 		dropped += source.Dropped
-		open += uint64(max(0, source.Open))
+		gaps += source.Gaps
 	}
 	var waiting, told, dry, failed uint64
 	for _, states := range stats.Items {
@@ -197,13 +211,17 @@ func figures(health *Health, stats *store.Stats) []figureView {
 	if failed > 0 {
 		toldNote = figure(failed) + " not taken"
 	}
+	lossNote := "of those"
+	if gaps > 0 {
+		lossNote = "and " + figure(gaps) + " gaps"
+	}
 	return []figureView{
 		{ID: "events", Name: "Events kept", Value: figure(stats.Events), Note: "in " + size(stats.Usage.Used)},
 		{ID: "addresses", Name: "Addresses", Value: figure(stats.Addresses), Note: "remembered"},
 		{ID: "reports", Name: "Reports sent", Value: figure(told), Note: toldNote},
 		{ID: "waiting", Name: "Waiting", Value: figure(waiting), Note: "in the outbox"},
 		{ID: "records", Name: "Records read", Value: figure(records), Note: "since the start"},
-		{ID: "dropped", Name: "Dropped", Value: figure(dropped), Note: "of those", Alarm: dropped > 0},
+		{ID: "lost", Name: "Lost", Value: figure(dropped), Note: lossNote, Alarm: dropped+gaps > 0},
 	}
 }
 
@@ -274,14 +292,17 @@ func reportLine(i *store.Item, now time.Time) reportView {
 
 func sourceLine(s Source) sourceView {
 	line := sourceView{
-		Name: event.Visible(s.Name), Reporter: event.Visible(s.Reporter), Records: figure(s.Records), Dropped: figure(s.Dropped), Errors: figure(s.Errors),
-		Open: figure(s.Open), Last: clock(s.LastRecord), Alarm: s.Dropped > 0 || s.Errors > 0,
+		Name: event.Visible(s.Name), Reporter: event.Visible(s.Reporter), Records: figure(s.Records), Skipped: figure(s.Skipped), Dropped: figure(s.Dropped),
+		Gaps: figure(s.Gaps), Errors: figure(s.Errors), Open: figure(s.Open), Last: clock(s.LastRecord), Up: s.Up, Alarm: s.Dropped+s.Gaps > 0,
 	}
 	if !s.LastRecord.IsZero() {
 		line.Lag = span(s.Lag)
 	}
 	if line.Last == "" {
 		line.Last = "none yet"
+	}
+	if line.Reporter == "" {
+		line.Reporter = "each record's host"
 	}
 	return line
 }

@@ -70,19 +70,22 @@ type Deps struct {
 
 // Health is how the daemon fares.
 type Health struct {
-	Live     bool     // the process does its work; false makes /healthz answer 503
-	Ready    bool     // it has started and takes records; false makes /readyz answer 503
-	Problems []string // what is wrong, in words for the operator; may be there while Live and Ready hold
-	DryRun   bool     // nothing is sent to a third party
+	Live     bool            // the process does its work; false makes /healthz answer 503
+	Ready    bool            // it has started and takes records; false makes /readyz answer 503
+	Problems []event.Problem // may be there while Live and Ready hold
+	DryRun   bool            // nothing is sent to a third party
 	Sources  []Source
 }
 
 // Source is how one configured source fares.
 type Source struct {
 	Name       string
-	Reporter   string
+	Reporter   string        // as configured; "" where each record's host is it
+	Up         bool          // it is open and can be read
 	Records    uint64        // received since the start
-	Dropped    uint64        // of those, let go
+	Skipped    uint64        // of those, what is not for us: tattled's own lines, empty ones, those of strangers
+	Dropped    uint64        // of those, what was lost
+	Gaps       uint64        // places where records were lost before they could be read
 	Errors     uint64        // faults that passed
 	Lag        time.Duration // between a record's time and its reading, at the last one
 	LastRecord time.Time     // when the last record was read; zero if there was none

@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"sync/atomic"
 	"time"
 
 	"tattled/event"
@@ -39,6 +40,8 @@ type Receiver struct {
 	journalctl string // "" if there is none
 	stream     string
 	meter      receiver.Meter
+	trouble    atomic.Pointer[trouble] // why no child reads, nil while one does
+	begun      atomic.Int64            // when the child that runs was started, Unix nanoseconds; 0 while none runs
 
 	// What follows belongs to Run.
 	handler  receiver.Handler
@@ -120,6 +123,7 @@ func (r *Receiver) Run(ctx context.Context, from receiver.Positions, h receiver.
 			pause, r.fault = firstPause, ""
 		}
 		r.meter.Errors.Add(1)
+		r.failed(err)
 		if text := err.Error(); text != r.fault {
 			r.fault = text
 			r.log.Warn("cannot follow the journal: it is tried again", "error", err)
@@ -151,7 +155,9 @@ func (r *Receiver) follow(ctx context.Context, from start) error {
 		return err
 	}
 	r.meter.Open.Add(1)
+	r.began()
 	defer r.meter.Open.Add(-1)
+	defer r.ended()
 	r.childPID = pidOf(c.cmd.Process.Pid)
 	if r.started != nil {
 		r.started(c.cmd.Process.Pid)
@@ -230,6 +236,7 @@ func (r *Receiver) take(ctx context.Context, p *parser) error {
 	}
 	r.position = append(r.position[:0], p.cursor...)
 	r.handed, r.fault = true, ""
+	r.trouble.Store(nil)
 	return nil
 }
 

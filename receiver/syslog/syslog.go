@@ -58,6 +58,8 @@ type Receiver struct {
 	meter  receiver.Meter
 	second opinion
 
+	strangers refusals
+
 	// One of these, by cfg.Listen.
 	udp  *net.UDPConn
 	tcp  *net.TCPListener

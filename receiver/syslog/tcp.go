@@ -91,6 +91,7 @@ func (s *server) admit(tcp *net.TCPConn, k *keptConn) *conn {
 		s.meter.Errors.Add(1)
 	case !s.cfg.allows(peer):
 		s.refused(receiver.NotAllowed)
+		s.strangers.note(peer, time.Now())
 	case !s.enter(c):
 		s.refused(receiver.TooMany)
 	default:

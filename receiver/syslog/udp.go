@@ -115,6 +115,7 @@ func (r *Receiver) handleDatagrams(ctx context.Context, h receiver.Handler, d *d
 		if !allowed {
 			b.records++
 			b.notAllowed++
+			r.strangers.note(d.peer(i), b.batch.Received)
 			continue
 		}
 		if r.spool != nil {

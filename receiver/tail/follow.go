@@ -30,6 +30,9 @@ type follower struct {
 	start  start
 	fault  string // what was last logged about it, "" while all is well
 
+	absentSince time.Time // since when nothing is at the path; zero: something is
+	hadFile     bool      // something was at the path since the start
+
 	// absent are marks of files that were not to be found or opened when reading was to go on in them: each may be there again
 	// later, at the path. past are those of the last files that were closed, the oldest first.
 	absent, past []mark
@@ -115,6 +118,9 @@ func (r *Receiver) look(fl *follower) {
 		fl.start = fromBeginning
 		fl.fault = ""
 		fl.gone(r.now)
+		if fl.absentSince.IsZero() {
+			fl.absentSince = r.now
+		}
 		return
 	case err == nil && !info.Mode().IsRegular():
 		err = &os.PathError{Op: "open", Path: fl.path, Err: errIrregular}
@@ -123,6 +129,7 @@ func (r *Receiver) look(fl *follower) {
 		r.fault(fl, err)
 		return
 	}
+	fl.absentSince, fl.hadFile = time.Time{}, true
 	if f := fl.holds(info); f != nil {
 		fl.leave(f, r.now)
 		fl.fault = ""

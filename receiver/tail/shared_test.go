@@ -75,7 +75,7 @@ func TestOneFileInSeveralEntries(t *testing.T) {
 	}
 }
 
-func problems(receivers []*Receiver) (all []string) {
+func problems(receivers []*Receiver) (all []event.Problem) {
 	for _, r := range receivers {
 		all = append(all, r.Problems()...)
 	}

@@ -54,6 +54,7 @@ type Receiver struct {
 	settle   time.Duration
 	shared   *Shared
 	doubles  atomic.Int64 // paths whose file another entry's receiver reads
+	seen     atomic.Pointer[sight]
 
 	// What follows belongs to Run.
 	handler   receiver.Handler
@@ -62,6 +63,7 @@ type Receiver struct {
 	followers []*follower // sorted by path
 	folders   folders
 	crowded   bool  // there are more files than MaxFiles
+	missed    bool  // it was logged that there is no file
 	start     start // for files that are there when Run begins
 
 	block   []byte
@@ -107,15 +109,6 @@ func (r *Receiver) Source() string { return r.source }
 // its end; Open counts files.
 func (r *Receiver) Meter() *receiver.Meter { return &r.meter }
 
-// Problems returns what the operator should mend, in words.
-func (r *Receiver) Problems() []string {
-	n := r.doubles.Load()
-	if n == 0 {
-		return nil
-	}
-	return []string{fmt.Sprintf("sources.files: %d log files of entry %q are in another entry too: each is read once; remove one of the entries", n, r.config.Path)}
-}
-
 // Run follows the files until ctx ends or the handler fails. Each path is a stream of its own.
 func (r *Receiver) Run(ctx context.Context, from receiver.Positions, h receiver.Handler) error {
 	r.handler, r.from = h, from
@@ -132,6 +125,7 @@ func (r *Receiver) Run(ctx context.Context, from receiver.Positions, h receiver.
 			break
 		}
 		if w.all {
+			r.survey()
 			w.follow(r.followers, filepath.Dir(r.config.Path))
 		}
 		w.wait(ctx, r.poll)
@@ -150,6 +144,7 @@ func (r *Receiver) closeAll() {
 		}
 	}
 	r.followers, r.folders.byPath, r.block, r.records = nil, nil, nil, nil
+	r.seen.Store(nil)
 }
 
 // begin finds the place in each file that was read before, and then in those that were not: a file that rotation has

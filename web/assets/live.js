@@ -48,7 +48,7 @@ function list(parent, template, items, dress) {
     fill(node, item);
     dress(node, item);
   });
-  const none = parent.closest(".card, .scroll").querySelector(".none");
+  const none = parent.closest(".card, .scroll")?.querySelector(".none");
   if (none) none.hidden = items.length > 0;
 }
 
@@ -125,10 +125,7 @@ function showStatus(status) {
 
   const problems = byId("problems");
   problems.hidden = status.problems.length === 0;
-  while (problems.children.length > status.problems.length) problems.lastElementChild.remove();
-  status.problems.forEach((problem, i) => {
-    setText(problems.children[i] ?? problems.appendChild(document.createElement("li")), problem);
-  });
+  list(problems, "new-problem", status.problems, () => {});
 
   for (const figure of status.figures) {
     const node = document.querySelector(`[data-figure="${CSS.escape(figure.id)}"]`);
@@ -161,6 +158,7 @@ function showStatus(status) {
   });
   list(byId("sources").tBodies[0], "new-source", status.sources, (node, source) => {
     node.classList.toggle("alarm", source.alarm);
+    node.dataset.up = source.up;
   });
 }
 
