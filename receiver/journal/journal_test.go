@@ -371,6 +371,9 @@ func TestAbsent(t *testing.T) {
 	s := &sink{}
 	stop := run(t, r, s)
 	await(t, func() bool { return r.Meter().Errors.Load() >= 2 }, "two attempts")
+	if p := r.Problems(); r.Reads() || len(p) != 1 || !strings.Contains(p[0].Cause, "no such file") || p[0].Remedy == "" || p[0].Since.IsZero() {
+		t.Errorf("the problems of a journal that is not there: %+v", p)
+	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -378,6 +381,9 @@ func TestAbsent(t *testing.T) {
 	file.at = time.Now().Add(time.Second)
 	file.add(numbered(0, 3)...)
 	await(t, func() bool { return s.count() >= 3 }, "the journal")
+	if p := r.Problems(); !r.Reads() || len(p) > 0 {
+		t.Errorf("the problems of a journal that is read: %+v", p)
+	}
 	stop()
 	demandNumbered(t, s.messages(), 0, 3)
 	if n := strings.Count(log.String(), "no such file"); n != 1 {

@@ -131,6 +131,9 @@ func TestTCPNotAllowed(t *testing.T) {
 	stop := run(t, r, w)
 	closed(t, dial(t, r))
 	stop()
+	if all := r.Refused(); len(all) != 1 || all[0].Addr.String() != "127.0.0.1" || all[0].Count != 1 {
+		t.Errorf("refused: %+v", all)
+	}
 	if r.Meter().Dropped(receiver.NotAllowed) != 1 {
 		t.Error("not counted")
 	}

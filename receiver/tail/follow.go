@@ -125,11 +125,11 @@ func (r *Receiver) look(fl *follower) {
 	case err == nil && !info.Mode().IsRegular():
 		err = &os.PathError{Op: "open", Path: fl.path, Err: errIrregular}
 	}
+	fl.absentSince, fl.hadFile = time.Time{}, true
 	if err != nil {
 		r.fault(fl, err)
 		return
 	}
-	fl.absentSince, fl.hadFile = time.Time{}, true
 	if f := fl.holds(info); f != nil {
 		fl.leave(f, r.now)
 		fl.fault = ""

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"tattled/event"
 	"tattled/receiver"
 )
 
