@@ -12,6 +12,7 @@ import (
 // the configuration names, keeps no state and sends nothing. One goroutine uses it at a time.
 type Explainer struct {
 	cfg      *Config
+	bare     bool // there is no configuration
 	detector *detect.Explainer
 	whole    *detect.Rules // with the rules that the configuration disables
 	gate     *policy.Gate
@@ -56,7 +57,7 @@ func NewExplainer(path string) (*Explainer, error) {
 	if len(faults) > 0 {
 		return nil, faults
 	}
-	x := &Explainer{cfg: cfg, detector: detect.NewExplainer(rules), whole: rules, gate: newGate(cfg, nil), policies: cfg.policies()}
+	x := &Explainer{cfg: cfg, bare: path == "", detector: detect.NewExplainer(rules), whole: rules, gate: newGate(cfg, nil), policies: cfg.policies()}
 	if len(cfg.Rules.Disable) > 0 {
 		all := *cfg
 		all.Rules.Disable = nil
@@ -74,10 +75,10 @@ func NewExplainer(path string) (*Explainer, error) {
 	return x, nil
 }
 
-// Sources lists the names of the configured sources.
+// Sources lists the names of the configured sources; without a configuration, that is the journal.
 func (x *Explainer) Sources() []string {
 	var all []string
-	if x.cfg.Sources.Journal != nil {
+	if x.cfg.Sources.Journal != nil || x.bare {
 		all = append(all, "journal")
 	}
 	for _, f := range x.cfg.Sources.Files {
@@ -87,6 +88,16 @@ func (x *Explainer) Sources() []string {
 		all = append(all, l.Listen)
 	}
 	return all
+}
+
+// Source returns the name that the records of a configured source carry; name is that, or for a log file its path.
+func (x *Explainer) Source(name string) (source string, known bool) {
+	for _, s := range x.Sources() {
+		if name == s || "file:"+name == s {
+			return s, true
+		}
+	}
+	return "", false
 }
 
 // Trust returns the trust that the configuration gives to records of a source. For a source that decides by the peer, or

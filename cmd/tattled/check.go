@@ -30,7 +30,7 @@ With --policies it prints the policies that come with tattled, as a part of a co
 		Example: `  tattled check
   tattled check --config ./tattled.yaml --rules
   tattled check --policies`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			out := cmd.OutOrStdout()
 			if policies {

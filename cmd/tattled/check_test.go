@@ -139,6 +139,31 @@ func TestUsage(t *testing.T) {
 			t.Errorf("%q: exit %d, %q; want %d", args, code, errOut, exitUsage)
 		}
 	}
+	// The command that was called wrongly is named, with its own help, and what is missing is said in words.
+	for _, c := range []struct {
+		args []string
+		says []string
+	}{
+		{[]string{"match"}, []string{"tattled match: the FILE to read", "'tattled match --help'"}},
+		{[]string{"match", "--foo", "x"}, []string{"tattled match: unknown flag: --foo", "'tattled match --help'"}},
+		{[]string{"match", "--jobs", "-1", "x"}, []string{"tattled match: --jobs"}},
+		{[]string{"match", "--json", "--summary", "x"}, []string{"tattled match: "}},
+		{[]string{"explain"}, []string{"tattled explain: the LINE to explain"}},
+		{[]string{"explain", "--timezone", "Mars/North", "x"}, []string{"tattled explain: --timezone", "'tattled explain --help'"}},
+		{[]string{"check", "extra"}, []string{`tattled check: "extra" is too much`}},
+		{[]string{"run", "--config"}, []string{"tattled run: flag needs an argument"}},
+		{[]string{"import", "fail2ban"}, []string{"tattled import fail2ban: the FILTER.conf to translate is missing", "'tattled import fail2ban --help'"}},
+		{[]string{"import", "fail3ban"}, []string{`tattled import: there is no command "fail3ban": did you mean fail2ban?`}},
+		{[]string{"chek"}, []string{`tattled: there is no command "chek": did you mean check?`, "'tattled --help'"}},
+		{[]string{"nope"}, []string{`tattled: there is no command "nope"` + "\n"}},
+	} {
+		code, out, errOut := invoke(t, "", c.args...)
+		for _, says := range c.says {
+			if code != exitUsage || out != "" || !strings.Contains(errOut, says) {
+				t.Errorf("%q: exit %d, %q lacks %q", c.args, code, errOut, says)
+			}
+		}
+	}
 	for _, args := range [][]string{{}, {"--help"}, {"run", "--help"}, {"check", "--help"}, {"match", "--help"}, {"version"}, {"completion", "bash"}} {
 		if code, out, errOut := invoke(t, "", args...); code != exitOK || out == "" || errOut != "" {
 			t.Errorf("%q: exit %d, %d bytes out, %q", args, code, len(out), errOut)

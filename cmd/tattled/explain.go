@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -51,7 +52,7 @@ characters escaped.`,
   tattled explain --program sshd 'Invalid user admin from 203.0.113.5 port 40022'
   journalctl -o short -t sshd -n 20 | tattled explain -
   grep 203.0.113.5 /var/log/auth.log | tattled explain --json - | jq -r '.verdict + " " + .reason'`,
-		Args: cobra.MinimumNArgs(1),
+		Args: needs("the LINE to explain, or - for standard input,"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			flags.chosen = cmd.Flags().Changed("config")
 			return explain(cmd.Context(), &flags, args, cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
@@ -86,8 +87,11 @@ func explain(ctx context.Context, flags *explainFlags, args []string, in io.Read
 	if err != nil {
 		return err
 	}
+	if flags.source, err = sourceOf(x, flags.source, path); err != nil {
+		return err
+	}
 	w := bufio.NewWriter(out)
-	e := &explaining{flags: flags, explainer: x, config: path, zone: zone, parser: wire.NewParser(zone), out: w}
+	e := &explaining{flags: flags, explainer: x, config: path, zone: zone, parser: wire.NewParser(zone), out: w, screen: screenOf(out)}
 	for _, line := range args {
 		if line == "-" {
 			err = replay.New(in, replay.Options{Program: "-", Location: zone, EveryLine: true}).Run(ctx, nil, e)
@@ -102,6 +106,22 @@ func explain(ctx context.Context, flags *explainFlags, args []string, in io.Read
 		return fmt.Errorf("write: %w", err)
 	}
 	return ctx.Err()
+}
+
+// sourceOf finds the source that --source means: "" for none.
+func sourceOf(x *daemon.Explainer, name, config string) (string, error) {
+	if name == "" {
+		return "", nil
+	}
+	source, known := x.Source(name)
+	switch {
+	case known:
+		return source, nil
+	case config == "":
+		return "", usageError{fmt.Errorf("--source: there is no configuration that %q could be a source of: give one with --config, or write journal", name)}
+	default:
+		return "", usageError{fmt.Errorf("--source: %q is not a source of %s: it has %s", name, config, strings.Join(x.Sources(), ", "))}
+	}
 }
 
 // zoneOf finds a time zone by the flag --timezone.
@@ -124,6 +144,7 @@ type explaining struct {
 	zone      *time.Location
 	parser    *wire.Parser
 	out       *bufio.Writer
+	screen    screen
 	count     int
 }
 
@@ -165,7 +186,7 @@ func (e *explaining) line(line []byte, cut bool, received time.Time) error {
 		if e.count > 1 {
 			b.WriteByte('\n')
 		}
-		a.write(&b)
+		a.write(&b, e.screen)
 		text = b.Bytes()
 	}
 	if _, err := e.out.Write(text); err != nil {

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"tattled/daemon"
 	"tattled/detect"
@@ -266,11 +267,17 @@ func (a *answer) ignored(d *detect.Explanation) {
 	}
 }
 
+// valueColumn is where the values of write begin.
+const valueColumn = 12
+
 // write writes the answer for people.
-func (a *answer) write(b *bytes.Buffer) {
-	fmt.Fprintf(b, "%s: %s\n\n", strings.ToUpper(a.Verdict), event.Visible(a.Reason))
+func (a *answer) write(b *bytes.Buffer, s screen) {
+	verdict := strings.ToUpper(a.Verdict)
+	style := map[string]string{"matched": red, "refused": yellow, "ignored": bold}[a.Verdict]
+	fmt.Fprintf(b, "%s: %s\n\n", s.paint(style, verdict), s.wrap(event.Visible(a.Reason), len(verdict)+2, 0))
 	row := func(name, format string, args ...any) {
-		fmt.Fprintf(b, "  %-9s %s\n", name, strings.TrimRight(event.Visible(fmt.Sprintf(format, args...)), " "))
+		value := strings.TrimRight(event.Visible(fmt.Sprintf(format, args...)), " ")
+		fmt.Fprintf(b, "  %s %s\n", s.paint(dim, name)+strings.Repeat(" ", max(0, 9-len(name))), s.wrap(value, valueColumn, valueColumn))
 	}
 	if a.Header != "" {
 		row("header", "%s", list("", a.Header, "", a.Time, "host ", a.Host, "program ", a.Program, "pid ", a.PID))
@@ -305,7 +312,7 @@ func (a *answer) write(b *bytes.Buffer) {
 		}
 	}
 	if a.Nearest != nil {
-		a.writeNearest(b, row)
+		a.writeNearest(b, row, s)
 	}
 	for _, o := range a.Elsewhere {
 		row("hint", "as a line of the program %s it would be %s by %s", o.Program, o.Verdict, o.Rule)
@@ -401,23 +408,33 @@ const (
 )
 
 // writeNearest shows the pattern that came closest, and below the message a mark where they part.
-func (a *answer) writeNearest(b *bytes.Buffer, row func(name, format string, args ...any)) {
+func (a *answer) writeNearest(b *bytes.Buffer, row func(name, format string, args ...any), s screen) {
 	n := a.Nearest
 	row("nearest", "%s (%s:%d)", n.Rule, n.File, n.Line)
 	row("", "%s", n.Pattern)
 	before, behind := []rune(event.Visible(string(a.message[:n.At]))), []rune(event.Visible(string(a.message[n.At:])))
-	if len(before) > shownBefore {
-		before = append([]rune("..."), before[len(before)-shownBefore:]...)
+	most, rest := shownBefore, shownBehind
+	if s.width > 0 { // the line and its mark must not be wrapped
+		most = min(most, (s.width-valueColumn)*2/3-len("..."))
+		rest = min(rest, (s.width-valueColumn)/3-len("..."))
 	}
-	if len(behind) > shownBehind {
-		behind = append(behind[:shownBehind:shownBehind], []rune("...")...)
+	if len(before) > most {
+		before = append([]rune("..."), before[len(before)-most:]...)
 	}
-	row("", "%s", string(before)+string(behind))
+	if len(behind) > rest {
+		behind = append(behind[:rest:rest], []rune("...")...)
+	}
+	fmt.Fprintf(b, "%*s%s\n", valueColumn, "", strings.TrimRight(string(before)+string(behind), " "))
 	expected := "the end of the message"
 	if n.Expected != "" {
 		expected = n.Expected
 	}
-	fmt.Fprintf(b, "  %-9s %s^ here it expects %s\n", "", strings.Repeat(" ", len(before)), event.Visible(expected))
+	mark := len(before)
+	says := "^ here it expects " + event.Visible(expected)
+	if s.width > 0 && valueColumn+mark+utf8.RuneCountInString(says) > s.width {
+		says = "^\n" + strings.Repeat(" ", valueColumn) + "here it expects " + event.Visible(expected)
+	}
+	fmt.Fprintf(b, "%*s%s%s\n", valueColumn, "", strings.Repeat(" ", mark), says)
 }
 
 // list joins names with the values that are there: "host ", "web1", "pid ", "" is "host web1".

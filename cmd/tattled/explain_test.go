@@ -12,6 +12,7 @@ const explainHeader = "Nov 22 05:40:00 web1 sshd[123]: "
 // explainConfig is a configuration that disables a rule and trusts a network and a proxy.
 const explainConfig = `sources:
   files: [{path: /var/log/shared.log, trust: count}, {path: /var/log/auth.log}, {path: /var/log/form.log, program: nginx, form: '$host - $remote_addr [$time_local] "$request" $status $body_bytes_sent'}]
+  syslog: [{listen: "udp://0.0.0.0:514", allow: [192.0.2.0/24]}, {listen: "udp://0.0.0.0:515", allow: [192.0.2.0/24], trust: report}]
 rules: {disable: [sshd/invalid-user], trusted_proxies: [192.0.2.1]}
 trusted: [8.8.4.0/24]
 policy_defaults: false
@@ -62,6 +63,10 @@ func TestExplain(t *testing.T) {
 		{explainHeader + "Failed password for root from 45.148.10.1 port 1 ssh2", []string{"--config", config}, "MATCHED: sshd/failed-password, auth-failure by 45.148.10.1; no policy counts it", []string{"one (source)"}},
 		{explainHeader + "Failed password for root from 45.148.10.1 port 1 ssh2", []string{"--config", config, "--source", "file:/var/log/shared.log"},
 			"MATCHED: sshd/failed-password, auth-failure by 45.148.10.1; it counts for one, but is not reported, because anybody could have forged", nil},
+		{explainHeader + "Failed password for root from 45.148.10.1 port 1 ssh2", []string{"--config", config, "--source", "udp://0.0.0.0:514"},
+			"MATCHED: ", []string{"no report, because anybody could have forged the record on its way here"}},
+		{explainHeader + "Failed password for root from 45.148.10.1 port 1 ssh2", []string{"--config", config, "--source", "udp://0.0.0.0:515"},
+			"MATCHED: ", []string{"it may lead to a report, as a record of a source with trust: report"}},
 		{`192.0.2.1 - - [22/Nov/2026:10:00:00 +0000] "GET /.env HTTP/1.1" 404 5 "-" "x" "unknown"`, []string{"--config", config, "--program", "nginx"},
 			`REFUSED: web-access/secrets describes it, but it is from the trusted proxy "192.0.2.1", and its X-Forwarded-For`, nil},
 		{hostFirst, []string{"--config", config, "--program", "nginx"}, "REFUSED: web-access/secrets describes it, but it can be read in more than one way", nil},
@@ -171,6 +176,13 @@ func TestExplainUsage(t *testing.T) {
 	}
 	if code, _, errOut := invoke(t, "", "explain", "--config", "/nonexistent.yaml", "x"); code != exitConfig || !strings.Contains(errOut, "/nonexistent.yaml") {
 		t.Errorf("without its configuration: exit %d, %s", code, errOut)
+	}
+	config := write(t, t.TempDir(), "tattled.yaml", explainConfig)
+	for _, args := range [][]string{{"--config", config}, nil} {
+		code, out, errOut := invoke(t, "", append([]string{"explain", "--source", "bogus", explainHeader + "x"}, args...)...)
+		if code != exitUsage || out != "" || !strings.Contains(errOut, `"bogus"`) || args != nil && !strings.Contains(errOut, "it has file:/var/log/shared.log, file:/var/log/auth.log") {
+			t.Errorf("of a source that is not there: exit %d, %s%s", code, out, errOut)
+		}
 	}
 	if code, _, _ := invoke(t, "", "explain", "--timezone", "Mars/North", "x"); code != exitUsage {
 		t.Errorf("without a zone: exit %d", code)

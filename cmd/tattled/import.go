@@ -24,7 +24,7 @@ func importCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "import",
 		Short: "Make rule files of what was written for other programs",
-		Args:  cobra.NoArgs,
+		Args:  onlyCommands,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	fail2ban := importFail2banCommand()
@@ -62,7 +62,7 @@ because nothing proves the addresses. The exit code is 1 where nothing was trans
 		Example: `  tattled import fail2ban /etc/fail2ban/filter.d/gitlab.conf
   tattled import fail2ban --handshake --log /var/log/mail.log -o /etc/tattled/rules.d/my-imap.yaml my-imap.conf
   tattled check && systemctl reload tattled`,
-		Args: cobra.ExactArgs(1),
+		Args: needsOne("the FILTER.conf to translate"),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return []string{"conf"}, cobra.ShellCompDirectiveFilterFileExt
 		},

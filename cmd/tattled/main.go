@@ -42,10 +42,12 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	root.SetIn(in)
 	root.SetOut(out)
 	root.SetErr(errOut)
-	return exitCode(errOut, root.ExecuteContext(ctx))
+	cmd, err := root.ExecuteContextC(ctx)
+	return exitCode(errOut, cmd.CommandPath(), err)
 }
 
-func exitCode(errOut io.Writer, err error) int {
+// exitCode says what went wrong with the command of that name, and returns the exit code.
+func exitCode(errOut io.Writer, command string, err error) int {
 	var (
 		usage  usageError
 		faults daemon.Faults
@@ -57,16 +59,13 @@ func exitCode(errOut io.Writer, err error) int {
 		fmt.Fprintln(errOut, faults)
 		return exitConfig
 	case errors.As(err, &usage):
-		fmt.Fprintf(errOut, "tattled: %v\nSee 'tattled --help'.\n", err)
+		fmt.Fprintf(errOut, "%s: %v\nSee '%s --help'.\n", command, err, command)
 		return exitUsage
 	default:
 		fmt.Fprintln(errOut, "tattled:", err)
 		return exitFailure
 	}
 }
-
-// usageError is a fault in how a command was called.
-type usageError struct{ error }
 
 func rootCommand() *cobra.Command {
 	root := &cobra.Command{
@@ -84,10 +83,11 @@ Without an AbuseIPDB key it runs in dry-run: it does everything but send.`,
 		Version:       version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		Args:          onlyCommands,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
+	root.SetHelpFunc(showHelp)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(runCommand(), checkCommand(), matchCommand(), explainCommand(), importCommand(), versionCommand())
 	root.AddCommand(manCommands()...)
@@ -96,19 +96,6 @@ Without an AbuseIPDB key it runs in dry-run: it does everything but send.`,
 	}
 	root.Args = asUsage(root.Args)
 	return root
-}
-
-// asUsage makes wrong arguments exit as wrong flags do.
-func asUsage(check cobra.PositionalArgs) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if check == nil {
-			return nil
-		}
-		if err := check(cmd, args); err != nil {
-			return usageError{err}
-		}
-		return nil
-	}
 }
 
 // configFlag adds --config, and completes it with YAML files.

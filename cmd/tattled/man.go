@@ -17,7 +17,7 @@ func manCommands() []*cobra.Command {
 		Use:    "man",
 		Short:  "Write the manual pages",
 		Hidden: true,
-		Args:   cobra.NoArgs,
+		Args:   noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := os.MkdirAll(dir, 0o755); err != nil {
 				return fmt.Errorf("write manual pages: %w", err)

@@ -3,11 +3,13 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -50,7 +52,7 @@ Logs of more than 256 MiB keep all processors busy, and with --jobs shorter ones
   tattled match --summary /var/log/auth.log*
   journalctl -o short-iso -t sshd | tattled match --json - | jq -r .ip | sort | uniq -c
   tattled match --program sshd --json - <<<'Invalid user admin from 203.0.113.5 port 40022'`,
-		Args: cobra.MinimumNArgs(1),
+		Args: needs("the FILE to read, or - for standard input,"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return match(cmd.Context(), &flags, args, cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
@@ -62,7 +64,6 @@ Logs of more than 256 MiB keep all processors busy, and with --jobs shorter ones
 	cmd.Flags().StringVar(&flags.form, "form", "", "the `FORM` of an access log: combined, common, vhost_combined, or the string of LogFormat or log_format")
 	cmd.Flags().StringVar(&flags.rules, "rules", "", "also use the rule files in `DIRECTORY`")
 	cmd.Flags().StringVar(&flags.timezone, "timezone", "", "the `ZONE` of timestamps that name none (default: this machine's)")
-	cmd.MarkFlagsMutuallyExclusive("json", "summary")
 	_ = cmd.MarkFlagDirname("rules")
 	cmd.ValidArgsFunction = func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return nil, cobra.ShellCompDirectiveDefault // names of files
@@ -79,6 +80,9 @@ func match(ctx context.Context, flags *matchFlags, files []string, in io.Reader,
 	if err != nil {
 		return err
 	}
+	if flags.json && flags.summary {
+		return usageError{errors.New("--json and --summary exclude each other: give one of them")}
+	}
 	if flags.jobs < 0 {
 		return usageError{fmt.Errorf("--jobs: %d is no number of processors: write 1 or more, or leave it out for all", flags.jobs)}
 	}
@@ -90,6 +94,7 @@ func match(ctx context.Context, flags *matchFlags, files []string, in io.Reader,
 	if len(problems) > 0 {
 		return daemon.RuleFaults(problems)
 	}
+	noteProgram(errOut, rules, flags.program)
 	began, jobs := time.Now(), flags.jobs
 	if jobs == 0 {
 		jobs = runtime.GOMAXPROCS(0)
@@ -124,6 +129,18 @@ func match(ctx context.Context, flags *matchFlags, files []string, in io.Reader,
 		return fmt.Errorf("interrupted after %d lines", s.lines)
 	}
 	return err
+}
+
+// noteProgram says that no rule knows a program: nothing will be found then, and nothing else tells why.
+func noteProgram(errOut io.Writer, rules *detect.Rules, program string) {
+	if program == "" || rules.Knows(program) {
+		return
+	}
+	help := ""
+	if similar := rules.Similar(program); len(similar) > 0 {
+		help = fmt.Sprintf(": did you mean %s?", strings.Join(similar, " or "))
+	}
+	fmt.Fprintf(errOut, "note: no rule knows the program %q, so nothing is found in its lines%s\n", program, help)
 }
 
 // formOf reads --form.

@@ -120,6 +120,19 @@ func TestMatchHandshake(t *testing.T) {
 	}
 }
 
+// Of a program that no rule knows nothing can be found, and that is said.
+func TestMatchUnknownProgram(t *testing.T) {
+	for program, says := range map[string]string{
+		"ngnix": `note: no rule knows the program "ngnix", so nothing is found in its lines: did you mean nginx?`, "zzzzzz": `knows the program "zzzzzz", so nothing is found in its lines` + "\n",
+		"sshd": "", "postfix/smtpd": "",
+	} {
+		code, out, errOut := invoke(t, "x\n", "match", "--json", "--program", program, "-")
+		if code != exitOK || out != "" || (says == "") != (errOut == "") || !strings.Contains(errOut, says) {
+			t.Errorf("%s: exit %d, %q, %q", program, code, out, errOut)
+		}
+	}
+}
+
 func TestMatchSummary(t *testing.T) {
 	line := "Nov 22 05:40:00 web1 sshd[123]: Failed password for root from 203.0.113.%s port 40022 ssh2\n"
 	input := strings.ReplaceAll(line, "%s", "5") + strings.ReplaceAll(line, "%s", "6") + strings.ReplaceAll(line, "%s", "5") +

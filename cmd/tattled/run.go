@@ -22,7 +22,7 @@ networks, GeoIP databases and secrets take effect at once, and a bad file change
 Sockets that systemd passes (tattled.socket, tattled-web.socket) are used for the listeners, and the page, with the same address;
 the others are opened here. One that cannot be opened is tried again while the others run.`,
 		Example: `  tattled run --config /etc/tattled/tattled.yaml`,
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if os.Getenv("GOGC") == "" {
 				debug.SetGCPercent(50) // under a flood half of the memory would be what waits for the collector; it costs a few per cent of CPU
