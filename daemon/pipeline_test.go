@@ -474,3 +474,30 @@ func TestTagWithHost(t *testing.T) {
 		}
 	}
 }
+
+// A time without a year is of the same year in a header and in a message, the 29th of February too.
+func TestOneRuleOfTheYear(t *testing.T) {
+	rules, faults := detect.Load(detect.Options{})
+	if len(faults) > 0 {
+		t.Fatal(faults)
+	}
+	for _, zone := range []string{"UTC", "Europe/Brussels", "Pacific/Auckland", "America/St_Johns"} {
+		loc, err := time.LoadLocation(zone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parser := wire.NewParser(loc)
+		for _, stamp := range []string{"Feb 29 10:00:00", "Feb 28 23:59:59", "Mar  1 00:00:00", "Dec 31 23:59:59", "Jan  1 00:00:00", "Mar 28 02:30:00"} {
+			for received := time.Date(2026, 12, 30, 11, 0, 0, 0, time.UTC); received.Year() < 2030; received = received.Add(13 * time.Hour) {
+				var r receiver.Record
+				parser.Parse([]byte(stamp+" h t: x"), received, &r)
+				var f detect.Finding
+				rules.Detect([]byte("fail2ban"), []byte(stamp+" fail2ban.actions        [4711]: NOTICE  [sshd] Ban 203.0.113.5"), &f)
+				inMessage, ok := f.Stamp.Time(loc, received)
+				if !ok || r.Time.IsZero() || !inMessage.Equal(r.Time) {
+					t.Fatalf("%s read at %s in %s: %v in the header, %v in the message", stamp, received, zone, r.Time, inMessage)
+				}
+			}
+		}
+	}
+}

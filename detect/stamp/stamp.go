@@ -7,6 +7,8 @@ package stamp
 import (
 	"slices"
 	"time"
+
+	"tattled/event"
 )
 
 // Stamp is when something happened by a message's own word. The zero Stamp says nothing.
@@ -26,24 +28,17 @@ const (
 )
 
 // Time returns the instant. loc is the zone of a stamp that tells of none (an abbreviation other than UTC, GMT and Z names
-// no one zone, so it counts as none). latest is when the message was read: a stamp without a year gets the year that makes
-// it the latest instant which is not more than a day after that. ok is false if the message had no stamp.
+// no one zone, so it counts as none). latest is when the message was read: a stamp without a year gets it by event.InYear. ok
+// is false if the message had no stamp.
 func (s Stamp) Time(loc *time.Location, latest time.Time) (t time.Time, ok bool) {
 	u := time.Unix(s.seconds, int64(s.nanos)).UTC()
 	switch s.kind {
 	case stampZoned:
 		return u, true
 	case stampLocal:
-		return inYear(u, u.Year(), loc), true
+		return time.Date(u.Year(), u.Month(), u.Day(), u.Hour(), u.Minute(), u.Second(), u.Nanosecond(), loc), true
 	case stampYearless:
-		year := latest.In(loc).Year() + 1
-		for range 10 { // a 29th of February may be eight years back
-			t = inYear(u, year, loc)
-			if t.Month() == u.Month() && !t.After(latest.Add(24*time.Hour)) {
-				return t, true
-			}
-			year--
-		}
+		return event.InYear(u, loc, latest)
 	}
 	return time.Time{}, false
 }
@@ -53,10 +48,6 @@ func (s Stamp) IsZero() bool { return s.kind == stampNone }
 
 // Zoned reports whether the stamp names an instant, whatever the zone of the machine that wrote it.
 func (s Stamp) Zoned() bool { return s.kind == stampZoned }
-
-func inYear(u time.Time, year int, loc *time.Location) time.Time {
-	return time.Date(year, u.Month(), u.Day(), u.Hour(), u.Minute(), u.Second(), u.Nanosecond(), loc)
-}
 
 // Take reads the stamp that m begins with and returns how long it is, with what parts it from the message: 0 if there is
 // none, and then s is as it was.

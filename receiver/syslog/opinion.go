@@ -26,11 +26,14 @@ func (o *opinion) ask(line []byte, record *receiver.Record) bool {
 	}
 	o.asked.Add(1)
 	parts := o.parse(line)
-	program, host, message := "", "", ""
+	program, host, message, at := "", "", "", time.Time{}
 	switch {
 	case parts["app_name"] != nil:
 		program, _ = parts["app_name"].(string)
 		message, _ = parts["message"].(string)
+		if t, ok := parts["timestamp"].(time.Time); ok { // of RFC 3164 it has no year, and their rule for that is another
+			at = t
+		}
 	default:
 		program, _ = parts["tag"].(string)
 		message, _ = parts["content"].(string)
@@ -46,8 +49,8 @@ func (o *opinion) ask(line []byte, record *receiver.Record) bool {
 	if host, _ = parts["hostname"].(string); host != "" && host != "-" {
 		record.Host = []byte(host)
 	}
-	if t, ok := parts["timestamp"].(time.Time); ok {
-		record.Time = t
+	if !at.IsZero() {
+		record.Time = at
 	}
 	return true
 }

@@ -3,6 +3,8 @@ package wire
 import (
 	"encoding/binary"
 	"time"
+
+	"tattled/event"
 )
 
 // bsdCache has the last timestamp of RFC 3164, as its 15 bytes and as a time.
@@ -107,20 +109,17 @@ func (p *Parser) bsdTimeSlow(s []byte, received time.Time) (time.Time, int) {
 	return finish(s, t, i)
 }
 
-// inferYear gives the latest time of that month, day and clock that is at most a day after received, and until when, in
-// Unix seconds of receiving, it remains that. It is zero if there was none within the last two years.
+// inferYear gives that month, day and clock the year of event.InYear, and says until when, in Unix seconds of receiving, it
+// remains that. The time is zero if there is no such time in any year.
 func (p *Parser) inferYear(mon, dom int, c clock, received time.Time) (t time.Time, until int64) {
-	year := received.In(p.loc).Year() + 1
-	limit := received.Unix() + day
-	for range 3 {
-		t = date(year, mon, dom, c, p.loc)
-		if !t.IsZero() && t.Unix() <= limit {
-			// Two days less than the shortest year: before the next one becomes the latest, whatever the zone's clock does.
-			return t, t.Unix() + 363*day
-		}
-		year--
+	const leapYear = 2000
+	shown := date(leapYear, mon, dom, c, time.UTC)
+	if shown.IsZero() {
+		return time.Time{}, 0
 	}
-	return time.Time{}, 0
+	t, _ = event.InYear(shown, p.loc, received)
+	// Two days less than the shortest year: before the next one becomes the latest, whatever the zone's clock does.
+	return t, t.Unix() + 363*day
 }
 
 // finish reads the fraction behind a time that ends at i of s.
