@@ -308,7 +308,7 @@ const keepPatience = 5 * time.Second
 
 // listeners names the addresses that were opened, for people and for tests that asked for port 0.
 func (d *Daemon) listeners() []any {
-	attrs := []any{"version", d.options.Version, "web", d.page.Addr().String(), "dry_run", d.dryRun()}
+	attrs := []any{"version", d.options.Version, "web", d.page.Addr().String(), "page", d.page.URL(), "dry_run", d.dryRun()}
 	for _, r := range d.receivers {
 		if l, ok := opened(r).(interface{ Addr() net.Addr }); ok {
 			attrs = append(attrs, l.Addr().Network(), l.Addr().String())

@@ -138,25 +138,41 @@ func (c *Config) exposure(local bool) error {
 		"or set allow_unauthenticated: true")
 }
 
-// asksWho reports whether the toolkit's file at path makes clients prove who they are.
-func asksWho(path string) (bool, error) {
+// toolkitFile is what of the toolkit's file matters here.
+type toolkitFile struct {
+	Users map[string]string `yaml:"basic_auth_users"`
+	TLS   struct {
+		Cert       string `yaml:"cert"`
+		CertFile   string `yaml:"cert_file"`
+		ClientAuth string `yaml:"client_auth_type"`
+	} `yaml:"tls_server_config"`
+}
+
+// readToolkit reads the toolkit's file at path; without one it is empty.
+func readToolkit(path string) (file toolkitFile, err error) {
 	if path == "" {
-		return false, nil
+		return file, nil
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return false, fmt.Errorf("read web.config_file: %w", err)
-	}
-	var file struct {
-		Users map[string]string `yaml:"basic_auth_users"`
-		TLS   struct {
-			ClientAuth string `yaml:"client_auth_type"`
-		} `yaml:"tls_server_config"`
+		return file, fmt.Errorf("read web.config_file: %w", err)
 	}
 	if err := yaml.Unmarshal(text, &file); err != nil {
-		return false, fmt.Errorf("read web.config_file %s: %w", path, err)
+		return file, fmt.Errorf("read web.config_file %s: %w", path, err)
 	}
-	return len(file.Users) > 0 || file.TLS.ClientAuth == "RequireAndVerifyClientCert", nil
+	return file, nil
+}
+
+// asksWho reports whether the toolkit's file at path makes clients prove who they are.
+func asksWho(path string) (bool, error) {
+	file, err := readToolkit(path)
+	return len(file.Users) > 0 || file.TLS.ClientAuth == "RequireAndVerifyClientCert", err
+}
+
+// encrypts reports whether the page is served by TLS.
+func (c *Config) encrypts() bool {
+	file, err := readToolkit(c.ConfigFile)
+	return err == nil && (file.TLS.Cert != "" || file.TLS.CertFile != "")
 }
 
 // hosts returns the names by which clients may call a server that listens at addr, in the form of hostOf.

@@ -181,3 +181,31 @@ func TestListenFamily(t *testing.T) {
 		s.listener.Close()
 	}
 }
+
+// The page's address is one that a browser takes.
+func TestURL(t *testing.T) {
+	encrypted := file(t, "tls_server_config: {cert_file: c, key_file: k, client_auth_type: RequireAndVerifyClientCert, client_ca_file: ca}\n")
+	deps := Deps{Store: peopled(0), Gatherer: prometheus.NewRegistry(), Health: fairHealth}
+	for _, c := range []struct {
+		cfg  Config
+		want string
+	}{
+		{Config{Listen: "127.0.0.1:0"}, "http://127.0.0.1:%s/"},
+		{Config{Listen: "[::1]:0"}, "http://[::1]:%s/"},
+		{Config{Listen: "0.0.0.0:0", AllowUnauthenticated: true}, "http://localhost:%s/"},
+		{Config{Listen: ":0", ConfigFile: encrypted}, "https://localhost:%s/"},
+	} {
+		s, err := New(c.cfg, deps)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, port, err := net.SplitHostPort(s.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.URL(); got != fmt.Sprintf(c.want, port) {
+			t.Errorf("%+v is at %s", c.cfg, got)
+		}
+		s.listener.Close()
+	}
+}

@@ -18,6 +18,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"sync"
 	"time"
 
@@ -153,6 +154,19 @@ func New(cfg Config, deps Deps) (*Server, error) {
 
 // Addr returns where the server listens.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// URL returns where a browser on this machine finds the page.
+func (s *Server) URL() string {
+	at := s.Addr().String()
+	if tcp, ok := s.Addr().(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
+		at = net.JoinHostPort("localhost", strconv.Itoa(tcp.Port))
+	}
+	scheme := "http"
+	if s.cfg.encrypts() {
+		scheme = "https"
+	}
+	return scheme + "://" + at + "/"
+}
 
 // Feed returns where committed events are to be published.
 func (s *Server) Feed() *Feed { return s.feed }
