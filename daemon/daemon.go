@@ -70,7 +70,6 @@ type Daemon struct {
 	doubles   []string          // log files that count twice
 	named     map[string]bool   // listeners that only some may send to
 	reporters map[string]string // as configured, by source
-	programs  map[string]string // that sources are said to be logs of, by source
 	outlets   []*outlet
 	registry  *prometheus.Registry
 	metrics   *metrics
@@ -211,7 +210,7 @@ func (d *Daemon) openReceivers() {
 	for _, l := range d.config.Sources.Syslog {
 		d.named[l.Listen] = len(l.Allow) > 0
 	}
-	d.reporters, d.programs = d.config.Sources.labels()
+	d.reporters = d.config.Sources.reporters()
 	d.doubles = doubleSources(&d.config.Sources)
 	for _, problem := range d.doubles {
 		d.log.Warn("a source is read twice", "problem", problem)

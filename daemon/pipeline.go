@@ -104,6 +104,9 @@ func (p *pipeline) Handle(ctx context.Context, b *receiver.Batch) error {
 				e.missed[s.finding.Service.Index].Add(1)
 			} else {
 				o.strange++
+				if len(r.Program) == 0 {
+					o.nameless++
+				}
 			}
 		}
 	}

@@ -68,25 +68,17 @@ func up(r receiver.Receiver) bool {
 	return !ok || reads.Reads()
 }
 
-// labels returns the reporter of each source that has one, and the program of each that is said to be the log of one.
-func (s *Sources) labels() (reporters, programs map[string]string) {
-	reporters, programs = map[string]string{}, map[string]string{}
-	set := func(source, reporter, program string) {
-		if reporter != "" {
-			reporters[source] = reporter
-		}
-		if program != "" {
-			programs[source] = program
-		}
-	}
+// reporters returns the reporter of each source that has one.
+func (s *Sources) reporters() map[string]string {
+	all := map[string]string{}
 	if s.Journal != nil {
-		set("journal", s.Journal.Reporter, "")
+		all["journal"] = s.Journal.Reporter
 	}
 	for i := range s.Files {
-		set(s.Files[i].Source(), s.Files[i].Reporter, s.Files[i].Program)
+		all[s.Files[i].Source()] = s.Files[i].Reporter
 	}
 	for i := range s.Syslog {
-		set(s.Syslog[i].Listen, s.Syslog[i].Reporter, s.Syslog[i].Program)
+		all[s.Syslog[i].Listen] = s.Syslog[i].Reporter
 	}
-	return reporters, programs
+	return all
 }

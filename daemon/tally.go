@@ -29,6 +29,7 @@ type ruleName struct{ service, rule string }
 type sourceTally struct {
 	matched, ignored, refused atomic.Uint64
 	strange                   atomic.Uint64 // of those ignored: of a program that no rule knows
+	nameless                  atomic.Uint64 // of those: without a program
 	lag                       atomic.Int64  // of the last record that had a time, in nanoseconds
 	habit                     habit
 }
@@ -109,7 +110,7 @@ func counts[K comparable](t *tally, counters map[K]*atomic.Uint64) map[K]uint64 
 }
 
 // outcomes are what became of the records of a batch.
-type outcomes struct{ matched, ignored, refused, strange uint64 }
+type outcomes struct{ matched, ignored, refused, strange, nameless uint64 }
 
 // count adds a batch. One without records says only how far its stream was read.
 func (s *sourceTally) count(b *receiver.Batch, o outcomes) {
@@ -120,14 +121,16 @@ func (s *sourceTally) count(b *receiver.Batch, o outcomes) {
 	s.ignored.Add(o.ignored)
 	s.refused.Add(o.refused)
 	s.strange.Add(o.strange)
+	s.nameless.Add(o.nameless)
 	s.habit.note(b.Received)
 	if n := len(b.Records); !b.Records[n-1].Time.IsZero() {
 		s.lag.Store(int64(max(b.Received.Sub(b.Records[n-1].Time), 0)))
 	}
 }
 
-// records returns how many records were judged, and how many of them were of a program that a rule knows.
-func (s *sourceTally) records() (all, known uint64) {
-	all = s.matched.Load() + s.ignored.Load() + s.refused.Load()
-	return all, all - min(all, s.strange.Load())
+// records returns how many records were judged, how many of them were of a program that no rule knows, and how many of those
+// named none. It reads the last first: a batch that comes meanwhile makes a source seem less strange.
+func (s *sourceTally) records() (all, strange, nameless uint64) {
+	nameless, strange = s.nameless.Load(), s.strange.Load()
+	return s.matched.Load() + s.ignored.Load() + s.refused.Load(), strange, nameless
 }

@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"tattled/detect"
 	"tattled/event"
 	"tattled/receiver/syslog"
 )
@@ -53,41 +52,39 @@ func (d *Daemon) logTroubles(known map[string]bool, troubles []event.Problem) ma
 // sourceTroubles says what is wrong with sources that are read: nobody but the daemon sees that, and logs it.
 func (d *Daemon) sourceTroubles(now time.Time) []event.Problem {
 	var all []event.Problem
-	rules := d.pipeline.engine.Load().rules
 	for _, r := range d.receivers {
 		name := r.Source()
 		t := d.tally.source(name)
-		all = append(all, strangeProblems(name, d.programs[name], t, rules, now)...)
+		all = append(all, strangeProblems(name, t, now)...)
 		all = append(all, t.habit.problems(name, now)...)
 		all = append(all, d.missteps.problems(name, r.Meter(), d.named[name], now)...)
 	}
 	return all
 }
 
-// How many lines in how long make a source strange whose lines name their programs: it may be a quiet machine.
+// How many lines make a source strange: if none has a header that names a program, and in how long, if all name one that no
+// rule knows: that may be a quiet machine.
 const (
-	strangeLines = 1000
-	strangeTime  = time.Hour
+	namelessLines = 100
+	strangeLines  = 1000
+	strangeTime   = time.Hour
 )
 
-// strangeProblems says that no rule knows the program of any line of a source. program is what the configuration says that
-// lines are of which name none, "" for nothing.
-func strangeProblems(source, program string, t *sourceTally, rules *detect.Rules, now time.Time) []event.Problem {
-	lines, known := t.records()
-	if lines == 0 || known > 0 {
+// strangeProblems says that no rule knows the program of any line of a source. A program that the configuration misspells is
+// an error of it, and does not get here.
+func strangeProblems(source string, t *sourceTally, now time.Time) []event.Problem {
+	lines, strange, nameless := t.records()
+	if strange < lines {
 		return nil
 	}
 	p := event.Problem{What: source + ": no rule knows the program of its lines", Since: t.habit.firstRecord()}
 	switch {
-	case program != "" && !rules.Knows(program):
-		p.Cause = fmt.Sprintf("of %d lines none is of a known program; program: says %q, and no rule knows that", lines, program)
-		p.Remedy = "correct program: of this source, or write rules for it (rules.directory)"
-		if similar := rules.Similar(program); len(similar) > 0 {
-			p.Remedy = fmt.Sprintf("correct program: of this source (did you mean %s?), or write rules for it (rules.directory)", strings.Join(similar, " or "))
-		}
-	case lines >= strangeLines && now.Sub(t.habit.firstRecord()) >= strangeTime:
+	case nameless == lines && lines >= namelessLines:
+		p.Cause = fmt.Sprintf("none of %d lines has a header that is known, so that nobody knows whose they are", lines)
+		p.Remedy = "name the program that logs there with program: of this source; `tattled explain` says what becomes of a line then"
+	case lines >= strangeLines && now.Sub(p.Since) >= strangeTime:
 		p.Cause = fmt.Sprintf("of %d lines none is of a known program", lines)
-		p.Remedy = "see what `tattled explain` says of one of its lines; a log without headers needs program:"
+		p.Remedy = "see what `tattled explain` says of one of its lines; write rules for it (rules.directory), or take the source out"
 	default:
 		return nil
 	}

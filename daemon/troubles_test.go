@@ -16,42 +16,38 @@ import (
 	"testing"
 	"time"
 
-	"tattled/detect"
 	"tattled/event"
 	"tattled/receiver"
 	"tattled/receiver/syslog"
 )
 
-// A source of whose lines no rule knows the program is a problem: at once where the configuration misspells it, after many
-// lines and an hour where each line names its own; and no more with the first line that one knows.
+// A source of whose lines no rule knows the program is a problem: soon where none names one, after many lines and an hour where
+// each names its own; and no more with the first line that one knows.
 func TestStrangeSource(t *testing.T) {
-	rules, faults := detect.Load(detect.Options{})
-	if len(faults) > 0 {
-		t.Fatal(faults)
-	}
 	now := time.Now()
-	handed := func(n int, strange uint64) *sourceTally {
+	handed := func(n int, strange, nameless uint64) *sourceTally {
 		s := &sourceTally{}
 		b := &receiver.Batch{Received: now, Records: make([]receiver.Record, n)}
-		s.count(b, outcomes{ignored: uint64(n), strange: strange})
+		s.count(b, outcomes{ignored: uint64(n), strange: strange, nameless: nameless})
 		return s
 	}
 	for _, c := range []struct {
-		what, program string
-		tally         *sourceTally
-		after         time.Duration
-		says          string // "": no problem
+		what  string
+		tally *sourceTally
+		after time.Duration
+		says  string // "": no problem
 	}{
-		{"misspelt", "ngnix", handed(298, 298), 0, "did you mean nginx"},
-		{"misspelt, and nothing was read", "ngnix", &sourceTally{}, time.Hour, ""},
-		{"misspelt, but its records name others", "ngnix", handed(298, 297), 0, ""},
-		{"spelt well", "nginx", handed(298, 0), 2 * time.Hour, ""},
-		{"a quiet machine", "", handed(999, 999), 200 * time.Hour, ""},
-		{"a burst", "", handed(5000, 5000), 59 * time.Minute, ""},
-		{"many for an hour", "", handed(1000, 1000), time.Hour, "of 1000 lines none is of a known program"},
-		{"many for an hour, and one that is known", "", handed(1000, 999), time.Hour, ""},
+		{"no headers", handed(298, 298, 298), 0, "none of 298 lines has a header that is known"},
+		{"no headers, a few lines", handed(99, 99, 99), time.Hour, ""},
+		{"one header in many lines", handed(298, 298, 297), time.Hour, ""},
+		{"nothing was read", &sourceTally{}, time.Hour, ""},
+		{"known programs", handed(2000, 0, 0), 2 * time.Hour, ""},
+		{"a quiet machine", handed(999, 999, 0), 200 * time.Hour, ""},
+		{"a burst", handed(5000, 5000, 0), 59 * time.Minute, ""},
+		{"many for an hour", handed(1000, 1000, 0), time.Hour, "of 1000 lines none is of a known program"},
+		{"many for an hour, and one that is known", handed(1000, 999, 999), time.Hour, ""},
 	} {
-		got := strangeProblems("s", c.program, c.tally, rules, now.Add(c.after))
+		got := strangeProblems("s", c.tally, now.Add(c.after))
 		if (c.says == "") != (len(got) == 0) || len(got) > 0 && (!strings.Contains(got[0].String(), c.says) || got[0].Remedy == "" || !got[0].Since.Equal(now)) {
 			t.Errorf("%s: %v", c.what, got)
 		}
@@ -117,7 +113,7 @@ func TestDates(t *testing.T) {
 	}
 }
 
-// A blind daemon does not say that it is healthy: a file that is missing, one whose program nobody knows, and a sender that is
+// A blind daemon does not say that it is healthy: a file that is missing, one whose lines name no program, and a sender that is
 // refused are problems on the page, in /healthz and in the metrics, and each is once in the log.
 func TestBlindDaemon(t *testing.T) {
 	dir := t.TempDir()
@@ -129,7 +125,7 @@ func TestBlindDaemon(t *testing.T) {
 	d, out := daemonOf(t, fmt.Sprintf(`
 sources:
   files:
-    - {path: %[1]s/access.log, program: ngnix, start: beginning, reporter: shop}
+    - {path: %[1]s/access.log, start: beginning, reporter: shop}
     - {path: %[1]s/missing.log}
   syslog:
     - {listen: "udp://127.0.0.1:0", allow: [192.0.2.0/24]}
@@ -147,7 +143,7 @@ web: {listen: "127.0.0.1:0"}
 	}
 	var body string
 	want := []string{
-		`"what":"file:` + dir + `/missing.log is missing"`, `did you mean nginx`, `"what":"udp://127.0.0.1:0: a sender is refused that allow does not name"`,
+		`"what":"file:` + dir + `/missing.log is missing"`, `none of 298 lines has a header that is known`, `"what":"udp://127.0.0.1:0: a sender is refused that allow does not name"`,
 		`127.0.0.1 (1 times`, `"remedy":"`, `"since":"20`,
 	}
 	waitFor(t, "the problems", func() bool {
