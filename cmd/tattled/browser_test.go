@@ -1,9 +1,11 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -14,12 +16,16 @@ var screenshot = flag.String("screenshot", "", "write what the browser shows to 
 // An event that comes in by syslog appears in the open page within a second, in a real browser, and the page complains
 // of nothing and asks nobody else for anything.
 func TestLivePage(t *testing.T) {
-	p := start(t, "run", "--config", write(t, t.TempDir(), "tattled.yaml", fmt.Sprintf(`
-sources: {syslog: [{listen: "udp://127.0.0.1:0", trust: report, reporter: web1}]}
+	dir := t.TempDir()
+	log := write(t, dir, "auth.log", "")
+	p := start(t, "run", "--config", write(t, dir, "tattled.yaml", fmt.Sprintf(`
+sources:
+  files: [{path: %s, reporter: mail1}]
+  syslog: [{listen: "udp://127.0.0.1:0", trust: report, reporter: web1}]
 geoip: {city: %s}
 store: {path: %s/state.db}
 web: {listen: "127.0.0.1:0"}
-`, places(t, map[string]string{
+`, log, places(t, map[string]string{
 		"45.148.10.0/24": "CN", "45.148.11.0/24": "VN", "45.148.12.0/24": "BR", "45.148.13.0/24": "US", "45.148.14.0/24": "NL",
 	}), t.TempDir()))).ready()
 	conn, err := net.Dial("udp", p.addr["udp"])
@@ -76,6 +82,19 @@ web: {listen: "127.0.0.1:0"}
 	if took > time.Second {
 		t.Errorf("the event appeared after %v, want it within 1 s", took)
 	}
+	// What is wrong is shown with its remedy as soon as it is known, and no more when it is over.
+	if page.eval(`document.getElementById("problems").hidden`) != "true" {
+		t.Error("there are problems: " + page.eval(`document.getElementById("problems").textContent`))
+	}
+	if err := errors.Join(os.Remove(log), os.Symlink(log, log)); err != nil { // a loop, which not even root can read
+		t.Fatal(err)
+	}
+	page.until(`document.querySelector("#problems li [data-f=what]")?.textContent.endsWith("auth.log cannot be read") && ` +
+		`document.querySelector("#problems li .remedy").textContent.includes("sources.files") && document.querySelector("#sources tr[data-up=false]") !== null`)
+	if err := errors.Join(os.Remove(log), os.WriteFile(log, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	page.until(`document.getElementById("problems").hidden && document.querySelector("#sources tr[data-up=false]") === null`)
 	if faults := page.complaints(); len(faults) > 0 {
 		t.Errorf("the page complains:\n%s", strings.Join(faults, "\n"))
 	}
