@@ -15,7 +15,7 @@ import (
 // sourceLook is how often the sources are looked at for the log, and for when a problem began that nobody looks at.
 const sourceLook = 5 * time.Second
 
-// watchSources tells the log once of each trouble of a source when it begins, and once when it is over.
+// watchSources logs each trouble of a source once when it begins, and once when it is over.
 func (d *Daemon) watchSources(ctx context.Context) error {
 	var known map[string]bool
 	var refused refusedLog

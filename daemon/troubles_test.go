@@ -243,7 +243,7 @@ func waitFor(t *testing.T, what string, is func() bool, instead func() string) {
 	defer tick.Stop()
 	for deadline := time.Now().Add(30 * time.Second); !is(); <-tick.C {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain for %s:\n%s", what, instead())
+			t.Fatalf("waited half a minute for %s:\n%s", what, instead())
 		}
 	}
 }
