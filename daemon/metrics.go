@@ -146,12 +146,16 @@ func (d *Daemon) registerMetrics() error {
 	m.add(prometheus.GaugeValue, "build_info", "Always 1; the labels say what runs.", func(emit func(float64, ...string)) {
 		emit(1, d.options.Version, runtime.Version())
 	}, "version", "goversion")
+	return m.register(d.registry)
+}
 
+// register makes a registry show all of it, and what the process is like.
+func (m *metrics) register(registry *prometheus.Registry) error {
 	for _, c := range []prometheus.Collector{
 		m, m.commits, m.latency, m.countries, m.events,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	} {
-		if err := d.registry.Register(c); err != nil {
+		if err := registry.Register(c); err != nil {
 			return err
 		}
 	}
