@@ -38,12 +38,12 @@ func (d *Daemon) logTroubles(known map[string]bool, troubles []event.Problem) ma
 	for _, p := range troubles {
 		now[p.What] = true
 		if !known[p.What] {
-			d.log.Warn("something is wrong with a source", "what", p.What, "cause", p.Cause, "remedy", p.Remedy)
+			d.log.Warn("a source has a problem", "what", p.What, "cause", p.Cause, "remedy", p.Remedy)
 		}
 	}
 	for what := range known {
 		if !now[what] {
-			d.log.Info("it is no longer wrong with a source", "what", what)
+			d.log.Info("the problem of a source is over", "what", what)
 		}
 	}
 	return now
