@@ -113,6 +113,7 @@ func enter(dir, layer string) error {
 		func() error { return syscall.Sethostname([]byte("web1")) },
 		func() error { return os.Setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin") },
 		func() error { return os.Setenv("HOME", "/root") },
+		func() error { return os.Setenv("TMPDIR", "/tmp") },
 	)
 	for i, step := range steps {
 		if err := step(); err != nil {
