@@ -50,9 +50,9 @@ type daemon struct {
 	plain func(w *world, c client)
 	// more are further log lines in whose form values are written.
 	more []string
-	// unproven says that no line of the daemon proves an address, so that nobody is reported at all: its peers write whole lines
-	// of its log, or speak UDP. The plain attack is an event then.
-	unproven bool
+	// unreported says that nobody is reported at all, because no line of the daemon proves an address (its peers write whole lines
+	// of its log, or speak UDP), or because honest peers leave the same lines. The plain attack is an event then.
+	unreported bool
 	// foreign says that it logs under a name that journald does not vouch for, or as lines of a stream or a file in which its peers
 	// may have lines of their own, so that only what rsyslogd wrote leads to a report.
 	foreign bool

@@ -192,13 +192,13 @@ func (w *world) compare(form string, records int) error {
 	}
 	peer := "yes"
 	switch {
-	case w.d.unproven && len(reported) > 0:
-		faults = append(faults, fmt.Errorf("%s: nothing in this log proves an address, but %v were reported", form, reported))
+	case w.d.unreported && len(reported) > 0:
+		faults = append(faults, fmt.Errorf("%s: nothing in this log is to be reported, but %v were", form, reported))
 	case w.d.nameless, w.d.foreign && form == "journal" && w.seen && len(reported) == 0:
 		peer = "-"
-	case w.d.unproven && w.seen:
+	case w.d.unreported && w.seen:
 		peer = "seen"
-	case w.d.unproven:
+	case w.d.unreported:
 		peer = "NO"
 		faults = append(faults, fmt.Errorf("%s: the plain attack of %s is no event", form, plain))
 	case !slices.Contains(reported, plain):

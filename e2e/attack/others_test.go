@@ -30,7 +30,7 @@ func redis() daemon {
 		return func(_ *world, c client, v string) error { return c.raw(6379, text(v)+resp("QUIT")) }
 	}
 	return daemon{
-		name: "redis", pkg: "redis-server", rules: []string{"redis"}, unproven: true, nameless: true,
+		name: "redis", pkg: "redis-server", rules: []string{"redis"}, unreported: true, nameless: true,
 		start: func(w *world) {
 			put("/etc/redis/redis.conf", "bind 0.0.0.0\nprotected-mode no\nloglevel verbose\nsyslog-enabled yes\nsyslog-ident redis-server\nlogfile \"\"\nsave \"\"\ndir /tmp\nenable-debug-command yes\n")
 			w.service("redis-server", "/usr/bin/redis-server", "/etc/redis/redis.conf")
@@ -75,7 +75,7 @@ func rsyncd() daemon {
 	}
 	const banner = "@RSYNCD: 31.0 md5 md4"
 	return daemon{
-		name: "rsyncd", pkg: "rsync", rules: []string{"rsyncd"}, unproven: true,
+		name: "rsyncd", pkg: "rsync", rules: []string{"rsyncd"}, unreported: true,
 		start: func(w *world) {
 			put("/etc/rsyncd.secrets", "dan:secret\n")
 			must("chmod", "600", "/etc/rsyncd.secrets")
@@ -189,7 +189,7 @@ func (c client) smb(domain, user, workstation string) error {
 
 func samba() daemon {
 	return daemon{
-		name: "samba", pkg: "samba", unproven: true, rules: []string{"samba"}, files: []logFile{{"/var/log/samba/log.smbd", "smbd"}},
+		name: "samba", pkg: "samba", unreported: true, rules: []string{"samba"}, files: []logFile{{"/var/log/samba/log.smbd", "smbd"}},
 		start: func(w *world) {
 			put("/run/samba/.keep", "")
 			put("/etc/samba/smb.conf", `[global]
@@ -381,7 +381,7 @@ func question(name string, kind uint16) string {
 
 func bind() daemon {
 	return daemon{
-		name: "bind", pkg: "bind9", rules: []string{"named"}, unproven: true,
+		name: "bind", pkg: "bind9", rules: []string{"named"}, unreported: true,
 		start: func(w *world) {
 			put("/etc/bind/named.conf", `
 options { directory "/var/cache/bind"; listen-on { any; }; listen-on-v6 { none; }; recursion no; allow-query { 127.0.0.1; }; allow-transfer { none; }; allow-update { none; }; };
@@ -451,7 +451,7 @@ func openvpn() daemon {
 			}},
 		},
 		plain: func(_ *world, c client) {
-			for i := range 12 {
+			for i := range 110 { // the lines name no account, and the shipped policies ask for 100 then
 				_ = connect(c, fmt.Sprint("user", i), "x")
 			}
 		},
