@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 )
 
@@ -40,17 +41,24 @@ func dovecot() daemon {
 		name: "dovecot", pkg: "dovecot-core", rules: []string{"dovecot", "pam"},
 		start: func(w *world) {
 			withoutDelay()
-			put("/etc/dovecot/local.conf", `
+			settings := `ssl_cert = <` + snakeoilCert + `
+ssl_key = <` + snakeoilKey + `
+disable_plaintext_auth = no
+imap_id_log = *
+`
+			if main, _ := os.ReadFile("/etc/dovecot/dovecot.conf"); strings.Contains(string(main), "dovecot_config_version") { // 2.4 on
+				settings = `ssl_server_cert_file = ` + snakeoilCert + `
+ssl_server_key_file = ` + snakeoilKey + `
+auth_allow_cleartext = yes
+`
+			}
+			put("/etc/dovecot/local.conf", settings+`
 listen = *
 ssl = yes
-ssl_cert = <`+snakeoilCert+`
-ssl_key = <`+snakeoilKey+`
 auth_mechanisms = plain login
 auth_verbose = yes
 auth_failure_delay = 0
 auth_username_chars =
-disable_plaintext_auth = no
-imap_id_log = *
 mail_max_userip_connections = 1000
 login_trusted_networks =
 service imap-login {

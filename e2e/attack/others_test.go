@@ -383,9 +383,10 @@ func bind() daemon {
 	return daemon{
 		name: "bind", pkg: "bind9", rules: []string{"named"}, unreported: true,
 		start: func(w *world) {
+			put("/etc/bind/db.example", "$TTL 3600\n@ SOA localhost. root.localhost. 1 3600 3600 3600 3600\n@ NS localhost.\n")
 			put("/etc/bind/named.conf", `
 options { directory "/var/cache/bind"; listen-on { any; }; listen-on-v6 { none; }; recursion no; allow-query { 127.0.0.1; }; allow-transfer { none; }; allow-update { none; }; };
-zone "example.org" { type primary; file "/etc/bind/db.local"; };
+zone "example.org" { type primary; file "/etc/bind/db.example"; };
 `)
 			must("sh", "-c", "mkdir -p /run/named; chown bind /run/named")
 			w.service("named", "/usr/sbin/named", "-f", "-4", "-u", "bind")

@@ -126,6 +126,7 @@ func enter(dir, layer string) error {
 
 // startLoggers starts journald, and rsyslogd which gets from it what it gets on a Debian with both.
 func (w *world) startLoggers() error {
+	put("/proc/sys/net/unix/max_dgram_qlen", "65536") // as many datagrams wait for rsyslogd; systemd asks for 512
 	put("/etc/systemd/journald.conf", "[Journal]\nStorage=volatile\nForwardToSyslog=yes\nRateLimitIntervalSec=0\nRuntimeMaxUse=2G\n")
 	put("/etc/rsyslog.conf", `module(load="imuxsock" SysSock.Name="/run/systemd/journal/syslog" SysSock.RateLimit.Interval="0")
 $FileOwner root
