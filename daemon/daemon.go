@@ -395,9 +395,7 @@ func (d *Daemon) health() web.Health {
 		add(o.problems()...)
 	}
 	add(d.outboxProblems(now)...)
-	if problem := d.scores.Problem(now); problem != "" {
-		add(event.Problem{What: "scores of addresses cannot be had", Cause: problem, Remedy: "see that report.abuseipdb answers from this machine, and that its quota of checks is not used up"})
-	}
+	add(d.scores.Problems(now)...)
 	if err := d.places.Err(); err != nil {
 		add(event.Problem{What: "a GeoIP database cannot be used", Cause: strings.ReplaceAll(err.Error(), "\n", "; "), Remedy: "put a sound file in its place (geoip.city, geoip.asn): it is picked up automatically"})
 	}

@@ -167,7 +167,7 @@ func (d *Daemon) openOutlets() {
 	}
 	if c := e.abuseIPDB(); c != nil && c.DryRun() {
 		d.log.Warn("no AbuseIPDB key: this is a dry run, nothing is sent",
-			"remedy", fmt.Sprintf("put the key into %s (mode 0640) and reload", keyFile(e.config)))
+			"remedy", fmt.Sprintf("put the key into %s, mode 0640, and reload", keyFile(e.config)))
 	}
 }
 
@@ -175,7 +175,7 @@ func keyFile(cfg *Config) string {
 	if f := cfg.Report.AbuseIPDB.KeyFile; f != "" {
 		return f.String()
 	}
-	return "a file, name it as report.abuseipdb.key_file"
+	return "a file and name that as report.abuseipdb.key_file"
 }
 
 // scores asks whichever AbuseIPDB client is in use, about those whom the gate lets it ask about.

@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/singleflight"
 
+	"tattled/event"
 	"tattled/store"
 )
 
@@ -163,17 +165,21 @@ func (r *Reputation) succeed() {
 	r.failures, r.resume, r.why = 0, time.Time{}, ""
 }
 
-// Problem says why scores cannot be had at present, "" if nothing is known against it. The text is harmless to show.
-func (r *Reputation) Problem(now time.Time) string {
+// Problems says why scores cannot be had at present; there is none if nothing is known against it. The texts are harmless to show.
+func (r *Reputation) Problems(now time.Time) []event.Problem {
 	scope := r.checker.Scope()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.failures == 0 || r.scope != scope {
-		return ""
+		return nil
 	}
-	return fmt.Sprintf("scores of addresses cannot be had since %s, next try %s: %s. What waits for one goes out without it after %v, or is dropped "+
-		"where the policy has reputation.unknown: drop. Remedy: see whether report.abuseipdb.key_file has a valid key and how many checks a day its plan allows",
-		r.since.UTC().Format(time.RFC3339), later(r.resume, now).UTC().Format(time.RFC3339), r.why, maxScoreWait)
+	return []event.Problem{{
+		What: "scores of addresses cannot be had",
+		Cause: fmt.Sprintf("%s; next try %s. What waits for one goes out without it after %d minutes, or is dropped where the policy has reputation.unknown: drop",
+			strings.TrimRight(r.why, ". "), later(r.resume, now).UTC().Format(time.RFC3339), int(maxScoreWait.Minutes())),
+		Remedy: "see whether report.abuseipdb.key_file has a valid key, how many checks a day its plan allows, and whether report.abuseipdb.url answers from this machine",
+		Since:  r.since,
+	}}
 }
 
 // fail takes in a failure: nobody is asked until the time that out names, or the back-off is over.

@@ -364,8 +364,15 @@ func TestReputationUnavailable(t *testing.T) {
 			} else if n := s.sent(); n != 0 {
 				t.Errorf("%s: %d sent within five minutes", mode, n)
 			}
-			if problem := o.Reputation.Problem(time.Now()); (problem == "") != (mode == "no key") {
-				t.Errorf("%s: the problem is %q", mode, problem)
+			problems := o.Reputation.Problems(time.Now())
+			if (len(problems) == 0) != (mode == "no key") {
+				t.Errorf("%s: the problems are %q", mode, problems)
+			}
+			for _, one := range problems { // a sentence of the remedy in the cause was shown twice
+				if text := one.String(); one.Since.IsZero() || strings.Contains(text, "..") || strings.Contains(text, "Remedy") ||
+					strings.Count(text, one.What) != 1 || !strings.Contains(one.Remedy, "report.abuseipdb.key_file") {
+					t.Errorf("%s: the problem is %q since %v", mode, text, one.Since)
+				}
 			}
 			requests := p.far.Requests()
 			for i := 1; i < len(requests); i++ {
@@ -394,7 +401,7 @@ func TestReputationOfAnotherKey(t *testing.T) {
 		p.client.SetKey(setting.NewSecret("revoked"))
 		reputation := report.NewReputation(p.client, nil, nil)
 		for range 2 {
-			if _, err := reputation.Check(t.Context(), item(1).Addr, time.Hour); err == nil || reputation.Problem(time.Now()) == "" {
+			if _, err := reputation.Check(t.Context(), item(1).Addr, time.Hour); err == nil || len(reputation.Problems(time.Now())) == 0 {
 				t.Fatalf("%v", err)
 			}
 		}
@@ -402,8 +409,8 @@ func TestReputationOfAnotherKey(t *testing.T) {
 			t.Errorf("%d checks: asked again at once with the same key", n)
 		}
 		p.client.SetKey(setting.NewSecret(key))
-		if problem := reputation.Problem(time.Now()); problem != "" {
-			t.Error(problem)
+		if problems := reputation.Problems(time.Now()); len(problems) != 0 {
+			t.Error(problems)
 		}
 		if score, err := reputation.Check(t.Context(), item(1).Addr, time.Hour); err != nil || !score.Known {
 			t.Errorf("%+v, %v", score, err)
