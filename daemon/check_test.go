@@ -347,6 +347,19 @@ func TestCheckKnowsCredentials(t *testing.T) {
 	}
 }
 
+// Without a folder of a test, unit files are those of the system, wherever check is called: not what somebody put into that folder.
+func TestUnitFilesAreOfTheSystem(t *testing.T) {
+	dir := t.TempDir()
+	put(t, dir, "etc/systemd/system/tattled.service", "[Service]\nUser=mallory\n", 0o644)
+	t.Chdir(dir)
+	if name, _ := (unitFiles{}).identity(); name == "mallory" {
+		t.Error("the unit is one of the working directory")
+	}
+	if at := (unitFiles{}).path("etc/systemd/system"); at != "/etc/systemd/system" {
+		t.Errorf("units are looked for in %s", at)
+	}
+}
+
 // A port that only root can open is a fault, unless a socket unit of ours holds that very address.
 func TestCheckKnowsSocketUnits(t *testing.T) {
 	const ours = "[Socket]\nListenDatagram=127.0.0.1:5514\nListenStream=127.0.0.1:5514\n"

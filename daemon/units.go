@@ -21,9 +21,12 @@ const (
 	webUnit     = "tattled-web.socket"
 )
 
-// unitFiles reads systemd's unit files and credential stores below a folder, "/" but for tests: check judges what the service will
+// unitFiles reads systemd's unit files and credential stores below a folder, "" for the system's own and another in tests: check judges what the service will
 // find, and only the files tell while it does not run.
 type unitFiles struct{ root string }
+
+// path returns where a file of the system is, never one relative to the working directory.
+func (u unitFiles) path(name string) string { return filepath.Join("/", u.root, name) }
 
 // unitSetting is one assignment of a unit file.
 type unitSetting struct{ key, value string }
@@ -33,7 +36,7 @@ func (u unitFiles) read(unit string) []unitSetting {
 	var text []byte
 	dropIns := map[string]string{} // a file of an earlier folder hides those of its name
 	for _, dir := range []string{"etc/systemd/system", "run/systemd/system", "usr/local/lib/systemd/system", "usr/lib/systemd/system"} {
-		dir = filepath.Join(u.root, dir)
+		dir = u.path(dir)
 		if found, err := readBounded(filepath.Join(dir, unit)); err == nil && text == nil {
 			text = append(found, '\n') // never nil
 		}
@@ -179,7 +182,7 @@ func (u unitFiles) stored(name, variable, place string, sealed bool) (c credenti
 		paths = append(paths, filepath.Join("/run/credentials/@system", place))
 	}
 	for _, path := range paths {
-		real := filepath.Join(u.root, path)
+		real := u.path(path)
 		switch info, err := os.Stat(real); {
 		case errors.Is(err, fs.ErrPermission):
 			c.unsure = true
