@@ -220,7 +220,7 @@ func checkCountries(path string, codes []string, report setting.Report) {
 }
 
 func (r *Reputation) check(report setting.Report) {
-	lowest, highest := r.bounds()
+	lowest, highest := r.Bounds()
 	for _, s := range []struct {
 		path  string
 		score int
@@ -243,16 +243,4 @@ func (r *Reputation) check(report setting.Report) {
 	default:
 		report("reputation.unknown", fmt.Sprintf("%q is neither alert nor drop", r.Unknown))
 	}
-}
-
-// bounds returns the lowest and the highest score that fulfil the condition.
-func (r *Reputation) bounds() (lowest, highest int) {
-	highest = 100
-	if r.MinScore != nil {
-		lowest = *r.MinScore
-	}
-	if r.MaxScore != nil {
-		highest = *r.MaxScore
-	}
-	return lowest, highest
 }

@@ -135,6 +135,18 @@ type Reputation struct {
 	Unknown string `yaml:"unknown"`
 }
 
+// Bounds returns the lowest and the highest score that fulfil the condition.
+func (r *Reputation) Bounds() (lowest, highest int) {
+	highest = 100
+	if r.MinScore != nil {
+		lowest = *r.MinScore
+	}
+	if r.MaxScore != nil {
+		highest = *r.MaxScore
+	}
+	return lowest, highest
+}
+
 // Ports is one port or a range of ports, both ends included.
 type Ports struct{ First, Last uint16 }
 

@@ -108,6 +108,7 @@ type answerPolicy struct {
 	Successes int      `json:"successes,omitempty"`
 	Weighs    bool     `json:"weighs,omitempty"`
 	After     []string `json:"after,omitempty"`
+	Scores    []int    `json:"scores,omitempty"` // the lowest and the highest that an alert is for
 	Do        []string `json:"do"`
 }
 
@@ -176,6 +177,10 @@ func (a *answer) matched(e *daemon.Explained, r *receiver.Record) {
 		}
 		for _, k := range p.Config.After {
 			one.After = append(one.After, k.String())
+		}
+		if p.Config.Reputation != nil {
+			lowest, highest := p.Config.Reputation.Bounds()
+			one.Scores = []int{lowest, highest}
 		}
 		a.Policies = append(a.Policies, one)
 		if p.Counts || p.Mismatch == "" && !e.Trusted && !e.Ordinary {
@@ -360,6 +365,9 @@ func (a *answer) writeFollows(row func(name, format string, args ...any)) {
 	var others, weighing []string
 	for _, p := range a.Policies {
 		what := "events"
+		if p.Threshold == 1 {
+			what = "event"
+		}
 		if p.Distinct != "" && p.Least == 0 {
 			what = "different " + p.Distinct
 		}
@@ -374,6 +382,9 @@ func (a *answer) writeFollows(row func(name, format string, args ...any)) {
 			reach += fmt.Sprintf(" with at least %d different %s", p.Least, p.Distinct)
 		}
 		reach += ", then " + strings.Join(p.Do, ", ")
+		if len(p.Scores) == 2 {
+			reach += fmt.Sprintf(" if its score at AbuseIPDB is %d to %d", p.Scores[0], p.Scores[1])
+		}
 		switch {
 		case p.Counts:
 			row(name, "%s: it is counted; %s", p.Name, reach)
