@@ -382,7 +382,11 @@ func (a *answer) writeFollows(row func(name, format string, args ...any)) {
 			reach += fmt.Sprintf(" with at least %d different %s", p.Least, p.Distinct)
 		}
 		reach += ", then " + strings.Join(p.Do, ", ")
-		if len(p.Scores) == 2 {
+		switch {
+		case len(p.Scores) != 2:
+		case p.Scores[0] == p.Scores[1]:
+			reach += fmt.Sprintf(" if its score at AbuseIPDB is %d", p.Scores[0])
+		default:
 			reach += fmt.Sprintf(" if its score at AbuseIPDB is %d to %d", p.Scores[0], p.Scores[1])
 		}
 		switch {

@@ -19,6 +19,7 @@ policy_defaults: false
 policy:
   - {name: one, when: {kind: [auth-failure], source: ["file:/var/log/shared.log"]}, threshold: 3, within: 10m, do: [report]}
   - {name: ban, when: {kind: [firewall-block]}, reputation: {min_score: 20, max_age: 30d}, do: [alert]}
+  - {name: clean, when: {kind: [firewall-block]}, reputation: {max_score: 0}, do: [alert]}
 `
 
 // hostFirst is a line of a log whose form is declared for one source.
@@ -69,7 +70,7 @@ func TestExplain(t *testing.T) {
 		{explainHeader + "Failed password for root from 45.148.10.1 port 1 ssh2", []string{"--config", config, "--source", "udp://0.0.0.0:515"},
 			"MATCHED: ", []string{"it may lead to a report, as a record of a source with trust: report"}},
 		{"[UFW BLOCK] IN=eth0 OUT= SRC=45.148.10.1 DST=192.0.2.1 LEN=40 PROTO=UDP SPT=1 DPT=53 LEN=9 ", []string{"--config", config, "--program", "kernel"},
-			"MATCHED: netfilter/block", []string{"ban: it is counted; 1 event, then alert if its score at AbuseIPDB is 20 to 100\n"}},
+			"MATCHED: netfilter/block", []string{"ban: it is counted; 1 event, then alert if its score at AbuseIPDB is 20 to 100\n", "then alert if its score at AbuseIPDB is 0\n"}},
 		{`192.0.2.1 - - [22/Nov/2026:10:00:00 +0000] "GET /.env HTTP/1.1" 404 5 "-" "x" "unknown"`, []string{"--config", config, "--program", "nginx"},
 			`REFUSED: web-access/secrets describes it, but it is from the trusted proxy "192.0.2.1", and its X-Forwarded-For`, nil},
 		{hostFirst, []string{"--config", config, "--program", "nginx"}, "REFUSED: web-access/secrets describes it, but it can be read in more than one way", nil},
