@@ -83,15 +83,37 @@ func (p place) read(tx ReadTx, key [16]byte) (record, damaged []byte, ok bool) {
 	return record, nil, true
 }
 
-// read returns what is at a place of Recent, lent until Recent is written to. Where that is damaged, ok is false, and the
-// part is put aside.
+// read returns what is at a place of Recent, lent until Recent is written to. Where that is damaged, ok is false, the part is put
+// aside, and all that it held is lost.
 func (w *work) read(p place, key [16]byte) (record []byte, ok bool, err error) {
 	record, damaged, ok := p.read(w.tx, key)
 	if damaged != nil {
 		k := p.key()
 		err = w.putAside(Recent, k[:], damaged)
 	}
+	if !ok {
+		w.lose(p)
+	}
 	return record, ok, err
+}
+
+// lose takes the addresses of which the part of p has what is newest into this commit, as lost. Left alone, each would go back to
+// an older state after a restart, which does not know what was told since.
+func (w *work) lose(p place) {
+	for key, at := range w.s.recent.m {
+		if at.commit != p.commit || at.part != p.part || w.changes(key) {
+			continue
+		}
+		now := milli(w.now)
+		w.take(key).now = address{first: now, last: now, lost: now}
+	}
+}
+
+// changes reports whether the group changed an address so far.
+func (w *work) changes(key [16]byte) bool {
+	_, inMemory := w.touched[key]
+	_, written := w.places[key]
+	return inMemory || written
 }
 
 // load reads the table Recent. It returns how many of its records were damaged; what they held is as old as it is in
@@ -203,15 +225,15 @@ func (w *work) fold() error {
 		key := r.lap[n]
 		n++
 		at, dirty := r.m[key]
-		if _, again := w.places[key]; again || !dirty || gone[key] {
+		if !dirty || gone[key] || w.changes(key) {
 			continue
 		}
 		record, ok, err := w.read(at, key)
 		if err != nil {
 			return err
 		}
-		if !ok {
-			record = (&address{first: milli(w.now), last: milli(w.now), lost: milli(w.now)}).append(nil)
+		if !ok { // it is lost, and newer now
+			continue
 		}
 		w.buf = seal(w.buf[:0], Addresses, key[:], record)
 		if err := w.putRaw(Addresses, key[:], w.buf); err != nil {
@@ -220,7 +242,7 @@ func (w *work) fold() error {
 		w.folded = append(w.folded, key)
 	}
 	w.lapLeft = r.lap[n:]
-	return nil
+	return w.putAddresses() // those that are lost
 }
 
 // prune deletes from Recent what commits up to upTo left there, the oldest first and twice as much as this commit writes. What
