@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"testing"
@@ -44,6 +45,7 @@ func TestChurn(t *testing.T) {
 
 // churn is the child.
 func churn(what string) error {
+	debug.SetGCPercent(50) // as the daemon runs
 	words := strings.Fields(what)
 	addresses, _ := strconv.Atoi(words[1])
 	rounds, _ := strconv.Atoi(words[2])
