@@ -71,21 +71,7 @@ func throughAllMoves(t *testing.T, random *rand.Rand) {
 	}
 	refused := errors.New("no")
 	for round := range 2400 { // two laps of folding
-		size := 1 + random.IntN(6)
-		switch {
-		case round%150 == 0:
-			size = 1 + random.IntN(4000)
-		case round%1024 < 8: // many are given up while folding begins
-			size = 200
-		}
-		var events []event.Event
-		came := map[int]uint64{}
-		for range size {
-			n := random.IntN(peers)
-			e := storetest.Event(round)
-			e.Addr = visitor(n)
-			events, came[n] = append(events, e), came[n]+1
-		}
+		events, came := crowd(random, round, peers)
 		before := map[int]uint64{}
 		for n := range came {
 			before[n] = total(s, n)
@@ -122,6 +108,25 @@ func throughAllMoves(t *testing.T, random *rand.Rand) {
 	if n := s.Stats().Evicted["addresses"]; n < 1000 {
 		t.Errorf("%d addresses were given up", n)
 	}
+}
+
+// crowd is what comes in a round, and how many events of each peer.
+func crowd(random *rand.Rand, round, peers int) (events []event.Event, came map[int]uint64) {
+	size := 1 + random.IntN(6)
+	switch {
+	case round%150 == 0:
+		size = 1 + random.IntN(4000)
+	case round%1024 < 8: // many are given up while folding begins
+		size = 200
+	}
+	came = map[int]uint64{}
+	for range size {
+		n := random.IntN(peers)
+		e := storetest.Event(round)
+		e.Addr = visitor(n)
+		events, came[n] = append(events, e), came[n]+1
+	}
+	return events, came
 }
 
 // known returns how many of the peers are found.
