@@ -169,7 +169,7 @@ func (c *Committer) join(events []event.Event, size int, stream string, cursor r
 		g.cursors[stream] = append(g.cursors[stream][:0], cursor...)
 	}
 	switch {
-	case len(g.events) >= c.options.MaxGroup:
+	case len(g.events) >= c.options.MaxGroup || g.bytes >= maxBytes:
 		c.rush()
 		return
 	case len(events) > 0 && c.urgent.IsZero():
