@@ -61,7 +61,7 @@ func TestSoak(t *testing.T) {
 		s.quiet()
 		// Of go test -v: how far it has come.
 		t.Logf("%v: %s; %d lines, %d attackers; %.1f MB, %d descriptors", time.Since(began).Round(time.Second), fault.name,
-			s.lines.Load(), len(s.attacks), float64(s.last().rss)/1e6, s.last().fds)
+			s.lines.Load(), s.attackers(), float64(s.last().rss)/1e6, s.last().fds)
 		if t.Failed() {
 			break
 		}
@@ -251,6 +251,13 @@ func (s *soak) attack(w *soakWay, addr string) {
 	s.send(w, addr, 5)
 }
 
+// attackers returns how many there were until now.
+func (s *soak) attackers() int {
+	s.listMu.Lock()
+	defer s.listMu.Unlock()
+	return len(s.attacks)
+}
+
 // send writes n failures of addr by way w, and one harmless line after each. Lines of ways that rewind are numbered.
 func (s *soak) send(w *soakWay, addr string, n int) {
 	w.mu.Lock()
@@ -272,12 +279,18 @@ func (s *soak) send(w *soakWay, addr string, n int) {
 	s.lines.Add(int64(len(messages)))
 }
 
-// warmUp sends a failure of each of so many addresses that what the daemon keeps in memory of the latest ones is full: it
-// writes them to their place in the file when 4,096 have come together. From here on nothing has a reason to grow.
+// warmUp sends a failure of each of many addresses, so that buffers have their size, and in a long soak so many that what the
+// daemon keeps in memory of the latest ones is full: it writes them to their place in the file when 32,768 have come together.
+// From here on nothing has a reason to grow, so that samples begin anew.
 func (s *soak) warmUp() {
-	for n := range 10_000 {
+	addresses := 10_000
+	if *soakFor > time.Minute {
+		addresses = 40_000
+	}
+	for n := range addresses {
 		s.send(s.ways[0], soakAddress(200, n), 1)
 	}
+	s.life = nil
 }
 
 // quiet stops the traffic for a moment, in which the books must balance, and notes what the process takes.
@@ -395,9 +408,7 @@ func (s *soak) rotate() {
 // outage has AbuseIPDB fail, each time in another way.
 func (s *soak) outage() {
 	modes := []double.Mode{double.Internal, double.Drop, double.Garbage, double.BadGateway, double.DropAfter}
-	s.listMu.Lock()
-	mode := modes[len(s.attacks)%len(modes)]
-	s.listMu.Unlock()
+	mode := modes[s.attackers()%len(modes)]
 	s.double.SetFaults(double.Fault{Mode: mode})
 	defer s.double.SetFaults()
 	<-time.After(min(20*time.Second, *soakFor/20))
