@@ -194,24 +194,29 @@ func TestHonest(t *testing.T) {
 
 // TestHonestIsDocumented compares docs/honest.md with the sequences.
 func TestHonestIsDocumented(t *testing.T) {
-	const path, begin = "../docs/honest.md", "<!-- The tables are written by: go test ./daemon -run Honest -update -->\n"
-	text, err := os.ReadFile(path)
+	documented(t, "../docs/honest.md", "<!-- The tables are written by: go test ./daemon -run Honest -update -->\n", honestTables())
+}
+
+// documented compares what a page has after the line mark, which says how it is written, with tables, or writes them there.
+func documented(t *testing.T, page, mark, tables string) {
+	t.Helper()
+	text, err := os.ReadFile(page)
 	if err != nil {
 		t.Fatal(err)
 	}
-	head, _, found := strings.Cut(string(text), begin)
+	head, _, found := strings.Cut(string(text), mark)
 	if !found {
-		t.Fatalf("%s has no line %q", path, begin)
+		t.Fatalf("%s has no line %q", page, mark)
 	}
-	want := head + begin + honestTables()
+	want := head + mark + tables
 	if *update {
-		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
+		if err := os.WriteFile(page, []byte(want), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return
 	}
 	if string(text) != want {
-		t.Errorf("%s does not say what the test runs: go test ./daemon -run Honest -update writes it anew", path)
+		t.Errorf("%s does not say what the test runs: %s", page, mark)
 	}
 }
 
