@@ -108,7 +108,8 @@ func (c *checking) files() {
 	c.faults = append(c.faults, faults...)
 	c.surroundings()
 	if rules != nil {
-		c.warnings = slices.Concat(c.warnings, formWarnings(&c.cfg.Sources, rules), proxyWarnings(c.cfg.Rules.TrustedProxies))
+		c.warnings = slices.Concat(c.warnings, formWarnings(&c.cfg.Sources, rules), namedWarnings(&c.cfg.Sources, rules), lookupWarnings(&c.cfg.Sources, rules, "/"),
+			proxyWarnings(c.cfg.Rules.TrustedProxies))
 		if len(c.faults) == 0 || ruleOptions(c.cfg).Directory != "" { // our own samples alone say nothing about a configuration
 			c.samples(rules)
 		}

@@ -402,6 +402,7 @@ func (d *Daemon) health() web.Health {
 	add(awayProblems(d.store.Outages(), now)...)
 	add(d.drift.problems()...)
 	add(d.pipeline.raw.problems()...)
+	add(d.pipeline.named.problems(now)...)
 	add(d.pipeline.disputes.problems(d.live.Load().rules, now)...)
 	add(d.pipeline.misfits.problems(d.live.Load().forms)...)
 	add(d.sourceProblems()...)

@@ -4,14 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
 	"slices"
 
 	"golang.org/x/sys/unix"
 
 	"tattled/event"
 	"tattled/policy"
-	"tattled/receiver/tail"
 )
 
 // deadSettings says, in words that begin with the setting, which settings have no effect, or another than was meant, because of what
@@ -89,12 +87,8 @@ func deadActions(cfg *Config, at string, p *policy.Config) []string {
 func fileWarnings(s *Sources) []string {
 	var all []string
 	for i := range s.Files {
-		at, path := fmt.Sprintf("sources.files[%d].path: ", i), s.Files[i].Path
-		paths, _ := filepath.Glob(path) // its one error is a bad pattern, which Check refuses
-		if len(paths) == 0 {
-			paths = []string{path}
-		}
-		for _, path := range paths[:min(len(paths), tail.MaxFiles)] {
+		at := fmt.Sprintf("sources.files[%d].path: ", i)
+		for _, path := range s.Files[i].Paths() {
 			switch err := access(path, unix.R_OK); {
 			case errors.Is(err, fs.ErrNotExist):
 				all = append(all, at+path+" does not exist: it is read from its beginning once it does")

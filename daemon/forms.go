@@ -55,7 +55,7 @@ func formWarnings(s *Sources, rules *detect.Rules) []string {
 		switch access := rules.ReadsAccess(program); {
 		case program == "":
 		case form == "" && access:
-			all = append(all, fmt.Sprintf("%s: is missing, so the form of this access log is guessed for each line, and a line that may be of another form proves nothing: "+
+			all = append(all, fmt.Sprintf("%s: is missing, so the form of this access log is guessed for each line, and a line that may be of another form proves nothing, nor does any line of a log with looked-up names (HostnameLookups): "+
 				"write combined, common, vhost_combined, or the string of your LogFormat or log_format. A log of JSON needs none", path))
 		case form != "" && !access:
 			all = append(all, fmt.Sprintf("%s: is for access logs, and no rules read one of the program %q: leave it out, or write program: nginx or apache2", path, program))

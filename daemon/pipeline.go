@@ -30,6 +30,7 @@ type pipeline struct {
 	places   *geoip.Databases
 	out      submitter
 	raw      rawLogs
+	named    namedLogs
 	disputes disputes
 	misfits  misfits
 	attacked func(service string, column netip.Addr) // is told of a service that somebody attacks who cannot be told: see disputes; may be nil
@@ -79,8 +80,8 @@ func (p *pipeline) Handle(ctx context.Context, b *receiver.Batch) error {
 		if s.finding.Formed {
 			formed++
 		}
-		if s.finding.Raw && r.Trust == event.TrustReport { // what can lead to no report needs no remembering, and would crowd out what can
-			p.raw.add(s.log(b, r), b.Received)
+		if s.finding.Raw {
+			p.learn(s, r, b)
 		}
 		switch verdict {
 		case detect.Matched:
@@ -115,6 +116,34 @@ func (p *pipeline) Handle(ctx context.Context, b *receiver.Batch) error {
 		p.unformed(b.Source)
 	}
 	return p.out.Submit(ctx, s.events, b.Stream, b.Cursor)
+}
+
+// Preview implements receiver.Previewer: it learns of logs in which peers can write whole lines before the first line is believed.
+// That one may be a line that a peer has written, in a record whose beginning is not read.
+func (p *pipeline) Preview(b *receiver.Batch) {
+	s := p.spare.Get().(*scratch)
+	defer p.spare.Put(s)
+	e := p.engine.Load()
+	known := detect.Known{Form: e.forms[b.Source]}
+	for i := range b.Records {
+		r := &b.Records[i]
+		known.Cut = r.Cut
+		e.rules.DetectKnown(r.Program, r.Message, known, &s.finding)
+		p.learn(s, r, b)
+	}
+}
+
+// learn remembers what a line says of its log. What can lead to no report needs no remembering, and would crowd out what can.
+func (p *pipeline) learn(s *scratch, r *receiver.Record, b *receiver.Batch) {
+	if r.Trust != event.TrustReport {
+		return
+	}
+	if s.finding.Raw {
+		p.raw.add(s.log(b, r), b.Received)
+	}
+	if s.finding.Named {
+		p.named.note(b.Source, b.Received)
+	}
 }
 
 // refuse counts a message that a rule describes and of which the peer cannot be told.

@@ -99,6 +99,9 @@ type Finding struct {
 	// with a name where the peer's address should be: who writes such names may write addresses there, too. Or it has quotes or
 	// control characters that no server writes which escapes what clients send. Or its rule is Raw.
 	Raw bool
+	// Named says that Raw is so because of what a web server writes: a name in the address's place, or characters of a client's
+	// that are not escaped.
+	Named bool
 	// Unproven says that the line's form had to be guessed, so that the peer's own word may be in the address's place.
 	Unproven bool
 	// Fetched says that the request was made by a program that says it fetches what somebody else links to.
@@ -192,7 +195,7 @@ func (r *Rules) Detect(program, message []byte, f *Finding) Verdict {
 
 // DetectKnown is Detect for a message of which more is known.
 func (r *Rules) DetectKnown(program, message []byte, known Known, f *Finding) Verdict {
-	f.Service, f.Rule, f.Refusal, f.Raw, f.Unproven, f.Formed = nil, nil, NotRefused, false, false, false
+	f.Service, f.Rule, f.Refusal, f.Raw, f.Named, f.Unproven, f.Formed = nil, nil, NotRefused, false, false, false, false
 	if p := r.programs.find(program); p != nil {
 		return r.judge(p, message, known, f)
 	}
@@ -237,7 +240,7 @@ func (r *Rules) judge(p *program, message []byte, known Known, f *Finding) Verdi
 		if u.service != nil {
 			if u.glance == nil || u.glance(text) {
 				one := r.parserOf(u).Judge(text)
-				if f.Raw = f.Raw || one.Named; one.Found {
+				if f.Named = f.Named || one.Named; one.Found {
 					found.Join(&one)
 				}
 			}
@@ -245,7 +248,7 @@ func (r *Rules) judge(p *program, message []byte, known Known, f *Finding) Verdi
 		}
 		u.index.ReadShown(message, one, text, &found)
 	}
-	f.Raw = f.Raw || found.Raw
+	f.Raw = f.Raw || f.Named || found.Raw
 	if !found.Found || found.Rule < 0 {
 		if f.Refusal == OtherForm {
 			return Refused
@@ -304,7 +307,7 @@ func (r *Rules) judgeKnown(u *unit, text []byte, known Known, f *Finding, found 
 		f.Service, f.Refusal, f.Shape = u.service, OtherForm, NoShape
 	}
 	f.Formed = f.Formed || known.Form != nil && !one.Misfit
-	if f.Raw = f.Raw || one.Named; one.Found {
+	if f.Named = f.Named || one.Named; one.Found {
 		found.Join(&one)
 	}
 }

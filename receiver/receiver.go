@@ -73,6 +73,13 @@ type Handler interface {
 	Handle(ctx context.Context, b *Batch) error
 }
 
+// Previewer is a Handler that wants to know beforehand what a log is like. A receiver that begins to read in the middle of one
+// shows it the last records that the log has then, and hands over later what is new of them: a preview counts nothing, reports
+// nothing and moves no cursor.
+type Previewer interface {
+	Preview(b *Batch)
+}
+
 // Positions tells where a stream was left. It returns nil for a stream that was never committed.
 type Positions interface {
 	Position(stream string) Cursor

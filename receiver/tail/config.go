@@ -65,6 +65,15 @@ type Config struct {
 // Source is the name that the batches of the receiver for c carry.
 func (c *Config) Source() string { return "file:" + c.Path }
 
+// Paths returns the paths that Path matches now, MaxFiles at most, or Path itself if there are none.
+func (c *Config) Paths() []string {
+	paths, _ := filepath.Glob(c.Path) // its one error is a bad pattern, which Check refuses
+	if len(paths) == 0 {
+		return []string{c.Path}
+	}
+	return paths[:min(len(paths), MaxFiles)]
+}
+
 // Check reports every fault of c.
 func (c *Config) Check(report setting.Report) {
 	switch {

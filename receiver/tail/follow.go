@@ -216,6 +216,7 @@ func (r *Receiver) follow(fl *follower, f *file, i int) bool {
 		return false
 	}
 	r.meter.Open.Add(1)
+	r.preview(fl, f)
 	fl.files = slices.Insert(fl.files, i, f)
 	fl.absent = slices.DeleteFunc(fl.absent, func(m mark) bool { return m.inode == f.at.inode && m.offset <= f.at.offset })
 	if len(fl.files)+len(fl.absent) <= maxMarks {
