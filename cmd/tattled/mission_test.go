@@ -79,10 +79,13 @@ web: {listen: "127.0.0.1:0"}
 // settled waits until nothing is left to send.
 func (p *process) settled() {
 	p.t.Helper()
-	eventually(p.t, 30*time.Second, "an empty outbox", func() bool {
-		return p.metric(`tattled_outbox_items{destination="abuseipdb",state="pending"}`) == 0 &&
-			p.metric(`tattled_outbox_items{destination="abuseipdb",state="claimed"}`) == 0
-	})
+	waiting := func() float64 {
+		return p.metric(`tattled_outbox_items{destination="abuseipdb",state="pending"}`) + p.metric(`tattled_outbox_items{destination="abuseipdb",state="claimed"}`)
+	}
+	for left := waiting(); left > 0; {
+		eventually(p.t, 30*time.Second, fmt.Sprintf("less than %v items in the outbox", left), func() bool { return waiting() < left })
+		left = waiting()
+	}
 }
 
 // balanced checks the books: what was received is what was matched, ignored, refused and dropped.
