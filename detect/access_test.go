@@ -250,7 +250,7 @@ func FuzzAccess(f *testing.F) {
 	r := loadWeb(f, webRules)
 	for _, rule := range r.rules {
 		for _, s := range rule.samples {
-			if _, behind, found := strings.Cut(s.form.Line.Value, truePeer); found {
+			if _, behind, found := strings.Cut(s.Form.Line.Value, truePeer); found {
 				f.Add(behind)
 			}
 		}

@@ -47,7 +47,7 @@ func (r *Rules) Attack(a Attack) ([]AttackTally, []Fault) {
 type judge func(program, message []byte, f *Finding) Verdict
 
 func (r *Rules) attack(a Attack, judge judge) ([]AttackTally, []Fault) {
-	samples, faults := r.samples()
+	samples, faults := r.Samples()
 	explainer := sync.OnceValue(func() *Explainer { return NewExplainer(r) })
 	targets := make([][]target, len(r.services))
 	for i, s := range r.services {
@@ -73,12 +73,8 @@ func (r *Rules) attack(a Attack, judge judge) ([]AttackTally, []Fault) {
 // write them, and nobody may be blamed for one.
 func (r *Rules) disabledTargets(s *Service) []target {
 	var all []target
-	for _, other := range slices.Concat([]*Service{s}, r.silent) {
-		for _, rule := range other.witnesses {
-			if other.shares(s) {
-				all = append(all, ruleTargets(rule)...)
-			}
-		}
+	for _, rule := range r.Disabled(s) {
+		all = append(all, ruleTargets(rule)...)
 	}
 	return all
 }
@@ -122,7 +118,7 @@ func (v *adversary) run(targets []target, lines int, tally *AttackTally) {
 	}
 	told, programs := make([]bool, len(targets)), make([][]string, len(targets))
 	for i, t := range targets {
-		programs[i] = v.service.shared(t.rule.Service)
+		programs[i] = v.service.Shared(t.rule.Service)
 	}
 	var f Finding
 	for i := range max(lines, leastLines*len(targets)) {

@@ -54,7 +54,7 @@ func TestReferenceAgrees(t *testing.T) {
 }
 
 // hostileLines returns what writes lines of a service's patterns with hostile texts.
-func hostileLines(r *Rules, s *Service, samples map[*Rule][]sample) (next func() string) {
+func hostileLines(r *Rules, s *Service, samples map[*Rule][]Sample) (next func() string) {
 	targets := make([][]target, len(r.services))
 	targets[s.Index] = r.targetsOf(s, samples)
 	v := r.newAdversary(s, targets, 5, r.Detect)
@@ -311,7 +311,7 @@ func (l *hostileLine) check(t *testing.T, r *Rules) {
 // whose form is one for all servers.
 func TestAlone(t *testing.T) {
 	r := load(t, Options{})
-	samplesOf, _ := r.samples()
+	samplesOf, _ := r.Samples()
 	var f Finding
 	for _, rule := range r.rules {
 		for _, s := range samplesOf[rule] {
@@ -323,7 +323,7 @@ func TestAlone(t *testing.T) {
 					if slices.Contains(rule.Service.Programs, program) {
 						continue
 					}
-					v := r.Detect([]byte(program), []byte(s.form.Line.Value), &f)
+					v := r.Detect([]byte(program), []byte(s.Form.Line.Value), &f)
 					if _, web := f.Service.parser.(*weblog.Access); v != Ignored && !web {
 						t.Errorf("%s:%d: as %s it is %s", rule.Service.File, s.line, program, describe(v, &f))
 					}

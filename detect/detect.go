@@ -85,7 +85,7 @@ type Rule struct {
 
 	match   []rulefile.Text
 	regex   []rulefile.Text
-	samples []sample // of a user's rule; those of the built-in ones are read when Run needs them
+	samples []Sample // of a user's rule; those of the built-in ones are read when Run needs them
 }
 
 // String returns "service/rule".

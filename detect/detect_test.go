@@ -25,9 +25,9 @@ func load(t testing.TB, o Options) *Rules {
 }
 
 // samplesOf returns the samples of every rule.
-func samplesOf(t testing.TB, r *Rules) map[*Rule][]sample {
+func samplesOf(t testing.TB, r *Rules) map[*Rule][]Sample {
 	t.Helper()
-	samples, faults := r.samples()
+	samples, faults := r.Samples()
 	for _, f := range faults {
 		t.Error(f)
 	}

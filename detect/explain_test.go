@@ -57,7 +57,7 @@ func TestExplainAgrees(t *testing.T) {
 	samples := samplesOf(t, r)
 	for _, rule := range r.rules {
 		for _, s := range samples[rule] {
-			line, program := s.form.Line.Value, rule.Service.Programs[0]
+			line, program := s.Form.Line.Value, rule.Service.Programs[0]
 			cut := g.IntN(len(line) + 1)
 			switch g.IntN(30) { // there are many samples: of some, one form
 			case 0:

@@ -58,7 +58,7 @@ func TestPacketSamplesDoNotAllocate(t *testing.T) {
 		program := []byte(rule.Service.Programs[0])
 		for _, s := range samples {
 			tried++
-			line := []byte(s.form.Line.Value)
+			line := []byte(s.Form.Line.Value)
 			var f Finding
 			if n := testing.AllocsPerRun(3, func() { r.Detect(program, line, &f) }); n != 0 {
 				t.Errorf("%s:%d: %v allocations", rule.Service.File, s.line, n)

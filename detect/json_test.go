@@ -142,7 +142,7 @@ func FuzzJSON(f *testing.F) {
 	r := loadWeb(f, caddyRules)
 	for _, rule := range r.rules {
 		for _, s := range rule.samples {
-			f.Add([]byte(s.form.Line.Value))
+			f.Add([]byte(s.Form.Line.Value))
 		}
 	}
 	f.Fuzz(func(t *testing.T, line []byte) {

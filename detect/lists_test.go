@@ -17,7 +17,7 @@ var lastIsPeer = map[string]bool{"sshd": true, "dovecot": true, "mariadb-audit":
 // somebody asks without the proxy. Nobody is blamed.
 func TestAddressLists(t *testing.T) {
 	r := load(t, Options{})
-	samples, faults := r.samples()
+	samples, faults := r.Samples()
 	for _, f := range faults {
 		t.Error(f)
 	}
@@ -31,17 +31,17 @@ func TestAddressLists(t *testing.T) {
 			continue
 		}
 		for _, s := range samples[rule] {
-			if !s.addr.IsValid() {
+			if !s.Addr.IsValid() {
 				continue
 			}
 			program := rule.Service.Programs[0]
-			if s.form.Program.Line > 0 {
-				program = s.form.Program.Value
+			if s.Form.Program.Line > 0 {
+				program = s.Form.Program.Value
 			}
-			parts := strings.Split(s.form.Line.Value, s.form.IP.Value)
+			parts := strings.Split(s.Form.Line.Value, s.Form.IP.Value)
 			for at := 1; at < len(parts); at++ {
 				for _, list := range lists {
-					m := strings.Join(parts[:at], s.form.IP.Value) + list + strings.Join(parts[at:], s.form.IP.Value)
+					m := strings.Join(parts[:at], s.Form.IP.Value) + list + strings.Join(parts[at:], s.Form.IP.Value)
 					tried++
 					var f Finding
 					if r.Detect([]byte(program), []byte(m), &f) != Matched || !strings.Contains(list, f.Addr.String()) {

@@ -332,11 +332,11 @@ func TestLoadIsCheap(t *testing.T) {
 // made of patterns the reference agrees.
 func FuzzDetect(f *testing.F) {
 	r := load(f, Options{})
-	samplesOf, _ := r.samples()
+	samplesOf, _ := r.Samples()
 	ref := sshdReference(f, r)
 	for _, rule := range r.rules {
 		for _, s := range samplesOf[rule] {
-			f.Add(rule.Service.Programs[0], []byte(s.form.Line.Value))
+			f.Add(rule.Service.Programs[0], []byte(s.Form.Line.Value))
 		}
 	}
 	f.Fuzz(func(t *testing.T, program string, message []byte) {

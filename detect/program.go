@@ -119,8 +119,8 @@ func (s *Service) knows(name string) bool {
 	return slices.ContainsFunc(s.Programs, func(p string) bool { return fits(p, []byte(name)) })
 }
 
-// shared returns the names of programs that both services know.
-func (s *Service) shared(other *Service) []string {
+// Shared returns the names of programs that both services know.
+func (s *Service) Shared(other *Service) []string {
 	var all []string
 	for _, name := range slices.Concat(s.Programs, other.Programs) {
 		if s.knows(name) && other.knows(name) && !slices.Contains(all, name) {
@@ -131,4 +131,4 @@ func (s *Service) shared(other *Service) []string {
 }
 
 // shares reports whether both services know some program.
-func (s *Service) shares(other *Service) bool { return len(s.shared(other)) > 0 }
+func (s *Service) shares(other *Service) bool { return len(s.Shared(other)) > 0 }

@@ -291,7 +291,7 @@ func sshdReference(t testing.TB, r *Rules) reference {
 // and none without an example.
 func TestEveryPatternIsNeeded(t *testing.T) {
 	r := load(t, Options{})
-	samplesOf, _ := r.samples()
+	samplesOf, _ := r.Samples()
 	for _, s := range r.services {
 		ref := newReference(t, r, s)
 		for _, rule := range r.rules {
@@ -305,8 +305,8 @@ func TestEveryPatternIsNeeded(t *testing.T) {
 					written.Before, written.After = "", ""
 					one.rules = append(one.rules, referenceRule{rule, written})
 				}
-				if !slices.ContainsFunc(samplesOf[rule], func(s sample) bool {
-					return (s.addr.IsValid() || rule.Kind == 0) && len(one.peers(s.form.Line.Value)) > 0
+				if !slices.ContainsFunc(samplesOf[rule], func(s Sample) bool {
+					return (s.Addr.IsValid() || rule.Kind == 0) && len(one.peers(s.Form.Line.Value)) > 0
 				}) {
 					t.Errorf("%s:%d: no sample for %s", s.File, p.Line, p.Value)
 				}

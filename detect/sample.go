@@ -12,16 +12,17 @@ import (
 	"tattled/detect/rulefile"
 )
 
-// sample is a message and what must be found in it.
-type sample struct {
-	form    *rulefile.Sample
+// Sample is a message that a rule file shows, and what must be found in it.
+type Sample struct {
+	Form *rulefile.Sample // as it is written. Do not write to it
+	Addr netip.Addr       // of the peer; the zero address where the message must not match
+
 	line    int
-	addr    netip.Addr // invalid: it must not match
 	refused Refusal
 }
 
-func newSample(form *rulefile.Sample, f *rulefile.Faults) sample {
-	s := sample{form: form, line: form.Line.Line}
+func newSample(form *rulefile.Sample, f *rulefile.Faults) Sample {
+	s := Sample{Form: form, line: form.Line.Line}
 	if form.Line.Value == "" {
 		f.Add(max(s.line, form.IP.Line), "samples: one without a line")
 	}
@@ -35,7 +36,7 @@ func newSample(form *rulefile.Sample, f *rulefile.Faults) sample {
 		if err != nil || addr.Zone() != "" || addr.Is4In6() {
 			f.Add(form.IP.Line, "samples: %q is no address as tattled writes them", form.IP.Value)
 		}
-		s.addr = addr
+		s.Addr = addr
 	}
 	if form.Refused.Line > 0 {
 		reasons := slices.DeleteFunc(Refusals(), func(r Refusal) bool { return r == OtherForm }) // a sample is of no declared form
@@ -52,12 +53,12 @@ func newSample(form *rulefile.Sample, f *rulefile.Faults) sample {
 }
 
 // newSamples reads a rule's samples.
-func newSamples(form *rulefile.Rule, f *rulefile.Faults) []sample {
-	var all []sample
+func newSamples(form *rulefile.Rule, f *rulefile.Faults) []Sample {
+	var all []Sample
 	positive := 0
 	for i := range form.Samples {
 		one := newSample(&form.Samples[i], f)
-		if one.addr.IsValid() {
+		if one.Addr.IsValid() {
 			positive++
 		}
 		all = append(all, one)
@@ -68,9 +69,10 @@ func newSamples(form *rulefile.Rule, f *rulefile.Faults) []sample {
 	return all
 }
 
-// samples returns the samples of every rule. It reads the built-in files again, this time in full.
-func (r *Rules) samples() (map[*Rule][]sample, []Fault) {
-	all := map[*Rule][]sample{}
+// Samples returns the samples of every rule in All, and what is wrong with them. It reads the built-in files again, this time in
+// full.
+func (r *Rules) Samples() (map[*Rule][]Sample, []Fault) {
+	all := map[*Rule][]Sample{}
 	rules := map[*Service]map[string]*Rule{}
 	for _, rule := range r.All() {
 		all[rule] = rule.samples
@@ -115,7 +117,7 @@ type ServiceTally struct {
 // Run compiles every rule, tries every sample of it and returns a fault for each that is not judged as it says.
 func (r *Rules) Run() (Tally, []Fault) {
 	var t Tally
-	samples, found := r.samples()
+	samples, found := r.Samples()
 	for _, m := range r.matchers {
 		found = append(found, r.build(m, true)...)
 	}
@@ -138,20 +140,20 @@ func (r *Rules) Run() (Tally, []Fault) {
 }
 
 // check returns what is wrong with the judgement of a sample, "" if nothing is.
-func (r *Rules) check(rule *Rule, s *sample) string {
-	program := s.form.Program.Value
+func (r *Rules) check(rule *Rule, s *Sample) string {
+	program := s.Form.Program.Value
 	if program == "" {
 		program = rule.Service.Programs[0]
 	}
 	var f Finding
-	verdict := r.Detect([]byte(program), []byte(s.form.Line.Value), &f)
+	verdict := r.Detect([]byte(program), []byte(s.Form.Line.Value), &f)
 	switch {
 	case s.refused != NotRefused:
 		if verdict != Refused || f.Refusal != s.refused {
 			return fmt.Sprintf("should be refused (%v), but is %s", s.refused, describe(verdict, &f))
 		}
 		return ""
-	case !s.addr.IsValid():
+	case !s.Addr.IsValid():
 		if verdict == Matched {
 			return fmt.Sprintf("should not match, but is %s", describe(verdict, &f))
 		}
@@ -166,12 +168,12 @@ func (r *Rules) check(rule *Rule, s *sample) string {
 		want rulefile.Text
 		got  string
 	}{
-		{"ip", rulefile.Text{Value: s.addr.String(), Line: 1}, f.Addr.String()},
-		{"port", s.form.Port, strconv.Itoa(int(f.Port))},
-		{"local_port", s.form.LocalPort, strconv.Itoa(int(f.LocalPort))},
-		{"user", s.form.User, string(f.User)},
-		{"proto", s.form.Proto, f.Proto.String()},
-		{"stray", s.form.Stray, strconv.FormatBool(f.Stray)},
+		{"ip", rulefile.Text{Value: s.Addr.String(), Line: 1}, f.Addr.String()},
+		{"port", s.Form.Port, strconv.Itoa(int(f.Port))},
+		{"local_port", s.Form.LocalPort, strconv.Itoa(int(f.LocalPort))},
+		{"user", s.Form.User, string(f.User)},
+		{"proto", s.Form.Proto, f.Proto.String()},
+		{"stray", s.Form.Stray, strconv.FormatBool(f.Stray)},
 	} {
 		if detail.want.Line > 0 && detail.want.Value != detail.got {
 			return fmt.Sprintf("%s should be %q, but is %q", detail.name, detail.want.Value, detail.got)

@@ -14,7 +14,7 @@ import (
 
 // targetsOf lists the forms of all lines that a service's rules describe: what its patterns and expressions say, and what
 // their samples show.
-func (r *Rules) targetsOf(s *Service, samples map[*Rule][]sample) []target {
+func (r *Rules) targetsOf(s *Service, samples map[*Rule][]Sample) []target {
 	var all []target
 	for _, rule := range r.of(s) {
 		all = append(all, ruleTargets(rule)...)
@@ -23,7 +23,7 @@ func (r *Rules) targetsOf(s *Service, samples map[*Rule][]sample) []target {
 			continue
 		}
 		for i := range samples[rule] {
-			if one := &samples[rule][i]; one.addr.IsValid() {
+			if one := &samples[rule][i]; one.Addr.IsValid() {
 				all = append(all, sampleTarget(rule, one))
 			}
 		}
@@ -279,12 +279,12 @@ func admits(class *syntax.Regexp, c rune) bool {
 
 // sampleTarget is a sample's line with hostile texts in place of the user that it shows. Within hostile texts it is the line
 // with another address.
-func sampleTarget(rule *Rule, s *sample) target {
-	line, user, peer := s.form.Line.Value, s.form.User.Value, s.form.IP.Value
+func sampleTarget(rule *Rule, s *Sample) target {
+	line, user, peer := s.Form.Line.Value, s.Form.User.Value, s.Form.IP.Value
 	front, back, found := strings.Cut(line, user)
-	t := target{rule: rule, at: s.form.Line}
+	t := target{rule: rule, at: s.Form.Line}
 	if user != "" && found && !strings.Contains(back, user) {
-		t.peers = []string{s.addr.String()}
+		t.peers = []string{s.Addr.String()}
 	}
 	t.write = func(h *hostile, planted string, depth int) []piece {
 		if depth > 0 {

@@ -12,7 +12,7 @@ import (
 )
 
 // parserTargets are the lines of a rule whose service has a parser.
-func parserTargets(rule *Rule, samples []sample) []target {
+func parserTargets(rule *Rule, samples []Sample) []target {
 	switch p := rule.Service.parser.(type) {
 	case *weblog.Access:
 		n := p.Number(rule.Name)
@@ -31,7 +31,7 @@ func parserTargets(rule *Rule, samples []sample) []target {
 	case *packet.Parser:
 		var all []target
 		for i := range samples {
-			if samples[i].addr.IsValid() {
+			if samples[i].Addr.IsValid() {
 				all = append(all, packetTarget(rule, &samples[i]))
 			}
 		}
@@ -66,9 +66,9 @@ func requestTarget(rule *Rule, proxies []netip.Prefix, line func(peer, forwarded
 
 // packetTarget are lines about a packet like that of a sample. Little in them is text: the operator's words before it, what
 // a packet quotes at the end, and in RouterOS the name of the account behind a tunnel, which its interface is named for.
-func packetTarget(rule *Rule, s *sample) target {
-	line, peer := s.form.Line.Value, s.form.IP.Value
-	t := target{rule: rule, at: s.form.Line, own: true, peers: []string{s.addr.String()}}
+func packetTarget(rule *Rule, s *Sample) target {
+	line, peer := s.Form.Line.Value, s.Form.IP.Value
+	t := target{rule: rule, at: s.Form.Line, own: true, peers: []string{s.Addr.String()}}
 	t.write = func(h *hostile, planted string, depth int) []piece {
 		if depth > 0 {
 			return []piece{{text: strings.ReplaceAll(line, peer, planted)}}
