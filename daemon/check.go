@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tattled/detect"
+	"tattled/detect/attack"
 	"tattled/receiver/tail"
 )
 
@@ -30,7 +31,7 @@ type Checked struct {
 type CheckedService struct {
 	Name           string
 	Rules, Samples int
-	Attack         detect.AttackTally
+	Attack         attack.Tally
 	Lines          detect.Lines // where peers can write whole lines of its log
 }
 
@@ -133,7 +134,7 @@ func (c *checking) surroundings() {
 func (c *checking) samples(rules *detect.Rules) {
 	tally, problems := rules.Run()
 	c.faults = append(c.faults, RuleFaults(problems)...)
-	attacks, problems := rules.Attack(detect.Attack{Seed: attackSeed, Lines: attackLines, User: !c.attackAll})
+	attacks, problems := attack.Run(rules, attack.Options{Seed: attackSeed, Lines: attackLines, User: !c.attackAll})
 	c.faults = append(c.faults, RuleFaults(problems)...)
 	if len(c.faults) > 0 {
 		return

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"tattled/detect"
+	"tattled/detect/attack"
 	"tattled/event"
 	"tattled/geoip"
 	"tattled/policy"
@@ -158,6 +159,6 @@ func (x *Explainer) Explain(r *receiver.Record, b *receiver.Batch) Explained {
 }
 
 // RuleAttack is how Check attacks the rules of the user's files: for tools that write some.
-func RuleAttack() detect.Attack {
-	return detect.Attack{Seed: attackSeed, Lines: attackLines, User: true}
+func RuleAttack() attack.Options {
+	return attack.Options{Seed: attackSeed, Lines: attackLines, User: true}
 }

@@ -32,7 +32,7 @@ var ranks = [][]string{
 // rooms are the ranks within a folder, "" for the folder's own package: a room imports rooms of a lower rank.
 var rooms = map[string][][]string{
 	"receiver": {{""}, {"wire", "receivertest"}, {"journal", "syslog", "tail"}, {"replay"}},
-	"detect":   {{"stamp", "rulefile"}, {"parse"}, {"pattern"}, {"packet", "weblog"}, {""}, {"fail2ban"}},
+	"detect":   {{"stamp", "rulefile"}, {"parse"}, {"pattern"}, {"packet", "weblog"}, {""}, {"attack"}, {"fail2ban"}},
 }
 
 // strangers are pairs that the ranks would allow, each with what would be lost.
@@ -164,6 +164,10 @@ func TestImportsAreJudged(t *testing.T) {
 		{"detect/stamp", "tattled/detect/rulefile", false, false},
 		{"detect/helpers", "tattled/detect/stamp", false, false},
 		{"detect", "tattled/detect/fail2ban", true, false},
+		{"detect", "tattled/detect/attack", true, false},
+		{"detect/attack", "tattled/detect", false, true},
+		{"detect/attack", "tattled/detect/fail2ban", true, false},
+		{"detect/fail2ban", "tattled/detect/attack", false, true},
 		{"detect", "go.yaml.in/yaml/v3", false, false},
 		{"receiver/replay", "tattled/receiver/tail", false, true},
 		{"receiver/receivertest", "tattled/receiver/receivertest", true, true},

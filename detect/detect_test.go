@@ -5,10 +5,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"testing/fstest"
 
 	"tattled/detect/rulefile"
+	"tattled/detect/weblog"
 )
 
 func load(t testing.TB, o Options) *Rules {
@@ -133,6 +135,33 @@ func TestRepeated(t *testing.T) {
 	} {
 		if v := r.Detect([]byte("sshd"), []byte(message), &f); v != want {
 			t.Errorf("%q is %s", message, describe(v, &f))
+		}
+	}
+}
+
+// TestAlone says that no sample of a service matches as another service's line. Programs that both services know are left
+// out: there the message is one of both, and the samples say which of them it is. So is a line of an access log,
+// whose form is one for all servers.
+func TestAlone(t *testing.T) {
+	r := load(t, Options{})
+	samplesOf, _ := r.Samples()
+	var f Finding
+	for _, rule := range r.rules {
+		for _, s := range samplesOf[rule] {
+			for _, other := range r.services {
+				if other == rule.Service {
+					continue
+				}
+				for _, program := range other.Programs {
+					if slices.Contains(rule.Service.Programs, program) {
+						continue
+					}
+					v := r.Detect([]byte(program), []byte(s.Form.Line.Value), &f)
+					if _, web := f.Service.parser.(*weblog.Access); v != Ignored && !web {
+						t.Errorf("%s:%d: as %s it is %s", rule.Service.File, s.line, program, describe(v, &f))
+					}
+				}
+			}
 		}
 	}
 }

@@ -27,27 +27,7 @@ func FuzzFilterlog(f *testing.F) {
 	})
 }
 
-// TestPacketLinear says that the parsers of packet filters take hostile lines in linear time, and allocate nothing.
-func TestPacketLinear(t *testing.T) {
-	r := load(t, Options{})
-	for _, l := range []hostileLine{
-		{"filterlog", "", ",", ""}, {"filterlog", "5,,,1,em0,match,block,in,4", ",", "1"}, {"filterlog", "", "block,in,4,", ""},
-		{"filterlog", "5,,,1,em0,match,block,in,4,0x0,,1,1,0,none,6,tcp,4,", "2", ",1.2.3.4,1,2,3,S,"},
-		{"mikrotik", "DROP input: in:x", " out:(", ""}, {"mikrotik", "DROP input: in:x out:(none), ", "proto ", ""},
-		{"mikrotik", "DROP input: in:x out:(none), proto TCP (", "SYN,", "), 1.2.3.4:1->1.2.3.4:2, len"},
-		{"mikrotik", "DROP input: in:x out:(none), proto TCP (SYN), ", "->", ", "}, {"mikrotik", "DROP input: in:x out:(none), proto UDP, ", ":", "->a, "},
-		{"mikrotik", "", ": in:", ""}, {"kernel", "[", "-D", "-1]IN=eth0 OUT= SRC=1.2.3.4 DST=1.1.1.1 PROTO=2 "},
-	} {
-		l.check(t, r)
-		var f Finding
-		message := l.of(64 << 10)
-		if n := testing.AllocsPerRun(3, func() { r.Detect([]byte(l.program), message, &f) }); n != 0 {
-			t.Errorf("%s: %q + %q... allocates %v times", l.program, l.front, l.repeated, n)
-		}
-	}
-}
-
-// TestPacketSamplesDoNotAllocate says the same of the lines of the rule files.
+// TestPacketSamplesDoNotAllocate says that the parsers of packet filters allocate nothing for the lines of the rule files.
 func TestPacketSamplesDoNotAllocate(t *testing.T) {
 	r := load(t, Options{})
 	tried := 0

@@ -1,9 +1,16 @@
 package detect
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
+)
+
+// Whom a line is from, and whom its sender would like to be blamed instead.
+const (
+	truePeer = "203.0.113.5"
+	framed1  = "198.51.100.66"
 )
 
 // framedCase is a line with which somebody tried to have another one blamed, or not to be counted.
@@ -215,6 +222,62 @@ func TestRawRule(t *testing.T) {
 		var f Finding
 		if r.Detect([]byte("dovecot"), []byte(line), &f); f.Raw != want {
 			t.Errorf("%s: raw is %v", line, f.Raw)
+		}
+	}
+}
+
+// TestEvasionByLength has names so long that the program cuts its line, and the peer's address off it.
+func TestEvasionByLength(t *testing.T) {
+	long := strings.Repeat("a", 1<<10)
+	judgeFramed(t, []framedCase{
+		{"imapd", ("LOGIN FAILED, user=" + long)[:1023], "too-long"},
+		{"imapd", "LOGIN FAILED, user=" + long + ", ip=[::ffff:203.0.113.5], port=[40022]", "too-long"},
+		{"imapd", "LOGIN FAILED, user=" + long[:800] + ", ip=[::ffff:203.0.113.5], port=[40022]", "auth-failed 203.0.113.5"},
+		{"imapd", "DEBUG: " + long, ""},
+		{"wordpress(example.org:443)", "Authentication failure for " + long + long, "too-long"},
+		{"smbd", "  Auth: [SMB2,(null)] user [x]\\[" + long, "too-long"},
+		{"smbd", "  Successful AuthZ: [SMB2,NTLMSSP] user [x]\\[" + long, ""},
+	})
+}
+
+// TestNames tries what is known to have framed people through fail2ban and its like, in each place where sshd writes a
+// user's name.
+func TestNames(t *testing.T) {
+	r := load(t, Options{})
+	forms := []string{
+		"Failed password for invalid user %s from 203.0.113.5 port 4 ssh2", "Failed password for %s from 203.0.113.5 port 4 ssh2",
+		"Failed none for invalid user %s from 203.0.113.5 port 4 ssh2", "Invalid user %s from 203.0.113.5 port 4",
+		"Invalid user %s from 203.0.113.5", "Connection closed by invalid user %s 203.0.113.5 port 4 [preauth]",
+		"Connection reset by authenticating user %s 203.0.113.5 port 4 [preauth]", "Disconnected from invalid user %s 203.0.113.5 port 4 [preauth]",
+		"error: maximum authentication attempts exceeded for invalid user %s from 203.0.113.5 port 4 ssh2 [preauth]",
+		"Disconnecting invalid user %s 203.0.113.5 port 4: Too many authentication failures [preauth]",
+		"error: PAM: Authentication failure for illegal user %s from 203.0.113.5",
+		"pam_unix(sshd:auth): authentication failure; logname= uid=0 euid=0 tty=ssh ruser= rhost=203.0.113.5  user=%s",
+	}
+	names := []string{
+		"", " ", "  ", "root", "root from 1.2.3.4 port 22 ssh2", "a b from 1.2.3.4", "from 1.2.3.4", "1.2.3.4", "1.2.3.4 port 5 [preauth]",
+		"1.2.3.4 port 5", "X 1.2.3.4 port 5 [preauth] ", "invalid user x 1.2.3.4 port 5", "x from 1.2.3.4 port 22 ssh2: RSA SHA256:abc",
+		"x\nFailed password for root from 1.2.3.4 port 22 ssh2", "x  user=y rhost=1.2.3.4", "rhost=1.2.3.4", "%", "]", "[1.2.3.4]",
+		"x 1.2.3.4 port 5: Too many authentication failures [preauth]", strings.Repeat("1.2.3.4 ", 12),
+	}
+	var f Finding
+	for _, form := range forms {
+		for _, name := range names {
+			message := fmt.Sprintf(form, name)
+			v := r.Detect([]byte("sshd"), []byte(message), &f)
+			if strings.HasPrefix(form, "Disconnecting") && strings.Contains(name, " port 5: ") { // so may a reason to disconnect end
+				if v != Refused || f.Refusal != Ambiguous {
+					t.Errorf("%q is %s", message, describe(v, &f))
+				}
+				continue
+			}
+			if v != Matched || f.Addr != netip.MustParseAddr(truePeer) {
+				t.Errorf("%q is %s", message, describe(v, &f))
+			}
+			_, after, _ := strings.Cut(name, "invalid user ") // an account of this name looks like an unknown one
+			if user := string(f.User); v == Matched && !strings.HasSuffix(form, "%s") && user != name && user != after {
+				t.Errorf("user of %q is %q", message, f.User)
+			}
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"tattled/detect"
+	"tattled/detect/attack"
 )
 
 // choose finds the best form for an expression: patterns that describe no line which it does not; else the expression
@@ -227,7 +228,7 @@ func (t *translation) try(r *Rule) error {
 		if rules == nil {
 			return errors.New(faults[0].Problem)
 		}
-		if faults = prove(rules, detect.Attack{Lines: firstAttack, User: true}); len(faults) == 0 {
+		if faults = prove(rules, attack.Options{Lines: firstAttack, User: true}); len(faults) == 0 {
 			break
 		}
 		if cover := faults[0].Cover; cover == "" || len(r.covers) == maxCovers {

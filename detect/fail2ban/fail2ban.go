@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"tattled/detect"
+	"tattled/detect/attack"
 	"tattled/event"
 )
 
@@ -171,7 +172,7 @@ func (f *Filter) cover(i int) {
 
 // Prove runs all samples and attacks the rules beside the built-in ones, as check does, and puts those aside that fail:
 // beside which somebody could be blamed, or a built-in rule would no longer match its samples.
-func (f *Filter) Prove(attack detect.Attack) error {
+func (f *Filter) Prove(o attack.Options) error {
 	named := regexp.MustCompile(`(?:rule|sample of) ([a-z0-9-]+)`) // the rule that a fault is about
 	for len(f.Rules) > 0 {
 		rules, faults := detect.LoadFile(f.source, []byte(f.YAML()), true)
@@ -179,13 +180,13 @@ func (f *Filter) Prove(attack detect.Attack) error {
 			return fmt.Errorf("the translation does not compile: %s", faults[0].Problem)
 		}
 		f.loaded = rules
-		faults = prove(rules, attack)
+		faults = prove(rules, o)
 		if len(faults) == 0 {
 			return nil
 		}
 		at := slices.IndexFunc(faults, func(fault detect.Fault) bool { return fault.File == f.source })
 		if at < 0 {
-			return f.dropHarmful(faults[0], attack)
+			return f.dropHarmful(faults[0], o)
 		}
 		i := -1
 		if m := named.FindStringSubmatch(faults[at].Problem); m != nil {
@@ -200,15 +201,15 @@ func (f *Filter) Prove(attack detect.Attack) error {
 }
 
 // prove returns what is wrong with rules.
-func prove(rules *detect.Rules, attack detect.Attack) []detect.Fault {
+func prove(rules *detect.Rules, o attack.Options) []detect.Fault {
 	_, faults := rules.Run()
-	_, more := rules.Attack(attack)
+	_, more := attack.Run(rules, o)
 	return append(faults, more...)
 }
 
 // dropHarmful refuses each rule beside which a fault of a built-in one shows: two ways to read a line that name different
 // peers make it ambiguous. A fault that shows without any of them is none of theirs.
-func (f *Filter) dropHarmful(fault detect.Fault, attack detect.Attack) error {
+func (f *Filter) dropHarmful(fault detect.Fault, o attack.Options) error {
 	all := f.Rules
 	f.Rules = nil
 	for _, r := range all {
@@ -219,7 +220,7 @@ func (f *Filter) dropHarmful(fault detect.Fault, attack detect.Attack) error {
 			return fmt.Errorf("the translation does not compile: %s", faults[0].Problem)
 		}
 		f.Rules = append(f.Rules, r)
-		for _, one := range prove(rules, attack) {
+		for _, one := range prove(rules, o) {
 			if one.File == fault.File && one.Line == fault.Line {
 				f.refuse(len(f.Rules)-1, "it would spoil a built-in rule: "+one.String())
 				break
@@ -229,7 +230,7 @@ func (f *Filter) dropHarmful(fault detect.Fault, attack detect.Attack) error {
 	if len(f.Rules) == len(all) || len(f.Rules) == 0 {
 		return nil
 	}
-	return f.Prove(attack)
+	return f.Prove(o)
 }
 
 // refuse puts rule i aside.

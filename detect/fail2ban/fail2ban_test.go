@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"tattled/detect"
+	"tattled/detect/attack"
 )
 
 // commonConf plays the part of the file that most filters include.
@@ -209,7 +210,7 @@ func TestCovered(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := f.Prove(detect.Attack{Lines: 500, User: true}); err != nil {
+	if err := f.Prove(attack.Options{Lines: 500, User: true}); err != nil {
 		t.Fatal(err)
 	}
 	if len(f.Rules) != 1 || len(f.Covered) != 1 || !strings.Contains(f.Covered[0].Reason, "sshd/invalid-user") ||

@@ -1,10 +1,11 @@
-package detect
+package attack
 
 import (
 	"net/netip"
 	"slices"
 	"strings"
 
+	"tattled/detect"
 	"tattled/detect/packet"
 	"tattled/detect/parse"
 	"tattled/detect/rulefile"
@@ -12,8 +13,9 @@ import (
 )
 
 // parserTargets are the lines of a rule whose service has a parser.
-func parserTargets(rule *Rule, samples []Sample) []target {
-	switch p := rule.Service.parser.(type) {
+func parserTargets(rule *detect.Rule, samples []detect.Sample) []target {
+	name, parser := rule.Service.Parser()
+	switch p := parser.(type) {
 	case *weblog.Access:
 		n := p.Number(rule.Name)
 		var all []target
@@ -32,7 +34,7 @@ func parserTargets(rule *Rule, samples []Sample) []target {
 		var all []target
 		for i := range samples {
 			if samples[i].Addr.IsValid() {
-				all = append(all, packetTarget(rule, &samples[i]))
+				all = append(all, packetTarget(rule, name, &samples[i]))
 			}
 		}
 		return all
@@ -43,7 +45,7 @@ func parserTargets(rule *Rule, samples []Sample) []target {
 
 // requestTarget are lines about a request, which line writes: with hostile texts in what a client sends, some of them in
 // an X-Forwarded-For before what a trusted proxy writes there.
-func requestTarget(rule *Rule, proxies []netip.Prefix, line func(peer, forwarded string, text func() string) string) target {
+func requestTarget(rule *detect.Rule, proxies []netip.Prefix, line func(peer, forwarded string, text func() string) string) target {
 	t := target{rule: rule, at: rulefile.Text{Line: rule.Line}, own: true}
 	for _, peer := range peers() {
 		if addr, _ := parse.Addr([]byte(peer)); !slices.ContainsFunc(proxies, func(p netip.Prefix) bool { return p.Contains(addr) }) {
@@ -66,14 +68,14 @@ func requestTarget(rule *Rule, proxies []netip.Prefix, line func(peer, forwarded
 
 // packetTarget are lines about a packet like that of a sample. Little in them is text: the operator's words before it, what
 // a packet quotes at the end, and in RouterOS the name of the account behind a tunnel, which its interface is named for.
-func packetTarget(rule *Rule, s *Sample) target {
+func packetTarget(rule *detect.Rule, parser string, s *detect.Sample) target {
 	line, peer := s.Form.Line.Value, s.Form.IP.Value
 	t := target{rule: rule, at: s.Form.Line, own: true, peers: []string{s.Addr.String()}}
 	t.write = func(h *hostile, planted string, depth int) []piece {
 		if depth > 0 {
 			return []piece{{text: strings.ReplaceAll(line, peer, planted)}}
 		}
-		switch rule.Service.parserName {
+		switch parser {
 		case "mikrotik":
 			front, back, _ := strings.Cut(line, " in:")
 			_, back, _ = strings.Cut(back, " out:")

@@ -1,10 +1,11 @@
-package detect
+package attack
 
 import (
 	"math/rand/v2"
 	"slices"
 	"strings"
 
+	"tattled/detect"
 	"tattled/detect/parse"
 	"tattled/detect/pattern"
 	"tattled/detect/rulefile"
@@ -27,7 +28,7 @@ type hostile struct {
 
 // target is a form of line that a program writes.
 type target struct {
-	rule *Rule
+	rule *detect.Rule
 	at   rulefile.Text // the pattern, the expression or the sample, with its line in the rule's file
 	// own says that the program writes what the rule says and peers fill nothing else than what it says they can; without,
 	// peers fill what experience says.
@@ -183,14 +184,15 @@ func (h *hostile) number(f pattern.Field) string {
 }
 
 // around writes what may stand around a message.
-func (h *hostile) around(s *Service, before, after string, line []piece) []piece {
-	if before == "" && len(s.frame.Before) > 0 && h.IntN(4) == 0 {
-		before = h.one(s.frame.Before)
+func (h *hostile) around(s *detect.Service, before, after string, line []piece) []piece {
+	frame := s.Frame()
+	if before == "" && len(frame.Before) > 0 && h.IntN(4) == 0 {
+		before = h.one(frame.Before)
 	}
-	if after == "" && len(s.frame.After) > 0 && h.IntN(3) == 0 {
-		after = h.one(s.frame.After)
+	if after == "" && len(frame.After) > 0 && h.IntN(3) == 0 {
+		after = h.one(frame.After)
 	}
-	if s.stamped && h.IntN(2) == 0 {
+	if s.Stamped() && h.IntN(2) == 0 {
 		before = h.one([]string{"2026/11/22 10:00:00 ", "2026-11-22T10:00:00.123Z ", "[2026-11-22 10:00:00]: ", "Sun Nov 22 10:00:00 2026: ", "Nov 22 10:00:00 "}) + before
 	}
 	if h.IntN(30) == 0 {

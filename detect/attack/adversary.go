@@ -1,4 +1,10 @@
-package detect
+// Package attack attacks rules: it writes lines by which a peer would have somebody else blamed, and says which rules fall for
+// one. It knows rules as their files have them and judges them by detect.Rules.Detect alone; what is written depends on nothing but
+// the rules and a seed. `tattled check` attacks the user's rules with it, detect/fail2ban what it translates, and the tests all of
+// the built-in rules.
+//
+//	rules -> forms of line (target.go) -> lines with hostile texts (hostile.go) -> Detect -> who is blamed (adversary.go)
+package attack
 
 import (
 	"fmt"
@@ -10,21 +16,22 @@ import (
 	"strings"
 	"sync"
 
+	"tattled/detect"
 	"tattled/detect/pattern"
 	"tattled/detect/rulefile"
 )
 
-// Attack says how rules are to be attacked.
-type Attack struct {
+// Options say how rules are to be attacked.
+type Options struct {
 	Seed  uint64 // the same seed writes the same lines
 	Lines int    // for each service, and at least leastLines for each pattern
 	User  bool   // only the services of the user's files, and those that know a program of theirs
 }
 
-// AttackTally is what became of the lines that were written for one service. What is in Lines and nowhere else blamed
+// Tally is what became of the lines that were written for one service. What is in Lines and nowhere else blamed
 // somebody.
-type AttackTally struct {
-	Service *Service
+type Tally struct {
+	Service *detect.Service
 	Lines   int
 	Found   int // the true peer
 	Refused int // the peer cannot be told
@@ -34,34 +41,35 @@ type AttackTally struct {
 // leastLines is how many lines each form of line gets, however many forms a service has.
 const leastLines = 20
 
-// Attack tries to get somebody blamed who did nothing. It writes lines as the services' programs would, by every pattern,
+// Run tries to get somebody blamed who did nothing. It writes lines as the services' programs would, by every pattern,
 // expression and sample, and fills whatever a peer may fill with what peers try: addresses of others, other lines of the
 // same log, the end of the line that they stand in, what ends lines and fields. Each line must be judged to be from its
 // true peer, or be refused or ignored. A rule that takes another for the peer is a fault, and so is a pattern that never
-// names its rule. What is written depends on nothing but the rules and the seed.
-func (r *Rules) Attack(a Attack) ([]AttackTally, []Fault) {
-	return r.attack(a, r.Detect)
+// names its rule. The tallies are in the order of r.Services.
+func Run(r *detect.Rules, o Options) ([]Tally, []detect.Fault) {
+	return run(r, o, r.Detect)
 }
 
 // judge is Detect, or what a test has in place of it.
-type judge func(program, message []byte, f *Finding) Verdict
+type judge func(program, message []byte, f *detect.Finding) detect.Verdict
 
-func (r *Rules) attack(a Attack, judge judge) ([]AttackTally, []Fault) {
+func run(r *detect.Rules, o Options, judge judge) ([]Tally, []detect.Fault) {
 	samples, faults := r.Samples()
-	explainer := sync.OnceValue(func() *Explainer { return NewExplainer(r) })
-	targets := make([][]target, len(r.services))
-	for i, s := range r.services {
-		targets[i] = r.targetsOf(s, samples)
+	explainer := sync.OnceValue(func() *detect.Explainer { return detect.NewExplainer(r) })
+	targets := make([][]target, len(r.Services()))
+	for _, rule := range r.All() {
+		i := rule.Service.Index
+		targets[i] = append(targets[i], targetsOf(rule, samples[rule])...)
 	}
-	var tallies []AttackTally
-	for i, s := range r.services {
-		tally := AttackTally{Service: s}
-		if !a.User || r.touchedByUser(s) {
-			v := r.newAdversary(s, targets, a.Seed, judge)
+	var tallies []Tally
+	for i, s := range r.Services() {
+		tally := Tally{Service: s}
+		if !o.User || touchedByUser(r, s) {
+			v := newAdversary(r, s, targets, o.Seed, judge)
 			v.explainer = explainer
 			v.plain(targets[i])
-			v.run(targets[i], a.Lines, &tally)
-			v.run(v.disabled, 0, new(AttackTally))
+			v.run(targets[i], o.Lines, &tally)
+			v.run(v.disabled, 0, new(Tally))
 			faults = append(faults, v.faults...)
 		}
 		tallies = append(tallies, tally)
@@ -71,7 +79,7 @@ func (r *Rules) attack(a Attack, judge judge) ([]AttackTally, []Fault) {
 
 // disabledTargets lists the forms of the lines that disabled rules for the programs of s describe: its programs go on to
 // write them, and nobody may be blamed for one.
-func (r *Rules) disabledTargets(s *Service) []target {
+func disabledTargets(r *detect.Rules, s *detect.Service) []target {
 	var all []target
 	for _, rule := range r.Disabled(s) {
 		all = append(all, ruleTargets(rule)...)
@@ -80,38 +88,41 @@ func (r *Rules) disabledTargets(s *Service) []target {
 }
 
 // touchedByUser reports whether a file of the user's says what becomes of lines of s.
-func (r *Rules) touchedByUser(s *Service) bool {
-	return slices.ContainsFunc(r.services, func(other *Service) bool { return !other.builtin && other.shares(s) })
+func touchedByUser(r *detect.Rules, s *detect.Service) bool {
+	return slices.ContainsFunc(r.Services(), func(other *detect.Service) bool { return !other.Builtin() && shares(other, s) })
 }
+
+// shares reports whether both services know some program.
+func shares(a, b *detect.Service) bool { return len(a.Shared(b)) > 0 }
 
 // adversary attacks the rules for one service's programs.
 type adversary struct {
 	hostile
-	service   *Service
+	service   *detect.Service
 	disabled  []target // see disabledTargets
 	judge     judge
-	explainer func() *Explainer
-	faults    []Fault
+	explainer func() *detect.Explainer
+	faults    []detect.Fault
 }
 
 // newAdversary makes the adversary for s. It knows the lines of all services that share a program with s.
-func (r *Rules) newAdversary(s *Service, targets [][]target, seed uint64, judge judge) *adversary {
+func newAdversary(r *detect.Rules, s *detect.Service, targets [][]target, seed uint64, judge judge) *adversary {
 	name := fnv.New64()
 	name.Write([]byte(s.Name))
-	v := &adversary{service: s, judge: judge, disabled: r.disabledTargets(s)}
+	v := &adversary{service: s, judge: judge, disabled: disabledTargets(r, s)}
 	v.targets = slices.Clone(v.disabled)
 	v.Rand = rand.New(rand.NewPCG(seed, name.Sum64())) // of its own, so that no service's lines depend on another
-	for i, other := range r.services {
-		if s.shares(other) {
+	for i, other := range r.Services() {
+		if shares(s, other) {
 			v.targets = append(v.targets, targets[i]...)
-			v.frames = append(append(v.frames, other.frame.Before...), other.frame.After...)
+			v.frames = slices.Concat(v.frames, other.Frame().Before, other.Frame().After)
 		}
 	}
 	return v
 }
 
 // run writes lines and tells of those that blame somebody, one for each form of line.
-func (v *adversary) run(targets []target, lines int, tally *AttackTally) {
+func (v *adversary) run(targets []target, lines int, tally *Tally) {
 	targets = slices.DeleteFunc(slices.Clone(targets), func(t target) bool { return t.peers == nil })
 	if len(targets) == 0 {
 		return
@@ -120,7 +131,7 @@ func (v *adversary) run(targets []target, lines int, tally *AttackTally) {
 	for i, t := range targets {
 		programs[i] = v.service.Shared(t.rule.Service)
 	}
-	var f Finding
+	var f detect.Finding
 	for i := range max(lines, leastLines*len(targets)) {
 		t := &targets[i%len(targets)]
 		v.current = t
@@ -131,9 +142,9 @@ func (v *adversary) run(targets []target, lines int, tally *AttackTally) {
 		}
 		tally.Lines++
 		switch v.judge([]byte(c.program), []byte(joined(c.line)), &f) {
-		case Ignored:
+		case detect.Ignored:
 			tally.Ignored++
-		case Refused:
+		case detect.Refused:
 			tally.Refused++
 		default:
 			if f.Addr == c.truePeer() {
@@ -156,8 +167,8 @@ func (c *attempt) truePeer() netip.Addr { return netip.MustParseAddr(c.peer).Unm
 
 // blames returns who is blamed for the line instead of its peer; the zero address if nobody is.
 func (v *adversary) blames(c *attempt) netip.Addr {
-	var f Finding
-	if v.judge([]byte(c.program), []byte(joined(c.line)), &f) != Matched || f.Addr == c.truePeer() {
+	var f detect.Finding
+	if v.judge([]byte(c.program), []byte(joined(c.line)), &f) != detect.Matched || f.Addr == c.truePeer() {
 		return netip.Addr{}
 	}
 	return f.Addr
@@ -167,7 +178,7 @@ func (v *adversary) blames(c *attempt) netip.Addr {
 func (v *adversary) tell(t *target, c attempt) {
 	v.shrink(&c)
 	message, blamed := joined(c.line), v.blames(&c)
-	by := Way{Rule: t.rule, Pattern: t.at.Value, Line: t.at.Line}
+	by := detect.Way{Rule: t.rule, Pattern: t.at.Value, Line: t.at.Line}
 	e := v.explainer().Explain([]byte(c.program), []byte(message))
 	for _, w := range e.Ways {
 		if w.Addr == blamed {
@@ -186,13 +197,14 @@ func (v *adversary) tell(t *target, c attempt) {
 			return
 		}
 	}
-	v.faults = append(v.faults, Fault{File: by.Rule.Service.File, Line: at, Problem: problem})
+	v.faults = append(v.faults, detect.Fault{File: by.Rule.Service.File, Line: at, Problem: problem})
 }
 
 // advice says what to write instead.
-func advice(t *target, by *Way) string {
-	isRegex := func(rule *Rule, pattern string) bool {
-		return slices.ContainsFunc(rule.regex, func(p rulefile.Text) bool { return p.Value == pattern })
+func advice(t *target, by *detect.Way) string {
+	isRegex := func(rule *detect.Rule, pattern string) bool {
+		_, regex := rule.Patterns()
+		return slices.ContainsFunc(regex, func(p rulefile.Text) bool { return p.Value == pattern })
 	}
 	switch {
 	case isRegex(by.Rule, by.Pattern):
@@ -245,20 +257,20 @@ func (v *adversary) shrink(c *attempt) {
 
 // plain writes each pattern's line with nothing special in it. A pattern of which all are other rules' lines is in vain.
 func (v *adversary) plain(targets []target) {
-	var f Finding
+	var f detect.Finding
 	for i := range targets {
 		t := &targets[i]
-		var by *Rule
+		var by *detect.Rule
 		for _, one := range t.shapes {
 			message := one.Before + plainLine(one.Items) + one.After
 			verdict := v.judge([]byte(v.service.Programs[0]), []byte(message), &f)
-			if by = f.Rule; verdict != Matched || by == t.rule || by.Service != v.service {
+			if by = f.Rule; verdict != detect.Matched || by == t.rule || by.Service != v.service {
 				by = nil
 				break
 			}
 		}
 		if by != nil && t.own {
-			v.faults = append(v.faults, Fault{File: v.service.File, Line: t.at.Line, Problem: fmt.Sprintf(
+			v.faults = append(v.faults, detect.Fault{File: v.service.File, Line: t.at.Line, Problem: fmt.Sprintf(
 				"match: this pattern of rule %s is in vain, as rule %s (line %d) describes its lines and comes first: put the narrower rule first",
 				t.rule.Name, by.Name, by.Line)})
 		}

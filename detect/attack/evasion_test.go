@@ -1,4 +1,4 @@
-package detect
+package attack
 
 import (
 	"fmt"
@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"tattled/detect"
 	"tattled/detect/pattern"
 )
 
@@ -24,14 +25,14 @@ func evasions() map[string]string {
 // TestEvasionByText says that nobody keeps a line from being counted by what he writes into a field that he may fill: it is found
 // with its true peer, or it is refused, which is counted too. It is never passed over.
 func TestEvasionByText(t *testing.T) {
-	r := load(t, Options{})
+	r := load(t, detect.Options{})
 	samples := samplesOf(t, r)
 	peer := netip.MustParseAddr(peer4)
 	lines, found := 0, 0
 	refused := map[string]int{}
-	var f Finding
-	for _, s := range r.services {
-		for _, target := range r.targetsOf(s, samples) {
+	var f detect.Finding
+	for _, s := range r.Services() {
+		for _, target := range targetsOfService(r, s, samples) {
 			if target.rule.Kind == 0 { // no event
 				continue
 			}
@@ -43,9 +44,9 @@ func TestEvasionByText(t *testing.T) {
 					}
 					lines++
 					switch verdict := r.Detect([]byte(s.Programs[0]), []byte(message), &f); {
-					case verdict == Matched && f.Addr == peer:
+					case verdict == detect.Matched && f.Addr == peer:
 						found++
-					case verdict == Refused:
+					case verdict == detect.Refused:
 						refused[target.rule.String()+" "+name]++
 					default:
 						t.Errorf("%s: with %s it is %s: %q", target.rule, name, describe(verdict, &f), message)
@@ -70,18 +71,4 @@ func evade(s pattern.Written, chosen bool, text string) (line string, filled boo
 		}
 	}
 	return fmt.Sprint(s.Before, plainLine(items), s.After), filled
-}
-
-// TestEvasionByLength has names so long that the program cuts its line, and the peer's address off it.
-func TestEvasionByLength(t *testing.T) {
-	long := strings.Repeat("a", 1<<10)
-	judgeFramed(t, []framedCase{
-		{"imapd", ("LOGIN FAILED, user=" + long)[:1023], "too-long"},
-		{"imapd", "LOGIN FAILED, user=" + long + ", ip=[::ffff:203.0.113.5], port=[40022]", "too-long"},
-		{"imapd", "LOGIN FAILED, user=" + long[:800] + ", ip=[::ffff:203.0.113.5], port=[40022]", "auth-failed 203.0.113.5"},
-		{"imapd", "DEBUG: " + long, ""},
-		{"wordpress(example.org:443)", "Authentication failure for " + long + long, "too-long"},
-		{"smbd", "  Auth: [SMB2,(null)] user [x]\\[" + long, "too-long"},
-		{"smbd", "  Successful AuthZ: [SMB2,NTLMSSP] user [x]\\[" + long, ""},
-	})
 }

@@ -1,4 +1,4 @@
-package detect
+package attack
 
 import (
 	"regexp"
@@ -8,36 +8,34 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"tattled/detect"
 	"tattled/detect/pattern"
 	"tattled/detect/rulefile"
 )
 
-// targetsOf lists the forms of all lines that a service's rules describe: what its patterns and expressions say, and what
-// their samples show.
-func (r *Rules) targetsOf(s *Service, samples map[*Rule][]Sample) []target {
-	var all []target
-	for _, rule := range r.of(s) {
-		all = append(all, ruleTargets(rule)...)
-		if s.parser != nil {
-			all = append(all, parserTargets(rule, samples[rule])...)
-			continue
-		}
-		for i := range samples[rule] {
-			if one := &samples[rule][i]; one.Addr.IsValid() {
-				all = append(all, sampleTarget(rule, one))
-			}
+// targetsOf lists the forms of all lines that a rule describes: what its patterns and expressions say, and what its samples
+// show.
+func targetsOf(rule *detect.Rule, samples []detect.Sample) []target {
+	all := ruleTargets(rule)
+	if name, _ := rule.Service.Parser(); name != "" {
+		return append(all, parserTargets(rule, samples)...)
+	}
+	for i := range samples {
+		if one := &samples[i]; one.Addr.IsValid() {
+			all = append(all, sampleTarget(rule, one))
 		}
 	}
 	return all
 }
 
 // ruleTargets are the lines of a rule's patterns and expressions.
-func ruleTargets(rule *Rule) []target {
+func ruleTargets(rule *detect.Rule) []target {
 	var all []target
-	for _, p := range rule.match {
+	match, regex := rule.Patterns()
+	for _, p := range match {
 		all = append(all, patternTargets(rule, p)...)
 	}
-	for _, p := range rule.regex {
+	for _, p := range regex {
 		all = append(all, expressionTargets(rule, p)...)
 	}
 	return all
@@ -45,8 +43,8 @@ func ruleTargets(rule *Rule) []target {
 
 // patternTargets are a pattern's lines: with hostile texts in what its fields may hold, and once more, if a field is named
 // for what a peer chooses and is no wide one, as if it were.
-func patternTargets(rule *Rule, p rulefile.Text) []target {
-	ways, err := pattern.Write(p.Value, rule.Service.frame)
+func patternTargets(rule *detect.Rule, p rulefile.Text) []target {
+	ways, err := pattern.Write(p.Value, rule.Service.Frame())
 	if err != nil {
 		return nil // Load told of it
 	}
@@ -133,7 +131,7 @@ func (h *hostile) pattern(items []pattern.Item, peer string, depth int, chosen b
 
 // expressionTargets are an expression's lines: with hostile texts in every repetition and every group as far as it admits
 // them, and once more with any text in the group for the user.
-func expressionTargets(rule *Rule, p rulefile.Text) []target {
+func expressionTargets(rule *detect.Rule, p rulefile.Text) []target {
 	tree, err := syntax.Parse(p.Value, syntax.Perl)
 	if err != nil {
 		return nil
@@ -279,7 +277,7 @@ func admits(class *syntax.Regexp, c rune) bool {
 
 // sampleTarget is a sample's line with hostile texts in place of the user that it shows. Within hostile texts it is the line
 // with another address.
-func sampleTarget(rule *Rule, s *Sample) target {
+func sampleTarget(rule *detect.Rule, s *detect.Sample) target {
 	line, user, peer := s.Form.Line.Value, s.Form.User.Value, s.Form.IP.Value
 	front, back, found := strings.Cut(line, user)
 	t := target{rule: rule, at: s.Form.Line}

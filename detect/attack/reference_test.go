@@ -1,14 +1,17 @@
-package detect
+package attack
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"tattled/detect"
 	"tattled/detect/parse"
 	"tattled/detect/pattern"
 )
@@ -18,7 +21,7 @@ import (
 
 // referenceRule is one variant of one pattern.
 type referenceRule struct {
-	rule *Rule
+	rule *detect.Rule
 	pattern.Written
 }
 
@@ -30,15 +33,16 @@ type reference struct {
 	event         bool // a rule that is of events has read the last message
 }
 
-func newReference(t testing.TB, r *Rules, s *Service) reference {
+func newReference(t testing.TB, r *detect.Rules, s *detect.Service) reference {
 	t.Helper()
-	ref := reference{before: s.frame.Before, after: s.frame.After, stamped: s.stamped}
-	for _, rule := range r.rules {
+	ref := reference{before: s.Frame().Before, after: s.Frame().After, stamped: s.Stamped()}
+	for _, rule := range r.All() {
 		if rule.Service != s {
 			continue
 		}
-		for _, p := range rule.match {
-			ways, err := pattern.Write(p.Value, s.frame)
+		match, _ := rule.Patterns()
+		for _, p := range match {
+			ways, err := pattern.Write(p.Value, s.Frame())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -50,6 +54,9 @@ func newReference(t testing.TB, r *Rules, s *Service) reference {
 	return ref
 }
 
+// repeated is what rsyslog writes around a message that came several times.
+var repeated = regexp.MustCompile(`(?s)^message repeated [0-9]+ times: \[ ?(.*)\]$`)
+
 // peers returns everything that the message may name as its peer, in all ways to read it by all patterns. What may stand
 // around a message (rsyslog's count, a stamp, a text of the frame) is that, or what a peer wrote, but never a part of an
 // address.
@@ -57,13 +64,13 @@ func (ref *reference) peers(message string) map[string]bool {
 	all := map[string]bool{}
 	ref.event = false
 	texts := []string{message}
-	if one := string(once([]byte(message))); one != message {
-		texts = append(texts, one)
+	if several := repeated.FindStringSubmatch(message); several != nil {
+		texts = append(texts, several[1])
 	}
 	for _, text := range texts {
 		ref.unframed(text, all)
 		if ref.stamped {
-			var s Stamp
+			var s detect.Stamp
 			ref.unframed(text[s.Take([]byte(text)):], all)
 		}
 	}
@@ -148,7 +155,7 @@ func enumerate(items []pattern.Item, text, peer string, found func(peer string))
 }
 
 // want is what Detect must say of these peers.
-func want(peers map[string]bool) (Verdict, netip.Addr, bool) {
+func want(peers map[string]bool) (detect.Verdict, netip.Addr, bool) {
 	named := map[netip.Addr]bool{}
 	for p := range peers {
 		addr, err := netip.ParseAddr(p)
@@ -159,28 +166,28 @@ func want(peers map[string]bool) (Verdict, netip.Addr, bool) {
 	}
 	switch {
 	case len(named) == 0:
-		return Ignored, netip.Addr{}, false
+		return detect.Ignored, netip.Addr{}, false
 	case len(named) > 1:
-		return Refused, netip.Addr{}, true
+		return detect.Refused, netip.Addr{}, true
 	}
 	for addr := range named {
 		if addr.IsValid() {
-			return Matched, addr, false
+			return detect.Matched, addr, false
 		}
 	}
-	return Refused, netip.Addr{}, false
+	return detect.Refused, netip.Addr{}, false
 }
 
 // agree fails the test if Detect and the reference judge a message differently.
-func agree(t testing.TB, r *Rules, ref *reference, program, message string) {
+func agree(t testing.TB, r *detect.Rules, ref *reference, program, message string) {
 	t.Helper()
-	var f Finding
+	var f detect.Finding
 	verdict := r.Detect([]byte(program), []byte(message), &f)
 	expected, addr, ambiguous := want(ref.peers(message))
 	if !ref.event {
-		expected, ambiguous = Ignored, false
+		expected, ambiguous = detect.Ignored, false
 	}
-	if verdict != expected || verdict == Matched && f.Addr != addr || verdict == Refused && (f.Refusal == Ambiguous) != ambiguous {
+	if verdict != expected || verdict == detect.Matched && f.Addr != addr || verdict == detect.Refused && (f.Refusal == detect.Ambiguous) != ambiguous {
 		t.Fatalf("%q\nis %s\nshould be %v, %v, ambiguous %v", message, describe(verdict, &f), expected, addr, ambiguous)
 	}
 }
@@ -254,11 +261,8 @@ func TestReference(t *testing.T) {
 		sets = append(sets, [2]int{i, i + 1})
 	}
 	for _, set := range sets {
-		r, faults := loadWith(nothing(), Options{Directory: userRules(t, "odd.yaml", oddRules(set[0], set[1]))})
-		if len(faults) > 0 {
-			t.Fatal(faults)
-		}
-		s := r.services[slices.IndexFunc(r.services, func(s *Service) bool { return s.Name == "odd" })]
+		r := loadFile(t, oddRules(set[0], set[1]), false)
+		s := serviceOf(r, "odd")
 		ref := newReference(t, r, s)
 		for _, digits := range []int{20, 21} { // the bound of a number, from both sides
 			agree(t, r, &ref, "odd", "abc "+strings.Repeat("9", digits)+" 192.0.2.1")
@@ -283,29 +287,30 @@ func TestReference(t *testing.T) {
 }
 
 // sshdReference is the reference of the rules that matter most.
-func sshdReference(t testing.TB, r *Rules) reference {
-	return newReference(t, r, r.services[slices.IndexFunc(r.services, func(s *Service) bool { return s.Name == "sshd" })])
+func sshdReference(t testing.TB, r *detect.Rules) reference {
+	return newReference(t, r, serviceOf(r, "sshd"))
 }
 
 // TestEveryPatternIsNeeded says that each pattern of a built-in rule reads a sample of that rule: none is there in vain,
 // and none without an example.
 func TestEveryPatternIsNeeded(t *testing.T) {
-	r := load(t, Options{})
-	samplesOf, _ := r.Samples()
-	for _, s := range r.services {
+	r := load(t, detect.Options{})
+	samples := samplesOf(t, r)
+	for _, s := range r.Services() {
 		ref := newReference(t, r, s)
-		for _, rule := range r.rules {
+		for _, rule := range r.All() {
 			if rule.Service != s {
 				continue
 			}
-			for _, p := range rule.match {
-				ways, _ := pattern.Write(p.Value, s.frame)
+			match, _ := rule.Patterns()
+			for _, p := range match {
+				ways, _ := pattern.Write(p.Value, s.Frame())
 				one := reference{before: ref.before, after: ref.after, stamped: ref.stamped}
 				for _, written := range ways {
 					written.Before, written.After = "", ""
 					one.rules = append(one.rules, referenceRule{rule, written})
 				}
-				if !slices.ContainsFunc(samplesOf[rule], func(s Sample) bool {
+				if !slices.ContainsFunc(samples[rule], func(s detect.Sample) bool {
 					return (s.Addr.IsValid() || rule.Kind == 0) && len(one.peers(s.Form.Line.Value)) > 0
 				}) {
 					t.Errorf("%s:%d: no sample for %s", s.File, p.Line, p.Value)
@@ -313,4 +318,49 @@ func TestEveryPatternIsNeeded(t *testing.T) {
 			}
 		}
 	}
+}
+
+// FuzzDetect feeds messages to all rules: an address that is found stands in the message, the user too, and for the rules
+// made of patterns the reference agrees.
+func FuzzDetect(f *testing.F) {
+	r := load(f, detect.Options{})
+	samples := samplesOf(f, r)
+	ref := sshdReference(f, r)
+	for _, rule := range r.All() {
+		for _, s := range samples[rule] {
+			f.Add(rule.Service.Programs[0], []byte(s.Form.Line.Value))
+		}
+	}
+	f.Fuzz(func(t *testing.T, program string, message []byte) {
+		kept := bytes.Clone(message)
+		var found detect.Finding
+		verdict := r.Detect([]byte(program), message, &found)
+		if !bytes.Equal(kept, message) {
+			t.Fatal("the message was changed")
+		}
+		if verdict == detect.Matched {
+			if !contains(message, found.Addr) || !bytes.Contains(message, found.User) {
+				t.Fatalf("%q: %v, %q", message, found.Addr, found.User)
+			}
+		}
+		if (verdict == detect.Refused) != (found.Refusal != detect.NotRefused) || (verdict == detect.Ignored) != (found.Rule == nil) {
+			t.Fatalf("%q is %v with %+v", message, verdict, found)
+		}
+		if strings.HasPrefix(program, "ssh") && len(message) < 200 {
+			r.Detect([]byte("sshd"), message, &found)
+			agree(t, r, &ref, "sshd", string(message))
+		}
+	})
+}
+
+// contains reports whether addr is written somewhere in the message.
+func contains(message []byte, addr netip.Addr) bool {
+	for from := range message {
+		for to := from + 2; to <= min(len(message), from+45); to++ {
+			if a, ok := parse.Addr(message[from:to]); ok && a == addr {
+				return true
+			}
+		}
+	}
+	return false
 }
