@@ -45,7 +45,7 @@ func (t *translation) anyPattern(r *Rule, tree *syntax.Regexp, anchored *regexp.
 	return false
 }
 
-// anchored compiles the expression for comparison, and checks the content of prefregex.
+// anchored compiles the expression for comparison.
 func (t *translation) anchored(whole string) (*regexp.Regexp, error) {
 	ip := strings.Replace(address, "?P<ip>", "?:", 1)
 	re, err := regexp.Compile(strings.ReplaceAll(whole, hostMark, `(?:`+ip+`|\[?`+ip+`\]?)`))

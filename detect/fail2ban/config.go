@@ -151,8 +151,9 @@ func (c *config) merge(own map[string]section) {
 }
 
 // parseINI reads a file as Python's configparser does: a line that is indented deeper than its key goes on with the value,
-// "#" and ";" begin a comment on a line of its own, and " ;" begins one anywhere.
+// "#" and ";" begin a comment on a line of its own, and ";" after a blank or a tab begins one anywhere.
 func parseINI(file string, content []byte) (map[string]section, error) {
+	comment := regexp.MustCompile(`[ \t]+;.*`)
 	all := map[string]section{}
 	var current section
 	key, depth := "", 0
@@ -168,10 +169,8 @@ func parseINI(file string, content []byte) (map[string]section, error) {
 		if bare[0] == '#' || bare[0] == ';' {
 			continue
 		}
-		if comment := strings.Index(text, " ;"); comment >= 0 {
-			text = strings.TrimRight(text[:comment], " \t")
-			bare = strings.TrimLeft(text, " \t")
-		}
+		text = comment.ReplaceAllString(text, "")
+		bare = strings.TrimLeft(text, " \t")
 		indent := len(text) - len(bare)
 		if key != "" && indent > depth {
 			current[key] = append(current[key], line{bare, file, i + 1})
@@ -240,14 +239,17 @@ func (c *config) find(in, name string) (value, bool) {
 	return v, ok
 }
 
-// get returns a setting of a section with its %(variables)s written out.
-func (c *config) get(in, name string) (value, bool, error) {
+// get returns a setting of the filter with its %(variables)s written out; nil if there is none. [Init] comes before [Definition].
+func (c *config) get(name string) (value, error) {
+	in := definition
+	if _, own := c.sections[initial][strings.ToLower(name)]; own {
+		in = initial
+	}
 	v, ok := c.find(in, name)
 	if !ok {
-		return nil, false, nil
+		return nil, nil
 	}
-	v, err := c.variables(in, v)
-	return v, true, err
+	return c.variables(in, v)
 }
 
 // variables writes out %(name)s.
@@ -310,8 +312,7 @@ func substitute(v value, next func(text string, from int) (start, end int, with 
 	return out, nil
 }
 
-// tags writes out <name> by the settings of [Init], which come first, and of [Definition]. Innermost tags come first, so
-// that <mdre-<mode>> works. A tag that names no setting stays: <HOST>.
+// tags writes out <name> by the filter's settings. Innermost tags come first, so that <mdre-<mode>> works. A tag that names no setting stays: <HOST>.
 func (c *config) tags(v value) (value, error) {
 	form := regexp.MustCompile(`<([^ <>]+)>`)
 	times := 0
@@ -323,15 +324,9 @@ func (c *config) tags(v value) (value, error) {
 				return -1, 0, nil, nil
 			}
 			name := text[from+m[2] : from+m[3]]
-			v, ok, err := c.get(initial, name)
-			if _, own := c.sections[initial][strings.ToLower(name)]; !own {
-				v, ok, err = c.get(definition, name)
-			}
-			switch {
-			case err != nil:
-				return 0, 0, nil, err
-			case !ok:
-				return from + m[0], from + m[1], nil, nil
+			v, err := c.get(name)
+			if v == nil {
+				return from + m[0], from + m[1], nil, err
 			}
 			if times++; times > maxTimes {
 				return 0, 0, nil, fmt.Errorf("<%s> refers to itself", name)
@@ -348,12 +343,8 @@ func (c *config) tags(v value) (value, error) {
 
 // full returns a setting of the filter with everything in it written out; nil if there is none.
 func (c *config) full(name string) (value, error) {
-	in := definition
-	if _, own := c.sections[initial][name]; own {
-		in = initial
-	}
-	v, ok, err := c.get(in, name)
-	if err != nil || !ok {
+	v, err := c.get(name)
+	if err != nil || v == nil {
 		return nil, err
 	}
 	if v, err = c.tags(v); err != nil {

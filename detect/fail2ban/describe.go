@@ -24,6 +24,11 @@ var guesses = []struct {
 	{[]string{"postfix", "exim", "sendmail", "qmail", "smtp", "assp", "spam", "domino", "kerio"}, event.MailAbuse, []int{11}},
 }
 
+// categories are AbuseIPDB's of the kinds of event that can be reported.
+var categories = map[event.Kind]int{
+	event.AuthFailure: 18, event.Probe: 15, event.FirewallBlock: 14, event.WebAttack: 21, event.MailAbuse: 11, event.Ban: 15,
+}
+
 // Words of lines about failed logins; where mail is concerned, every line has users.
 const (
 	authentication     = `(?i)auth|login|log in|password|user|account|credential|sasl`
@@ -62,26 +67,11 @@ func (t *translation) describe(r *Rule, tree *syntax.Regexp) {
 	if r.Categories != nil {
 		return
 	}
-	switch r.Kind {
-	case event.AuthFailure:
-		r.Categories = []int{18}
-	case event.Probe:
-		r.Categories = []int{15}
-	case event.FirewallBlock:
-		r.Categories = []int{14}
-	case event.WebAttack:
-		r.Categories = []int{21}
-	case event.MailAbuse:
-		r.Categories = []int{11}
-	case event.Ban:
-		r.Categories = []int{15}
+	if own := categories[r.Kind]; own != 0 { // else it is never reported
+		r.Categories = append([]int{own}, extra...)
+		slices.Sort(r.Categories)
+		r.Categories = slices.Compact(r.Categories)
 	}
-	for _, c := range extra {
-		if !slices.Contains(r.Categories, c) && r.Kind != event.AuthSuccess && r.Kind != event.FirewallAccept {
-			r.Categories = append(r.Categories, c)
-		}
-	}
-	slices.Sort(r.Categories)
 }
 
 // fixedText is what of an expression is text, with blanks for the rest. Of alternatives it is the first.
@@ -186,13 +176,9 @@ func (f *Filter) spelledOut(daemon string, known []string) (all []string) {
 			all = append(all, p)
 		}
 	}
-	tree, err := syntax.Parse(text, syntax.Perl)
-	if err != nil {
-		return all
-	}
+	tree, _ := syntax.Parse(text, syntax.Perl) // it has compiled
 	for variation := range 32 {
-		g := generator{choice: variation}
-		g.plain = true
+		g := generator{choice: variation, plain: true}
 		if name := strings.TrimSpace(g.line(tree)); name != "" && !g.odd && whole.MatchString(name) && !slices.Contains(all, name) {
 			all = append(all, name)
 		}

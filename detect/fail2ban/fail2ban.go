@@ -1,8 +1,10 @@
 package fail2ban
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"net/netip"
 	"path/filepath"
 	"regexp"
 	"regexp/syntax"
@@ -93,7 +95,7 @@ func Translate(path string, o Options) (*Filter, error) {
 		c.sections[defaults]["__prefix_line"] = value{{headerMark, header[0].file, header[0].at}}
 	}
 	settings := map[string]value{}
-	for _, name := range []string{"prefregex", "failregex", "ignoreregex", "journalmatch", "datepattern", "maxlines"} {
+	for _, name := range []string{"prefregex", "failregex", "ignoreregex", "journalmatch", "datepattern"} {
 		if settings[name], err = c.full(name); err != nil {
 			return nil, fmt.Errorf("%s: %s: %w", path, name, err)
 		}
@@ -145,17 +147,29 @@ func (f *Filter) settle() error {
 		}
 	}
 	for len(f.Rules) > 0 {
-		var faults []detect.Fault
-		if f.loaded, faults = detect.LoadFile(f.source, []byte(f.YAML()), true); f.loaded == nil {
-			return fmt.Errorf("the translation does not compile: %s", faults[0].Problem)
+		var err error
+		if f.loaded, err = f.load(); err != nil {
+			return err
 		}
-		i := slices.IndexFunc(f.Rules, func(r *Rule) bool { return f.find(r.generated.Program, r.generated.Message) != r })
+		i := slices.IndexFunc(f.Rules, func(r *Rule) bool {
+			by, _ := f.find(r.generated.Program, r.generated.Message)
+			return by != r
+		})
 		if i < 0 {
 			break
 		}
 		f.cover(i)
 	}
 	return nil
+}
+
+// load compiles the translation beside the built-in rules.
+func (f *Filter) load() (*detect.Rules, error) {
+	rules, faults := detect.LoadFile(f.source, []byte(f.YAML()), true)
+	if rules == nil {
+		return nil, fmt.Errorf("the translation does not compile: %s", faults[0].Problem)
+	}
+	return rules, nil
 }
 
 // cover puts rule i aside, and says what is made of its sample without it.
@@ -175,12 +189,11 @@ func (f *Filter) cover(i int) {
 func (f *Filter) Prove(o attack.Options) error {
 	named := regexp.MustCompile(`(?:rule|sample of) ([a-z0-9-]+)`) // the rule that a fault is about
 	for len(f.Rules) > 0 {
-		rules, faults := detect.LoadFile(f.source, []byte(f.YAML()), true)
-		if rules == nil {
-			return fmt.Errorf("the translation does not compile: %s", faults[0].Problem)
+		var err error
+		if f.loaded, err = f.load(); err != nil {
+			return err
 		}
-		f.loaded = rules
-		faults = prove(rules, o)
+		faults := prove(f.loaded, o)
 		if len(faults) == 0 {
 			return nil
 		}
@@ -215,9 +228,9 @@ func (f *Filter) dropHarmful(fault detect.Fault, o attack.Options) error {
 	for _, r := range all {
 		alone := *f
 		alone.Rules = []*Rule{r}
-		rules, faults := detect.LoadFile(f.source, []byte(alone.YAML()), true)
-		if rules == nil {
-			return fmt.Errorf("the translation does not compile: %s", faults[0].Problem)
+		rules, err := alone.load()
+		if err != nil {
+			return err
 		}
 		f.Rules = append(f.Rules, r)
 		for _, one := range prove(rules, o) {
@@ -243,14 +256,15 @@ func (f *Filter) refuse(i int, reason string) {
 // expression is what the rule matches, in one line.
 func (r *Rule) expression() string { return strings.Join(r.Match, " | ") + r.Regex }
 
-// find returns the filter's rule that matches a message, beside all others; nil if another one does, or none.
-func (f *Filter) find(program, message string) *Rule {
+// find returns the filter's rule that matches a message, beside all others, and the address that it finds; nil if another one
+// does, or none.
+func (f *Filter) find(program, message string) (*Rule, netip.Addr) {
 	var found detect.Finding
 	if f.loaded.Detect([]byte(program), []byte(message), &found) != detect.Matched || found.Rule.Service.Name != f.Service {
-		return nil
+		return nil, netip.Addr{}
 	}
 	i := slices.IndexFunc(f.Rules, func(r *Rule) bool { return r.Name == found.Rule.Name })
-	return f.Rules[i]
+	return f.Rules[i], found.Addr
 }
 
 // Offer gives a message of a log to the rules: those that match it take it for a sample, and the sample that was made of
@@ -260,13 +274,11 @@ func (f *Filter) Offer(program, message string) bool {
 	if f.loaded == nil || !slices.Contains(f.Programs, program) {
 		return false
 	}
-	r := f.find(program, message)
+	r, peer := f.find(program, message)
 	if r == nil {
 		return false
 	}
-	var found detect.Finding
-	f.loaded.Detect([]byte(program), []byte(message), &found)
-	s := Sample{program, message, found.Addr.String()}
+	s := Sample{program, message, peer.String()}
 	if len(r.samples) < most && !slices.Contains(r.samples, s) {
 		r.samples = append(r.samples, s)
 	}
@@ -298,14 +310,11 @@ func (t *translation) prefix(v value) error {
 	if !found || !ended {
 		return errors.New("prefregex has no <F-CONTENT>")
 	}
-	var err error
-	if t.front, err = translate(front); err != nil {
-		return fmt.Errorf("prefregex: %w", err)
-	}
-	if t.content, err = translate(content); err != nil {
-		return fmt.Errorf("prefregex: %w", err)
-	}
-	if t.back, err = translate(back); err != nil {
+	var errs [3]error
+	t.front, errs[0] = translate(front)
+	t.content, errs[1] = translate(content)
+	t.back, errs[2] = translate(back)
+	if err := cmp.Or(errs[:]...); err != nil {
 		return fmt.Errorf("prefregex: %w", err)
 	}
 	return nil
