@@ -342,11 +342,17 @@ func (t *translation) expression(l line) {
 	}
 }
 
+// maxExpression bounds an expression with everything in it written out, in bytes.
+const maxExpression = 8 << 10
+
 // branch translates an expression whose tags are resolved.
 func (t *translation) branch(l line, text string) error {
 	whole, err := t.whole(text)
 	if err != nil {
 		return err
+	}
+	if len(whole) > maxExpression {
+		return fmt.Errorf("it is longer than %d bytes", maxExpression)
 	}
 	tree, err := syntax.Parse(whole, syntax.Perl)
 	if err != nil {

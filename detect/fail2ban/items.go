@@ -154,6 +154,12 @@ func (w *writer) literal(re *syntax.Regexp) ([]sequence, error) {
 			}
 			one = []sequence{{{text: low}}, {{text: up}}}
 		}
+		if len(one) == 1 { // without a copy of all that is before it
+			for i := range ways {
+				ways[i] = append(ways[i], one[0]...)
+			}
+			continue
+		}
 		var err error
 		if ways, err = product(ways, one); err != nil {
 			return nil, err

@@ -259,13 +259,12 @@ const (
 func patterns(slots []slot) ([]string, error) {
 	variants, widest := 1, 0
 	for i, s := range slots {
-		variants *= len(s)
+		if variants *= len(s); variants > maxVariants*maxPatterns {
+			return nil, errManyWays
+		}
 		if len(s) > len(slots[widest]) {
 			widest = i
 		}
-	}
-	if variants > maxVariants*maxPatterns {
-		return nil, errManyWays
 	}
 	var b strings.Builder
 	for _, s := range slots {
