@@ -51,7 +51,27 @@ func finish(slots []slot) ([]slot, error) {
 		}
 		slots[i] = settled
 	}
+	oneUser(slots)
 	return slots, nil
+}
+
+// oneUser leaves <user> to the first slot that has it, as a pattern has it once. <any> holds the same.
+func oneUser(slots []slot) {
+	seen := false
+	for _, s := range slots {
+		has := false
+		for _, way := range s {
+			before := seen
+			for i := range way {
+				if way[i].kind == user && before {
+					way[i].kind = wide
+				}
+				before = before || way[i].kind == user
+			}
+			has = has || before
+		}
+		seen = has
+	}
 }
 
 // meeting returns the slot whose beginning and the end of slot i must be seen together; -1 for none.
