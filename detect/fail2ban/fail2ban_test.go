@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp/syntax"
-	"slices"
 	"strings"
 	"testing"
 
@@ -336,19 +335,5 @@ func (f *forger) write(re *syntax.Regexp, depth int) {
 		for range re.Min {
 			f.write(re.Sub[0], depth)
 		}
-	}
-}
-
-// TestQuote says that a scalar is read back as it was.
-func TestQuote(t *testing.T) {
-	for _, text := range []string{"", "a", "1", "x: y", "it's", "#", "a\tb\x1b\n\u2028\U0001f600", "[x]", "on", "\\", "ü"} {
-		content := "service: " + quote("x") + "\nprograms: [x]\nrules:\n  - {name: a, kind: probe, categories: [15], match: ['bad guy <ip>'], samples: [{line: " +
-			quote("bad guy 192.0.2.1") + ", ip: 192.0.2.1}, {line: " + quote("z"+text) + "}]}\n"
-		if r, faults := detect.LoadFile("x", []byte(content), false); r == nil {
-			t.Errorf("%q: %v\n%s", text, faults, content)
-		}
-	}
-	if got := slices.Collect(slices.Values(branches(`a|b(c|d)[|]\|e|[]|]f`))); fmt.Sprintf("%q", got) != `["a" "b(c|d)[|]\\|e" "[]|]f"]` {
-		t.Errorf("%q", got)
 	}
 }

@@ -2,20 +2,22 @@ package fail2ban
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
-	"unicode"
+
+	"tattled/event"
 )
 
 // YAML writes the rule file.
 func (f *Filter) YAML() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# Made of fail2ban's filter %s by `tattled import fail2ban`. Read it before use: what kind of event\n", f.source)
+	comment(&b, "", "Made of fail2ban's filter "+f.source+" by `tattled import fail2ban`. Read it before use: what kind of event")
 	b.WriteString("# each rule is, its categories and whether its log proves addresses (handshake) are guesses or options.\n")
 	for _, n := range f.Notes {
 		comment(&b, "", n)
 	}
-	fmt.Fprintf(&b, "service: %s\n", f.Service)
+	fmt.Fprintf(&b, "service: %s\n", quote(f.Service))
 	fmt.Fprintf(&b, "programs: [%s]\n", strings.Join(quoteAll(f.Programs), ", "))
 	if f.Stamped {
 		b.WriteString("stamp: true\n")
@@ -98,15 +100,7 @@ func (f *Filter) rule(b *strings.Builder, r *Rule) {
 
 // comment writes text as one comment; what would end it, or a terminal might obey, is escaped.
 func comment(b *strings.Builder, indent, text string) {
-	b.WriteString(indent + "# ")
-	for _, c := range text {
-		if unicode.IsControl(c) || unicode.Is(unicode.Bidi_Control, c) || c == '\u2028' || c == '\u2029' || c == unicode.ReplacementChar {
-			fmt.Fprintf(b, `\u%04x`, c)
-		} else {
-			b.WriteRune(c)
-		}
-	}
-	b.WriteByte('\n')
+	b.WriteString(indent + "# " + event.Visible(text) + "\n")
 }
 
 func quoteAll(texts []string) (all []string) {
@@ -118,16 +112,10 @@ func quoteAll(texts []string) (all []string) {
 
 // quote writes a scalar of YAML.
 func quote(text string) string {
-	plain := text != ""
-	single := true
-	for _, c := range text {
-		plain = plain && (c < 0x80 && (unicode.IsLetter(c) || unicode.IsDigit(c)) || strings.ContainsRune("-_./", c))
-		single = single && unicode.IsPrint(c)
-	}
 	switch {
-	case plain && unicode.IsLetter(rune(text[0])):
+	case regexp.MustCompile(`^[A-Za-z][-A-Za-z0-9_./]*$`).MatchString(text) && !strings.EqualFold(text, "null"):
 		return text
-	case single:
+	case event.Visible(text) == text:
 		return "'" + strings.ReplaceAll(text, "'", "''") + "'"
 	}
 	var b strings.Builder
@@ -136,7 +124,7 @@ func quote(text string) string {
 		switch {
 		case c == '"' || c == '\\':
 			b.WriteString(`\` + string(c))
-		case unicode.IsPrint(c):
+		case event.Visible(string(c)) == string(c):
 			b.WriteRune(c)
 		case c <= 0xffff:
 			fmt.Fprintf(&b, `\u%04x`, c)
