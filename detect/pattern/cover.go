@@ -28,6 +28,9 @@ func (v *Variant) Covers(p *Variant) bool {
 	if !v.mayCover() || v.before != 0 && v.before != p.before || v.after != 0 && v.after != p.after {
 		return false
 	}
+	if !strings.HasPrefix(p.segments[0].first.text, v.segments[0].first.text) { // most do not begin alike: see below
+		return false
+	}
 	for _, c := range []byte(p.openFront) { // shown to p with the text of the frame, but not to v
 		if strings.IndexByte(v.openFront, c) < 0 {
 			return false
@@ -42,7 +45,7 @@ func (v *Variant) Covers(p *Variant) bool {
 
 // mayCover reports whether the variant has the form of a cover.
 func (v *Variant) mayCover() bool {
-	return v.form == formInner && len(v.segments) == 3 && len(v.segments[2].items()) == 0
+	return v.form == formInner && len(v.segments) == 3 && v.segments[2].first.text == "" && len(v.segments[2].steps) == 0
 }
 
 // beginsWith reports whether all that p reads begins with what head reads.
