@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"regexp/syntax"
 	"strings"
+	"unicode"
 
 	"tattled/detect"
 	"tattled/detect/attack"
@@ -285,9 +286,12 @@ func (g *generator) write(re *syntax.Regexp) {
 	switch re.Op {
 	case syntax.OpLiteral:
 		for _, c := range re.Rune {
-			if string(c) == hostMark {
+			switch {
+			case string(c) == hostMark:
 				g.b.WriteString(example)
-			} else {
+			case re.Flags&syntax.FoldCase != 0: // the tree has it in upper case, however it was written
+				g.b.WriteRune(unicode.ToLower(c))
+			default:
 				g.b.WriteRune(c)
 			}
 		}

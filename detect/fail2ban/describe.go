@@ -115,21 +115,17 @@ func slug(text string) string {
 // expression takes of what is known, those that it spells out; else the filter's name.
 func (f *Filter) findPrograms(name, daemon string, journal value, known []string) {
 	add := func(program string) {
-		if program != "" && !strings.ContainsAny(program, " \t/\\") && !slices.Contains(f.Programs, program) {
+		if program != "" && !strings.ContainsAny(program, " \t\\") && !slices.Contains(f.Programs, program) {
 			f.Programs = append(f.Programs, program)
 		}
 	}
 	unit := ""
 	for _, l := range journal {
 		for _, match := range strings.Fields(l.text) {
-			match = strings.Trim(match, `"'`)
-			if program, found := strings.CutPrefix(match, "SYSLOG_IDENTIFIER="); found {
-				add(program)
-			}
-			if program, found := strings.CutPrefix(match, "_COMM="); found {
-				add(program)
-			}
-			if name, found := strings.CutPrefix(match, "_SYSTEMD_UNIT="); found {
+			switch field, name, _ := strings.Cut(strings.Trim(match, `"'`), "="); field {
+			case "SYSLOG_IDENTIFIER", "_COMM":
+				add(name)
+			case "_SYSTEMD_UNIT":
 				unit = strings.TrimSuffix(name, ".service")
 			}
 		}

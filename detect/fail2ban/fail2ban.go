@@ -213,11 +213,13 @@ func (f *Filter) Prove(o attack.Options) error {
 	return nil
 }
 
-// prove returns what is wrong with rules.
+// prove returns what is wrong with rules. They are attacked only if their samples are right and nothing needs a cover.
 func prove(rules *detect.Rules, o attack.Options) []detect.Fault {
 	_, faults := rules.Run()
-	_, more := attack.Run(rules, o)
-	return append(faults, more...)
+	if len(faults) == 0 {
+		_, faults = attack.Run(rules, o)
+	}
+	return faults
 }
 
 // dropHarmful refuses each rule beside which a fault of a built-in one shows: two ways to read a line that name different
@@ -323,8 +325,8 @@ func (t *translation) prefix(v value) error {
 // expression translates a line of failregex, or notes why not.
 func (t *translation) expression(l line) {
 	refuse := func(text string, err error) {
-		shown := strings.NewReplacer(headerMark, "%(__prefix_line)s", hostMark, "<HOST>").Replace(text)
-		t.filter.Refused = append(t.filter.Refused, Refused{l.file, l.at, shown, err.Error()})
+		shown := strings.NewReplacer(headerMark, "%(__prefix_line)s", hostMark, "<HOST>")
+		t.filter.Refused = append(t.filter.Refused, Refused{l.file, l.at, shown.Replace(text), shown.Replace(err.Error())})
 	}
 	resolved, err := resolveTags(l.text)
 	switch {

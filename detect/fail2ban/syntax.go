@@ -212,7 +212,7 @@ func (s *scanner) group() error {
 		"=": "look-ahead", "!": "look-ahead", "<=": "look-behind", "<!": "look-behind", "P=": "a back-reference", "(": "a condition", ">": "an atomic group",
 	} {
 		if strings.HasPrefix(rest, front) {
-			return fmt.Errorf("%s is not possible in RE2: (?%.20s", name, strings.NewReplacer(hostMark, "<HOST>", headerMark, "").Replace(rest))
+			return fmt.Errorf("%s is not possible in RE2: (?%.20s", name, rest)
 		}
 	}
 	if strings.HasPrefix(rest, "#") {
