@@ -2,7 +2,6 @@ package fail2ban
 
 import (
 	"fmt"
-	"regexp/syntax"
 	"slices"
 	"strings"
 	"testing"
@@ -51,12 +50,8 @@ func TestDescribe(t *testing.T) {
 		{"demo", `^` + strings.Repeat("abcdefghi ", 5) + `@$`, Options{}, "abcdefghi-abcdefghi-abcdefghi-abcdefghi-abcdefgh probe [15]"},
 		{"demo", `^BAD_Guest\[x\] Größe @$`, Options{}, "bad-guest-gr probe [15]"},
 	} {
-		tree, err := syntax.Parse(strings.ReplaceAll(c.expression, "@", hostMark), syntax.Perl)
-		if err != nil {
-			t.Fatal(err)
-		}
 		var r Rule
-		(&translation{name: c.filter, options: &c.options}).describe(&r, tree)
+		(&translation{name: c.filter, options: &c.options}).describe(&r, parsed(t, c.expression))
 		if got := fmt.Sprint(r.Name, " ", r.Kind, " ", r.Categories); got != c.want {
 			t.Errorf("%s: %s: %s, not %s", c.filter, c.expression, got, c.want)
 		}

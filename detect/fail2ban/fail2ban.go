@@ -356,7 +356,7 @@ func (t *translation) branch(l line, text string) error {
 	if len(whole) > maxExpression {
 		return fmt.Errorf("it is longer than %d bytes", maxExpression)
 	}
-	tree, err := syntax.Parse(whole, syntax.Perl)
+	tree, err := parse(whole)
 	if err != nil {
 		return fmt.Errorf("it is no expression of RE2: %w", err)
 	}
@@ -370,6 +370,15 @@ func (t *translation) branch(l line, text string) error {
 	r := &Rule{File: l.file, Line: l.at}
 	t.describe(r, tree)
 	return t.choose(r, whole, tree)
+}
+
+// parse parses an expression of RE2. The address is in a group of its own: alternatives of one character become a class, in which
+// its mark would be lost.
+func parse(text string) (*syntax.Regexp, error) {
+	if _, err := syntax.Parse(text, syntax.Perl); err != nil {
+		return nil, err // which shows the expression as it was
+	}
+	return syntax.Parse(strings.ReplaceAll(text, hostMark, "("+hostMark+")"), syntax.Perl)
 }
 
 // whole makes one expression of prefregex and a line of failregex, anchored as it is, without the log's header.
@@ -446,7 +455,7 @@ func written(tree *syntax.Regexp) string {
 		subs, back = subs[:last], "$"
 	}
 	return "^" + strings.NewReplacer(
-		`\x{e000}`, hostMark, `[^\t\n\f\r ]`, `\S`, `[\t\n\f\r ]`, `\s`, `[0-9A-Z_a-z]`, `\w`, `[0-9]`, `\d`, `(?-s:`, `(?:`, `(?i-s:`, `(?i:`,
+		`(\x{e000})`, hostMark, `[^\t\n\f\r ]`, `\S`, `[\t\n\f\r ]`, `\s`, `[0-9A-Z_a-z]`, `\w`, `[0-9]`, `\d`, `(?-s:`, `(?:`, `(?i-s:`, `(?i:`,
 	).Replace(concat(subs).String()) + back
 }
 

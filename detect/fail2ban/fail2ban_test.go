@@ -257,7 +257,7 @@ func TestNobodyElseIsBlamed(t *testing.T) {
 		}
 		resolved, _ := resolveTags(expression)
 		text, _ := toRE2(resolved)
-		tree, err := syntax.Parse(text, syntax.Perl)
+		tree, err := parse(text)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -3,7 +3,6 @@ package fail2ban
 import (
 	"errors"
 	"math/rand/v2"
-	"regexp/syntax"
 	"slices"
 	"strings"
 	"testing"
@@ -31,11 +30,7 @@ func TestManyAlternatives(t *testing.T) {
 // writes writes an expression of RE2, in which @ is the address, as patterns.
 func writes(t testing.TB, expression string, w *writer) ([]string, error) {
 	t.Helper()
-	tree, err := syntax.Parse(strings.ReplaceAll(expression, "@", hostMark), syntax.Perl)
-	if err != nil {
-		t.Fatalf("%s: %v", expression, err)
-	}
-	slots, err := w.slots(tree)
+	slots, err := w.slots(parsed(t, expression))
 	if err != nil {
 		return nil, err
 	}
@@ -74,6 +69,7 @@ func TestPatterns(t *testing.T) {
 		`^(?:a|b)(?:a|b)(?:a|b) @$`:                      "{a|b}{a|b}{a|b} <ip>",
 		`^(?:(?:a|b)(?:c|d)(?:e|f)x)? @$`:                "{|acex|acfx|adex|adfx|bcex|bcfx|bdex|bdfx} <ip>",
 		`^(?:[ab][ab][ab][ab][ab][ab][ab][ab][ab]x)? @$`: "! its alternatives can be combined in more than 256 ways",
+		`^bad (?:-|@) x$`:                                "bad {-|<ip>} x",
 		// characters of classes
 		`^[Bb]ad @$`:      "{b|B}ad <ip>",
 		`^bad[:,]? @$`:    "bad{|,|:} <ip>",

@@ -228,7 +228,7 @@ func FuzzPython(f *testing.F) {
 		if err != nil && (err.Error() == "" || out != "") {
 			t.Fatalf("%q: %q, %v", text, out, err)
 		}
-		tree, err := syntax.Parse(out, syntax.Perl)
+		tree, err := parse(out)
 		if err != nil || !strings.Contains(out, hostMark) || len(out) > maxExpression { // see translation.branch
 			return
 		}
