@@ -1,6 +1,7 @@
 package fail2ban
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -265,4 +266,36 @@ func TestPlaces(t *testing.T) {
 	if again != strings.Join(want, "|") {
 		t.Errorf("the second time: %q", strings.Split(again, "|"))
 	}
+}
+
+// FuzzSettings has any text for a filter: its settings are written out, or are at fault, in bounded room.
+func FuzzSettings(f *testing.F) {
+	for _, text := range []string{
+		fullFilter, "[Definition]\nfailregex = %(a)s<b>\na = <b>%(c)s\nb = 1\n  2\n[Init]\nc = %(known/c)s ; x\n", "[Definition]\nfailregex = <a><a>\na = <b><b>\nb = <failregex>\n", "[A]\n[B\n: x\n", "[Definition]\nfailregex =\n",
+	} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, content []byte) {
+		own, err := parseINI("fuzz.conf", content)
+		if err != nil {
+			return
+		}
+		c := &config{sections: map[string]section{}, known: map[string]section{}}
+		c.merge(own)
+		for _, name := range []string{"prefregex", "failregex", "ignoreregex"} {
+			v, err := c.full(name)
+			if err != nil {
+				continue
+			}
+			lines := bytes.Count(content, []byte("\n")) + 1
+			for _, l := range v {
+				if l.file != "fuzz.conf" || l.at < 1 || l.at > lines {
+					t.Fatalf("%q is from line %d of %s", l.text, l.at, l.file)
+				}
+			}
+			if size := len(v.String()); size > maxValue+len(content) {
+				t.Fatalf("%s has %d bytes", name, size)
+			}
+		}
+	})
 }

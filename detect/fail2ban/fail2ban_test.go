@@ -12,6 +12,7 @@ import (
 
 	"tattled/detect"
 	"tattled/detect/attack"
+	"tattled/event"
 )
 
 // commonConf plays the part of the file that most filters include.
@@ -50,43 +51,51 @@ func translated(t testing.TB, content string) *Filter {
 func TestExpressions(t *testing.T) {
 	const ip = address
 	for expression, want := range map[string]string{
-		`^%(__prefix_line)sbad guest from <HOST>$`:                                "bad guest from <ip>",
-		`^%(__prefix_line)sbad guest from <HOST>\s*$`:                             "bad guest from <ip>{| }",
-		`^%(__prefix_line)sbad guest <F-USER>\S+|.*?</F-USER> from <ADDR>$`:       "bad guest <user> from <ip>",
-		`^%(__prefix_line)sbad (?:guest|host): .* from <HOST>:\d+$`:               "bad {guest|host}: <any> from <ip:port>",
-		`^%(__prefix_line)sbad guest from <HOST>(?::\d{1,5})?\.$`:                 "bad guest from {<ip>|<ip:port>}.",
-		`^%(__prefix_line)sbad guest from <HOST> port \d+( again)?$`:              "bad guest from <ip> port <port>{| again}",
-		`^%(__prefix_line)s[Bb]ad guest \[<HOST>\]`:                               `{b|B}ad guest [<ip>]<any>`,
-		`^%(__prefix_line)sbad guest <HOST> refused\b`:                            "bad guest <ip> refused{| <any>|:<any>|,<any>|.<any>|;<any>|)<any>}",
-		`guest from <HOST> is bad$`:                                               "<any>guest from <ip> is bad",
-		`^%(__prefix_line)sbad guest from <HOST>`:                                 "bad guest from <ip>{| <any>|,<any>|;<any>|)<any>|'<any>}",
-		`^%(__prefix_line)sbad\s+guest, id=\S* from <HOST>(?:\s*$|,)`:             "bad guest, id=<word?> from <ip>{| |,<any>}",
-		`^%(__prefix_line)s(?i:bad) guest from <HOST>$`:                           "{bad|baD|bAd|bAD|Bad|BaD|BAd|BAD} guest from <ip>",
-		`(?x) ^%(__prefix_line)s bad\ guest \ from\ <HOST>$ # a comment`:          "bad guest from <ip>",
-		`^\s*\[error\] bad guest from <HOST>$`:                                    "[error] bad guest from <ip>",
-		`^(?:\d+-\d+)? \[error\] bad guest from <HOST>$`:                          "[error] bad guest from <ip>",
-		`^<HOST> \S+ \S+ \[\] "BAD \S+" 404 \d+$`:                                 `^` + ip + ` \S+ \S+ \[[^\]]+\] "BAD \S+" 404 \d+$`,
-		`^%(__prefix_line)sbad guest <F-USER>[a-z]{2,3}\.</F-USER> from <HOST>$`:  `^bad guest (?P<user>[a-z]{2,3}\.) from ` + ip + `$`,
-		`^%(__prefix_line)sbad guest (?P<id>\w+) from <HOST>(?: \w+)?$`:           `^bad guest (?:\w+) from ` + ip + `(?: \w+)?$`,
-		`^%(__prefix_line)sbad '[^']*' from <HOST> as '[^']*'$`:                   "wider: bad '<any>' from <ip> as '<any>'",
-		`^%(__prefix_line)sbad guest (?:IPv6:<IP6>|<IP4>) \w+$`:                   "no: more than one place",
-		`^%(__prefix_line)sbad guest(?! friend) from <HOST>$`:                     "no: look-ahead",
-		`^%(__prefix_line)sbad guest(?<=t) from <HOST>$`:                          "no: look-behind",
-		`^%(__prefix_line)sbad (?P<a>\S+) (?P=a) from <HOST>$`:                    "no: back-reference",
-		`^%(__prefix_line)sbad (\S+) \1 from <HOST>$`:                             "no: back-reference",
-		`^%(__prefix_line)s(?P<a>bad )?guest(?(a)x|y) from <HOST>$`:               "no: a condition",
-		`^%(__prefix_line)sbad (?>guest) from <HOST>$`:                            "no: an atomic group",
-		`^%(__prefix_line)sbad guest\S++ from <HOST>$`:                            "no: possessive",
-		`^%(__prefix_line)sbad guest<SKIPLINES>from <HOST>$`:                      "no: several lines",
-		`^%(__prefix_line)sbad guest\nfrom <HOST>$`:                               "no: several lines",
-		`^%(__prefix_line)sbad guest$`:                                            "no: names no address",
-		`^%(__prefix_line)s<F-NOFAIL>good guest</F-NOFAIL> from <HOST>$`:          "no: F-NOFAIL",
-		`^%(__prefix_line)s<F-MLFGAINED>good guest</F-MLFGAINED> from <HOST>$`:    "no: F-MLFGAINED",
-		`^%(__prefix_line)sbad guest from <DNS>$`:                                 "no: never resolved",
-		`^%(__prefix_line)sbad guest (?P<host>\S+)$`:                              "no: write <HOST>",
-		`^%(__prefix_line)sbad guest (from <HOST>$`:                               "no: missing closing )",
-		`^%(__prefix_line)s\S+ <HOST>$`:                                           "no: fixed text of 3 bytes",
-		`^%(__prefix_line)s(?:\w+ \w+: )*(?:x|yy|[^z]{1,3})+<HOST>(?: \w+|[^a])*`: "no: text of any length",
+		`^%(__prefix_line)sbad guest from <HOST>$`:                                 "bad guest from <ip>",
+		`^%(__prefix_line)sbad guest from <HOST>\s*$`:                              "bad guest from <ip>{| }",
+		`^%(__prefix_line)sbad guest <F-USER>\S+|.*?</F-USER> from <ADDR>$`:        "bad guest <user> from <ip>",
+		`^%(__prefix_line)sbad (?:guest|host): .* from <HOST>:\d+$`:                "bad {guest|host}: <any> from <ip:port>",
+		`^%(__prefix_line)sbad guest from <HOST>(?::\d{1,5})?\.$`:                  "bad guest from {<ip>|<ip:port>}.",
+		`^%(__prefix_line)sbad guest from <HOST> port \d+( again)?$`:               "bad guest from <ip> port <port>{| again}",
+		`^%(__prefix_line)s[Bb]ad guest \[<HOST>\]`:                                `{b|B}ad guest [<ip>]<any>`,
+		`^%(__prefix_line)sbad guest <HOST> refused\b`:                             "bad guest <ip> refused{| <any>|:<any>|,<any>|.<any>|;<any>|)<any>}",
+		`guest from <HOST> is bad$`:                                                "<any>guest from <ip> is bad",
+		`^%(__prefix_line)sbad guest from <HOST>`:                                  "bad guest from <ip>{| <any>|,<any>|;<any>|)<any>|'<any>}",
+		`^%(__prefix_line)sbad\s+guest, id=\S* from <HOST>(?:\s*$|,)`:              "bad guest, id=<word?> from <ip>{| |,<any>}",
+		`^%(__prefix_line)s(?i:bad) guest from <HOST>$`:                            "{bad|baD|bAd|bAD|Bad|BaD|BAd|BAD} guest from <ip>",
+		`(?x) ^%(__prefix_line)s bad\ guest \ from\ <HOST>$ # a comment`:           "bad guest from <ip>",
+		`^\s*\[error\] bad guest from <HOST>$`:                                     "[error] bad guest from <ip>",
+		`^(?:\d+-\d+)? \[error\] bad guest from <HOST>$`:                           "[error] bad guest from <ip>",
+		`^<HOST> \S+ \S+ \[\] "BAD \S+" 404 \d+$`:                                  `^` + ip + ` \S+ \S+ \[[^\]]+\] "BAD \S+" 404 \d+$`,
+		`^%(__prefix_line)sbad guest <F-USER>[a-z]{2,3}\.</F-USER> from <HOST>$`:   `^bad guest (?P<user>[a-z]{2,3}\.) from ` + ip + `$`,
+		`^%(__prefix_line)sbad guest (?P<id>\w+) from <HOST>(?: \w+)?$`:            `^bad guest (?:\w+) from ` + ip + `(?: \w+)?$`,
+		`guest [a-z]{2,3} from <HOST>$`:                                            `^.*guest [a-z]{2,3} from ` + ip + `$`,
+		`<HOST> is a [a-z]{2,3} guest$`:                                            `^(?:.*[^0-9A-Za-z.:])?` + ip + ` is a [a-z]{2,3} guest$`,
+		`^%(__prefix_line)sbad [a-z]{2,3} from <HOST>`:                             `^bad [a-z]{2,3} from ` + ip + `(?:[^0-9A-Za-z.:].*)?$`,
+		`^%(__prefix_line)sbad <HOST> is [a-z]{2,3} guest`:                         `^bad ` + ip + ` is [a-z]{2,3} guest.*$`,
+		`^%(__prefix_line)sbad [a-z]{2,3} (?P<port>\d+) (?P<other>x) <HOST>$`:      `^bad [a-z]{2,3} (?:\d+) (?:x) ` + ip + `$`,
+		`^%(__prefix_line)sbad [a-z]{2} (?P<user>a|b) <F-USER>cc</F-USER> <HOST>$`: `^bad [a-z]{2} (?:a|b) (?:cc) ` + ip + `$`, // who of both it is nobody knows
+		`^%(__prefix_line)sbad guest (?:-|<HOST>)$`:                                `^bad guest (?:-|` + ip + `)$`,
+		`^%(__prefix_line)sbad guest, (?:-|<HOST>), <HOST>$`:                       "no: more than one place",
+		`^%(__prefix_line)sbad '[^']*' from <HOST> as '[^']*'$`:                    "wider: bad '<any>' from <ip> as '<any>'",
+		`^%(__prefix_line)sbad guest (?:IPv6:<IP6>|<IP4>) \w+$`:                    "no: more than one place",
+		`^%(__prefix_line)sbad guest(?! friend) from <HOST>$`:                      "no: look-ahead",
+		`^%(__prefix_line)sbad guest(?<=t) from <HOST>$`:                           "no: look-behind",
+		`^%(__prefix_line)sbad (?P<a>\S+) (?P=a) from <HOST>$`:                     "no: back-reference",
+		`^%(__prefix_line)sbad (\S+) \1 from <HOST>$`:                              "no: back-reference",
+		`^%(__prefix_line)s(?P<a>bad )?guest(?(a)x|y) from <HOST>$`:                "no: a condition",
+		`^%(__prefix_line)sbad (?>guest) from <HOST>$`:                             "no: an atomic group",
+		`^%(__prefix_line)sbad guest\S++ from <HOST>$`:                             "no: possessive",
+		`^%(__prefix_line)sbad guest<SKIPLINES>from <HOST>$`:                       "no: several lines",
+		`^%(__prefix_line)sbad guest\nfrom <HOST>$`:                                "no: several lines",
+		`^%(__prefix_line)sbad guest$`:                                             "no: names no address",
+		`^%(__prefix_line)s<F-NOFAIL>good guest</F-NOFAIL> from <HOST>$`:           "no: F-NOFAIL",
+		`^%(__prefix_line)s<F-MLFGAINED>good guest</F-MLFGAINED> from <HOST>$`:     "no: F-MLFGAINED",
+		`^%(__prefix_line)sbad guest from <DNS>$`:                                  "no: never resolved",
+		`^%(__prefix_line)sbad guest (?P<host>\S+)$`:                               "no: write <HOST>",
+		`^%(__prefix_line)sbad guest (from <HOST>$`:                                "no: missing closing )",
+		`^%(__prefix_line)s\S+ <HOST>$`:                                            "no: fixed text of 3 bytes",
+		`^%(__prefix_line)s(?:\w+ \w+: )*(?:x|yy|[^z]{1,3})+<HOST>(?: \w+|[^a])*`:  "no: text of any length",
 	} {
 		f := translated(t, "[INCLUDES]\nbefore = common.conf\n[Definition]\n_daemon = demo\nfailregex = "+expression+"\n")
 		if reason, refused := strings.CutPrefix(want, "no: "); refused {
@@ -195,6 +204,10 @@ func TestBrokenFilters(t *testing.T) {
 	if _, err := Translate(filepath.Join(t.TempDir(), "none.conf"), Options{}); err == nil {
 		t.Error("a missing file")
 	}
+	f, err := Translate(filter(t, "demo.conf", "[Definition]\nfailregex = ^bad guest <HOST>$\n"), Options{Service: "My Own"})
+	if err != nil || len(f.Refused) != 1 || !strings.Contains(f.Refused[0].Reason, `"My Own" is no name`) {
+		t.Errorf("a service without a name: %v, %+v", err, f)
+	}
 	for _, name := range []string{".conf", "my demo.conf"} { // no name of a program
 		if _, err := Translate(filter(t, name, "[Definition]\nfailregex = ^bad guest <HOST>$\n"), Options{}); err == nil || !strings.Contains(err.Error(), "name one") {
 			t.Errorf("%s: %v", name, err)
@@ -215,6 +228,48 @@ func TestCovered(t *testing.T) {
 	if len(f.Rules) != 1 || len(f.Covered) != 1 || !strings.Contains(f.Covered[0].Reason, "sshd/invalid-user") ||
 		len(f.Refused) != 1 || !strings.Contains(f.Refused[0].Reason, "would spoil a built-in rule") {
 		t.Errorf("%+v", f)
+	}
+}
+
+// TestProve says that a rule by which somebody else could be blamed is put aside, and the others stay.
+func TestProve(t *testing.T) {
+	f := &Filter{Service: "fail2ban-demo", Programs: []string{"demo"}, source: "demo.conf", Rules: []*Rule{
+		{
+			Name: "wide", Kind: event.Probe, Categories: []int{15}, Regex: `^login of (?P<user>.*) from (?P<ip>\S+) port .*$`, File: "demo.conf", Line: 7,
+			generated: Sample{"demo", "login of dan from 203.0.113.5 port 22", "203.0.113.5"},
+		},
+		{
+			Name: "narrow", Kind: event.Probe, Categories: []int{15}, Match: []string{"bad guest from <ip>"}, File: "demo.conf", Line: 8,
+			generated: Sample{"demo", "bad guest from 203.0.113.5", "203.0.113.5"},
+		},
+		{
+			Name: "untrue", Kind: event.Probe, Categories: []int{15}, Match: []string{"worse guest from <ip>"}, File: "demo.conf", Line: 9,
+			generated: Sample{"demo", "bad guest from 203.0.113.5", "203.0.113.5"},
+		},
+	}}
+	if err := f.Prove(attack.Options{Lines: 2000, User: true}); err != nil {
+		t.Fatal(err)
+	}
+	if len(f.Rules) != 1 || f.Rules[0].Name != "narrow" {
+		t.Errorf("left are %+v", f.Rules)
+	}
+	reasons := map[int]string{}
+	for _, r := range f.Refused {
+		reasons[r.Line] = r.Reason
+	}
+	if len(reasons) != 2 || !strings.Contains(reasons[7], "can be made to blame somebody") || !strings.Contains(reasons[9], "sample of untrue: ") {
+		t.Errorf("refused are %+v", f.Refused)
+	}
+}
+
+// TestNamesOfRules says that rules whose expressions begin alike are called differently, and that a long expression is refused.
+func TestNamesOfRules(t *testing.T) {
+	f := translated(t, "[Definition]\nfailregex = ^bad guest from <HOST> !$\n  ^bad guest from <HOST> \\?$\n  ^bad "+strings.Repeat("x", maxExpression)+" <HOST>$\n")
+	if len(f.Rules) != 2 || f.Rules[0].Name != "bad-guest-from" || f.Rules[1].Name != "bad-guest-from-2" {
+		t.Errorf("%+v", f.Rules)
+	}
+	if len(f.Refused) != 1 || f.Refused[0].Line != 4 || f.Refused[0].Reason != "it is longer than 8192 bytes" {
+		t.Errorf("%+v", f.Refused)
 	}
 }
 
