@@ -289,7 +289,7 @@ func (g *generator) write(re *syntax.Regexp) {
 			switch {
 			case string(c) == hostMark:
 				g.b.WriteString(example)
-			case re.Flags&syntax.FoldCase != 0: // the tree has it in upper case, however it was written
+			case re.Flags&syntax.FoldCase != 0 && len(re.Rune) > 1: // (?i), of which the tree has upper case; [Uu] mostly begins a sentence
 				g.b.WriteRune(unicode.ToLower(c))
 			default:
 				g.b.WriteRune(c)

@@ -145,6 +145,7 @@ func TestGenerator(t *testing.T) {
 	for expression, want := range map[string]string{
 		`^bad @$`:                     "bad 203.0.113.5",
 		`^(?i)Bad @$`:                 "bad 203.0.113.5",
+		`^[Bb]ad @$`:                  "Bad 203.0.113.5",
 		`^bad .+ @$`:                  "bad some text 203.0.113.5",
 		`^bad .* @$`:                  "bad  203.0.113.5",
 		`^bad \S+ \d+ \w @$`:          "bad x 7 x 203.0.113.5",
