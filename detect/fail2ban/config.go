@@ -139,7 +139,7 @@ func (c *config) merge(own map[string]section) {
 			c.sections[name] = section{}
 		}
 		for key, v := range s {
-			if before, replaced := c.sections[name][key]; replaced && name != defaults {
+			if before, replaced := c.sections[name][key]; replaced {
 				if c.known[name] == nil {
 					c.known[name] = section{}
 				}

@@ -70,6 +70,7 @@ func TestExpressions(t *testing.T) {
 		`^%(__prefix_line)sbad guest <F-USER>[a-z]{2,3}\.</F-USER> from <HOST>$`:   `^bad guest (?P<user>[a-z]{2,3}\.) from ` + ip + `$`,
 		`^%(__prefix_line)sbad guest (?P<id>\w+) from <HOST>(?: \w+)?$`:            `^bad guest (?:\w+) from ` + ip + `(?: \w+)?$`,
 		`guest [a-z]{2,3} from <HOST>$`:                                            `^.*guest [a-z]{2,3} from ` + ip + `$`,
+		`guest [a-z]{2,3} <HOST>: .*$`:                                             "wider: <any>guest <word> <ip>: <any>",
 		`<HOST> is a [a-z]{2,3} guest$`:                                            `^(?:.*[^0-9A-Za-z.:])?` + ip + ` is a [a-z]{2,3} guest$`,
 		`^%(__prefix_line)sbad [a-z]{2,3} from <HOST>`:                             `^bad [a-z]{2,3} from ` + ip + `(?:[^0-9A-Za-z.:].*)?$`,
 		`^%(__prefix_line)sbad <HOST> is [a-z]{2,3} guest`:                         `^bad ` + ip + ` is [a-z]{2,3} guest.*$`,
@@ -228,6 +229,26 @@ func TestCovered(t *testing.T) {
 	if len(f.Rules) != 1 || len(f.Covered) != 1 || !strings.Contains(f.Covered[0].Reason, "sshd/invalid-user") ||
 		len(f.Refused) != 1 || !strings.Contains(f.Refused[0].Reason, "would spoil a built-in rule") {
 		t.Errorf("%+v", f)
+	}
+}
+
+// TestNotes says what is noted of settings that no rule can express.
+func TestNotes(t *testing.T) {
+	for _, c := range []struct {
+		ignore, date value
+		want         string
+	}{
+		{nil, nil, "[]"},
+		{value{{" ", "demo.conf", 3}}, value{{"", "demo.conf", 4}}, "[]"},
+		{value{{"", "demo.conf", 3}, {"^a", "demo.conf", 4}, {"^b", "common.conf", 1}}, nil, "[ignoreregex cannot be expressed: lines that it leaves out are counted here: ^a | ^b]"},
+		{nil, value{{"{^LN-BEG}", "demo.conf", 4}}, "[datepattern is not used: tattled reads the stamps of headers, and those that rules/README.md lists]"},
+		{nil, value{{"{^LN-BEG}", "common.conf", 4}}, "[]"}, // nearly all have that one
+	} {
+		f := Filter{source: "demo.conf"}
+		f.note(map[string]value{"ignoreregex": c.ignore, "datepattern": c.date})
+		if got := fmt.Sprint(f.Notes); got != c.want {
+			t.Errorf("%+v: %s", c, got)
+		}
 	}
 }
 

@@ -99,6 +99,9 @@ func TestPatterns(t *testing.T) {
 		`^bad (?P<user1>x|y) @$`:     "bad {x|y} <ip>",
 		`^bad (?P<user1>[a-z]?) @$`:  "! no field stands for [a-z]",
 		`^bad (?P<other1>\S+) @$`:    "bad <word> <ip>",
+		`^bad \d{2,} @$`:             "! no field stands for [0-9]",
+		`^bad [^\t]* @$`:             `! no field stands for [^\t]`,
+		`^bad [^"]+ @$`:              `! no field stands for [^"]`,
 		// ports
 		`^bad @ port (?P<port1>\d+)$`:             "bad <ip> port <port>",
 		`^bad @ port \d+$`:                        "bad <ip> port <port>",
