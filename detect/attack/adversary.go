@@ -34,7 +34,7 @@ type Tally struct {
 	Service *detect.Service
 	Lines   int
 	Found   int // the true peer
-	Refused int // the peer cannot be told
+	Refused int // who the peer is cannot be known
 	Ignored int // no rule describes it
 }
 
@@ -121,13 +121,13 @@ func newAdversary(r *detect.Rules, s *detect.Service, targets [][]target, seed u
 	return v
 }
 
-// run writes lines and tells of those that blame somebody, one for each form of line.
+// run writes lines and reports those that blame somebody, one for each form of line.
 func (v *adversary) run(targets []target, lines int, tally *Tally) {
 	targets = slices.DeleteFunc(slices.Clone(targets), func(t target) bool { return t.peers == nil })
 	if len(targets) == 0 {
 		return
 	}
-	told, programs := make([]bool, len(targets)), make([][]string, len(targets))
+	reported, programs := make([]bool, len(targets)), make([][]string, len(targets))
 	for i, t := range targets {
 		programs[i] = v.service.Shared(t.rule.Service)
 	}
@@ -149,9 +149,9 @@ func (v *adversary) run(targets []target, lines int, tally *Tally) {
 		default:
 			if f.Addr == c.truePeer() {
 				tally.Found++
-			} else if !told[i%len(targets)] {
-				told[i%len(targets)] = true
-				v.tell(t, c)
+			} else if !reported[i%len(targets)] {
+				reported[i%len(targets)] = true
+				v.report(t, c)
 			}
 		}
 	}
@@ -174,8 +174,8 @@ func (v *adversary) blames(c *attempt) netip.Addr {
 	return f.Addr
 }
 
-// tell adds a fault for the pattern that blames somebody, unless it has one.
-func (v *adversary) tell(t *target, c attempt) {
+// report adds a fault for the pattern that blames somebody, unless it has one.
+func (v *adversary) report(t *target, c attempt) {
 	v.shrink(&c)
 	message, blamed := joined(c.line), v.blames(&c)
 	by := detect.Way{Rule: t.rule, Pattern: t.at.Value, Line: t.at.Line}
@@ -255,7 +255,7 @@ func (v *adversary) shrink(c *attempt) {
 	}
 }
 
-// plain writes each pattern's line with nothing special in it. A pattern of which all are other rules' lines is in vain.
+// plain writes each pattern's line with nothing special in it. A pattern of which all are other rules' lines is never reached.
 func (v *adversary) plain(targets []target) {
 	var f detect.Finding
 	for i := range targets {
@@ -271,7 +271,7 @@ func (v *adversary) plain(targets []target) {
 		}
 		if by != nil && t.own {
 			v.faults = append(v.faults, detect.Fault{File: v.service.File, Line: t.at.Line, Problem: fmt.Sprintf(
-				"match: this pattern of rule %s is in vain, as rule %s (line %d) describes its lines and comes first: put the narrower rule first",
+				"match: this pattern of rule %s is never reached, as rule %s (line %d) describes its lines and comes first: put the narrower rule first",
 				t.rule.Name, by.Name, by.Line)})
 		}
 	}

@@ -291,7 +291,7 @@ func sshdReference(t testing.TB, r *detect.Rules) reference {
 	return newReference(t, r, serviceOf(r, "sshd"))
 }
 
-// TestEveryPatternIsNeeded says that each pattern of a built-in rule reads a sample of that rule: none is there in vain,
+// TestEveryPatternIsNeeded says that each pattern of a built-in rule reads a sample of that rule: none is superfluous,
 // and none without an example.
 func TestEveryPatternIsNeeded(t *testing.T) {
 	r := load(t, detect.Options{})

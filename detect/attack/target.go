@@ -46,7 +46,7 @@ func ruleTargets(rule *detect.Rule) []target {
 func patternTargets(rule *detect.Rule, p rulefile.Text) []target {
 	ways, err := pattern.Write(p.Value, rule.Service.Frame())
 	if err != nil {
-		return nil // Load told of it
+		return nil // Load reported it
 	}
 	t := target{rule: rule, at: p, own: true, peers: peers(), shapes: ways}
 	var chosen []pattern.Written

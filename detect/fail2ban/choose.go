@@ -124,12 +124,12 @@ func (s sequence) example() string {
 // hold no text that could be a forged line: tattled reads an expression in two ways only.
 func (t *translation) regex(r *Rule, tree *syntax.Regexp, whole string) error {
 	if strings.Count(whole, hostMark) > 1 {
-		return errors.New("the address stands in more than one place, which one expression of RE2 cannot name")
+		return errors.New("the address is in more than one place, which one expression of RE2 cannot name")
 	}
 	before, behind := openAround(tree)
 	begins, ends := strings.HasPrefix(whole, "^"), strings.HasSuffix(whole, "$")
 	if (before || !begins) && (behind || !ends) {
-		return errors.New("text of any length stands before the address and behind it: a peer could write an address of his choice there")
+		return errors.New("text of any length is before the address and after it: a peer could write an address of its choice there")
 	}
 	body := strings.TrimPrefix(whole, "^")
 	if cut, found := cutEnd(body); found {

@@ -73,7 +73,7 @@ func TestSlug(t *testing.T) {
 // TestPrograms says which programs a filter is about.
 func TestPrograms(t *testing.T) {
 	known := []string{"sshd", "sshd-session", "postfix/smtpd", "postfix/submission/smtpd", "postfix/cleanup", "dovecot", "demo"}
-	const untold, unsure = "programs: the filter does not tell", "programs: which ones"
+	const untold, unsure = "programs: the filter does not say", "programs: which ones"
 	for _, c := range []struct {
 		name, daemon, journal string
 		want                  []string

@@ -106,7 +106,7 @@ func Translate(path string, o Options) (*Filter, error) {
 		f.findPrograms(name, daemon.String(), settings["journalmatch"], o.Known)
 	}
 	if len(f.Programs) == 0 {
-		return nil, fmt.Errorf("%s: neither the filter nor its name tells which program it is about: name one", path)
+		return nil, fmt.Errorf("%s: neither the filter nor its name says which program it is about: name one", path)
 	}
 	t := translation{filter: f, options: &o, name: name}
 	if err := t.prefix(settings["prefregex"]); err != nil {
@@ -421,7 +421,7 @@ const leftover = `^\^(?:: |\\s[*+?]?| [*+?]?|\\\[\\\](?:\\s[*+]?)?|\(\?:\\\[\\\]
 func (t *translation) message(body string) (string, error) {
 	if front, rest, found := strings.Cut(body, headerMark); found {
 		if strings.Trim(front, `^\s*+?(: `) != "" || strings.Contains(rest, headerMark) {
-			return "", errors.New("the header of the log line stands in its middle")
+			return "", errors.New("the header of the log line is in its middle")
 		}
 		if depth := strings.Count(front, "("); depth > 0 {
 			if rest, found = strings.CutPrefix(rest, strings.Repeat(")", depth)); !found {

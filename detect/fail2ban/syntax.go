@@ -51,7 +51,7 @@ func resolveTags(text string) (string, error) {
 		case "F-NOFAIL":
 			fail("<F-NOFAIL>: it counts no failure, and only helps other lines of the filter to their address or user")
 		case "F-MLFGAINED":
-			fail("<F-MLFGAINED>: it tells of a success")
+			fail("<F-MLFGAINED>: it is about a success")
 		}
 		switch end, isEnd := strings.CutPrefix(name, "/"); {
 		case isEnd && open[end]:

@@ -49,7 +49,7 @@ func TestTags(t *testing.T) {
 		"<F-ID/>":                                  "! <F-ID/> bans what is no address",
 		"a<SKIPLINES>b":                            "! it spans several lines",
 		"<F-NOFAIL>x</F-NOFAIL> <HOST>":            "! <F-NOFAIL>: it counts no failure",
-		"<F-MLFGAINED>x</F-MLFGAINED> <HOST>":      "! <F-MLFGAINED>: it tells of a success",
+		"<F-MLFGAINED>x</F-MLFGAINED> <HOST>":      "! <F-MLFGAINED>: it is about a success",
 		"<F-NOFAIL>x</F-NOFAIL> <DNS>":             "! <F-NOFAIL>", // the first is told
 		"<F-MLFGAINED>x</F-MLFGAINED><F-NOFAIL>x</F-NOFAIL>": "! <F-MLFGAINED>",
 	} {
