@@ -93,7 +93,7 @@ store:
   path: %[1]s/nowhere/state.db
 `, dir, key)
 	path := put(t, dir, "tattled.yaml", text, 0o600)
-	c := checking{path: path, units: unitFiles{put(t, dir, "root/etc/systemd/system/tattled.service", "[Service]\nUser=root\n", 0o600)[:len(dir)+5]}}
+	c := checking{path: path, parts: shippedParts(), units: unitFiles{put(t, dir, "root/etc/systemd/system/tattled.service", "[Service]\nUser=root\n", 0o600)[:len(dir)+5]}}
 	checked, err := c.run()
 	if err == nil {
 		t.Fatal("nothing is at fault")
@@ -157,7 +157,7 @@ store:
 }
 
 func (c checking) again() *checking {
-	return &checking{path: c.path, attackAll: c.attackAll, units: c.units}
+	return &checking{path: c.path, attackAll: c.attackAll, parts: c.parts, units: c.units}
 }
 
 // Dead settings alone are no fault, and a daemon whose policies report nobody is told of.
@@ -263,7 +263,7 @@ func TestCheckJudgesAsTheService(t *testing.T) {
 	}
 	path := put(t, dir, "tattled.yaml", fmt.Sprintf("sources: {journal: {}}\nreport: {abuseipdb: {key_file: %s}}\nstore: {path: %s/state/state.db}\n", key, dir), 0o644)
 	units := unitFiles{filepath.Join(dir, "root")}
-	checked, err := (&checking{path: path, units: units}).run()
+	checked, err := (&checking{path: path, parts: shippedParts(), units: units}).run()
 	shown := setting.Redact(key)
 	want := fmt.Sprintf("%s:2: report.abuseipdb.key_file: read secret: %s: permission denied: chown root:tattled %[2]s && chmod 640 %[2]s", path, shown)
 	if err == nil || err.Error() != want {
@@ -275,13 +275,13 @@ func TestCheckJudgesAsTheService(t *testing.T) {
 	if err := os.Chmod(filepath.Join(dir, "state"), 0o755); err != nil || os.Chown(key, 0, 65534) != nil || os.Chmod(key, 0o640) != nil {
 		t.Fatal(err)
 	}
-	_, err = (&checking{path: path, units: units}).run()
+	_, err = (&checking{path: path, parts: shippedParts(), units: units}).run()
 	if err == nil || strings.Contains(err.Error(), "key_file") || !strings.Contains(err.Error(), ":3: store.path: the service cannot write to its folder") {
 		t.Errorf("check says %v", err)
 	}
 	put(t, dir, "web.yaml", "", 0o600)
 	put(t, dir, "tattled.yaml", fmt.Sprintf("sources: {journal: {}}\nweb: {config_file: %s/web.yaml}\nstore: {path: %[1]s/state/state.db}\n", dir), 0o600)
-	checked, err = (&checking{path: path, units: units}).run()
+	checked, err = (&checking{path: path, parts: shippedParts(), units: units}).run()
 	if err == nil || !strings.Contains(err.Error(), ":2: web.config_file: ") || !strings.Contains(err.Error(), "permission denied") {
 		t.Errorf("check says %v", err)
 	}
@@ -296,12 +296,12 @@ func TestCheckJudgesAsTheService(t *testing.T) {
 // checkSurroundings is Check without the rules, whose samples take long.
 func checkSurroundings(t *testing.T, path string, units unitFiles) (warned []string, err error) {
 	t.Helper()
-	cfg, err := ReadConfig(path)
+	cfg, err := shippedParts().read(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.credentials = credentials(units)
-	c := checking{path: path, units: units, cfg: cfg}
+	cfg.credentials = cfg.parts.credentials(units)
+	c := checking{path: path, parts: shippedParts(), units: units, cfg: cfg}
 	c.surroundings()
 	for _, w := range c.warnings {
 		warned = append(warned, cfg.origin.located(w).String())
@@ -434,7 +434,7 @@ func TestShippedPoliciesAreTheDefaults(t *testing.T) {
 
 // The shipped policies name services and rules that are there.
 func TestShippedPoliciesNameWhatIsThere(t *testing.T) {
-	all := newRuleNames(&Config{}, testRules(t))
+	all := newRuleNames(shippedParts().config(), testRules(t))
 	report := func(path, problem string) { t.Errorf("%s: %s", path, problem) }
 	for i, p := range policy.Defaults() {
 		checkPolicyNames(fmt.Sprintf("policy[%d].when.", i), &p.When, &all, report)

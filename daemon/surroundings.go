@@ -97,14 +97,9 @@ func access(path string, mode uint32) error {
 
 // ports looks for addresses to listen on that the service cannot open, because it has no capability, and systemd does not hold.
 func (c *checking) ports() {
-	for i := range c.cfg.Sources.Syslog {
-		listen := c.cfg.Sources.Syslog[i].Listen
-		network, rest, _ := strings.Cut(listen, "://")
-		if host, port, found := strings.Cut(rest, ":"); found && host == "" && !strings.Contains(port, ":") {
-			rest = "[::]:" + port
-		}
-		if at, err := netip.ParseAddrPort(rest); err == nil && network != "unix" {
-			c.port(fmt.Sprintf("sources.syslog[%d].listen", i), syslogUnit, network, at)
+	for _, s := range c.cfg.sources() {
+		if s.listen.IsValid() {
+			c.port(s.at+".listen", syslogUnit, s.network, s.listen)
 		}
 	}
 	if at, err := c.cfg.Web.Address(); err == nil {
