@@ -127,7 +127,7 @@ store:
 		"report.abuseipdb.url":       "ends in the endpoint report",
 		"report.abuseipdb.key_file":  "quotes",
 		"geoip.city":                 "name a MaxMind DB file",
-		"store.path":                 "install -d -o tattled",
+		"store.path":                 "install -d -o root -m 0700 ",
 	} {
 		told(err.Error(), setting, want)
 	}
@@ -393,6 +393,26 @@ func TestCheckKnowsSocketUnits(t *testing.T) {
 	path := put(t, dir, "tattled.yaml", "sources: {journal: {}}\nweb: {listen: '127.0.0.1:80'}\nstore: {path: "+dir+"/state.db}\n", 0o644)
 	if _, err := checkSurroundings(t, path, unitFiles{dir}); err == nil || !strings.Contains(err.Error(), ":2: web.listen: only root can open port 80") || !strings.Contains(err.Error(), "systemctl edit tattled-web.socket") {
 		t.Errorf("check says %v", err)
+	}
+}
+
+// Whoever runs tattled by hand, on a machine without the service or on a state file below the working directory, is not told of the
+// service's user.
+func TestStateFolderIsForWhoRunsIt(t *testing.T) {
+	service := t.TempDir()
+	put(t, service, "usr/lib/systemd/system/tattled.service", "[Service]\nUser=nobody\n", 0o644)
+	nobody := t.TempDir()
+	put(t, nobody, "usr/lib/systemd/system/tattled.service", "[Service]\nUser=no-such-user\n", 0o644)
+	t.Chdir(t.TempDir())
+	for _, c := range []struct{ root, path, want string }{
+		{service, "/nowhere/state.db", "its folder /nowhere does not exist: install -d -o nobody -m 0700 /nowhere, or set store.path"},
+		{service, "var/state.db", "its folder var does not exist: make it (mkdir -p -m 0700 var) as the user who runs tattled, or set store.path"},
+		{nobody, "/nowhere/state.db", "its folder /nowhere does not exist: make it (mkdir -p -m 0700 /nowhere) as the user who runs tattled, or set store.path"},
+	} {
+		path := put(t, t.TempDir(), "t.yaml", "sources: {journal: {}}\nstore: {path: "+c.path+"}\n", 0o644)
+		if _, err := checkSurroundings(t, path, unitFiles{c.root}); err == nil || err.Error() != path+":2: store.path: "+c.want {
+			t.Errorf("%s: check says %v", c.path, err)
+		}
 	}
 }
 
