@@ -164,11 +164,14 @@ func (c checking) again() *checking {
 func TestDeadSettingsAreWarnings(t *testing.T) {
 	dir := t.TempDir()
 	for text, want := range map[string]string{
-		"policy: [{name: a, do: [alert]}]":                                ":2: policy[0].do: there is no channel",
-		"policy_defaults: false":                                          ":2: policy_defaults: no policy reports",
-		"policy_defaults: false\npolicy: [{name: a, do: [count]}]":        ":2: policy_defaults: no policy reports",
-		"policy: [{name: flood, threshold: 5, within: 1m, do: [report]}]": ":2: policy[0].name: this entry replaces all of the policy flood",
-		"report: {abuseipdb: {window: 1d}}":                               ":2: report.abuseipdb.key_file: no AbuseIPDB key",
+		"policy: [{name: a, do: [alert]}]":                                             ":2: policy[0].do: there is no channel",
+		"policy_defaults: false":                                                       ":2: policy_defaults: no policy reports",
+		"policy_defaults: false\npolicy: [{name: a, do: [count]}]":                     ":2: policy_defaults: no policy reports",
+		"policy: [{name: flood, threshold: 5, within: 1m, do: [report]}]":              ":2: policy[0].name: this entry replaces all of the policy flood",
+		"policy: [{name: a, reputation: {max_score: 0}, do: [alert]}]":                 ":2: policy[0].reputation: without an AbuseIPDB key no score is known, and unknown: alert then sends every alert",
+		"policy: [{name: a, reputation: {max_score: 0, unknown: alert}, do: [alert]}]": ":2: policy[0].reputation: without an AbuseIPDB key no score is known, and unknown: alert then sends every alert",
+		"policy: [{name: a, reputation: {max_score: 0, unknown: drop}, do: [alert]}]":  ":2: policy[0].reputation: without an AbuseIPDB key no score is known, and unknown: drop then sends no alert",
+		"report: {abuseipdb: {window: 1d}}":                                            ":2: report.abuseipdb.key_file: no AbuseIPDB key",
 	} {
 		path := put(t, dir, "tattled.yaml", "sources: {journal: {}}\n"+text+"\nstore: {path: "+dir+"/state.db}\n", 0o600)
 		checked, err := checkSurroundings(t, path, unitFiles{dir})

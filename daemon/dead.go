@@ -58,7 +58,11 @@ func deadConditions(cfg *Config, at string, p *policy.Config) []string {
 	if p.Reputation != nil {
 		key, err := cfg.secret(abuseIPDBKey(), cfg.abuseIPDB().KeyFile)
 		if err == nil && key.IsZero() && !cfg.unseen(abuseIPDBKey()) {
-			all = append(all, at+".reputation: without an AbuseIPDB key no score is known, so that this condition is never judged: put the key into "+keyFile(cfg)+", or leave the condition out")
+			follows := "unknown: alert then sends every alert, whatever the score would be: put the key into %s, write unknown: drop, or leave the condition out"
+			if p.Reputation.DropsUnknown() {
+				follows = "unknown: drop then sends no alert at all: put the key into %s, or leave the condition out"
+			}
+			all = append(all, fmt.Sprintf("%s.reputation: without an AbuseIPDB key no score is known, and "+follows, at, keyFile(cfg)))
 		}
 	}
 	return all
