@@ -15,6 +15,7 @@ import (
 	"strings"
 	"testing"
 
+	"tattled/machine"
 	"tattled/policy"
 	"tattled/setting"
 )
@@ -256,7 +257,7 @@ func TestWhatFailsAStartFailsCheck(t *testing.T) {
 // Root checks as the user that the service runs as, who may not read what root may.
 func TestCheckJudgesAsTheService(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("only root can be somebody else")
+		machine.Lacks(t, "only root can be somebody else")
 	}
 	dir := sharedDir(t)
 	put(t, dir, "root/usr/lib/systemd/system/tattled.service", "[Service]\nUser=nobody\n", 0o644)

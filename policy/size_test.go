@@ -14,7 +14,9 @@ func TestStateSize(t *testing.T) {
 	for kind, change := range map[string]func(e *event.Event, i int){
 		"ssh, one account": func(*event.Event, int) {},
 		"ssh, accounts":    func(e *event.Event, i int) { e.User, e.Port = fmt.Sprint("user", i), uint16(40000+i) },
-		"web":              func(e *event.Event, _ int) { e.Kind, e.Service, e.Rule, e.LocalPort = event.Probe, "web-access", "secrets", 443 },
+		"web": func(e *event.Event, _ int) {
+			e.Kind, e.Service, e.Rule, e.LocalPort = event.Probe, "web-access", "secrets", 443
+		},
 		"packets": func(e *event.Event, i int) {
 			e.Kind, e.Service, e.Rule, e.LocalPort, e.Handshake = event.FirewallBlock, "netfilter", "block", uint16(20+i), false
 		},
