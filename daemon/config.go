@@ -222,7 +222,25 @@ func (c *Config) faults() Faults {
 		})
 	})
 	c.check(report)
+	for at, first := range c.doubles() {
+		if !slices.ContainsFunc(all, func(f Fault) bool { return strings.HasPrefix(f.Setting, at+".") }) { // else the section said so itself
+			report(at, "is the same source as "+first+": remove one of them")
+		}
+	}
 	return all
+}
+
+// doubles returns the sources whose name an earlier one has, as paths in the configuration: positions and metrics go by the name.
+func (c *Config) doubles() map[string]string {
+	first, again := map[string]string{}, map[string]string{}
+	for _, s := range c.sources() {
+		if at, twice := first[s.name]; twice {
+			again[s.at] = at
+		} else {
+			first[s.name] = s.at
+		}
+	}
+	return again
 }
 
 // visit finds every checker in v: sections, lists, and what is in them.

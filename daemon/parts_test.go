@@ -114,14 +114,14 @@ func TestAPartIsOneEntry(t *testing.T) {
 			checked, err := c.run()
 			return strings.Join(checked.Warnings, "\n"), err
 		}
-		write("sources:\n  pipes:\n    - {nam: x}\n    - {name: x, program: sshdd}\nalerts:\n  pager:\n    number: 0\npolicy: [{name: p, when: {source: [pipe:y]}, do: [count]}]\n")
+		write("sources:\n  pipes:\n    - {nam: x}\n    - {name: x, program: sshdd}\n    - {name: z}\n    - {name: z}\nalerts:\n  pager:\n    number: 0\npolicy: [{name: p, when: {source: [pipe:y]}, do: [count]}]\n")
 		_, err := check()
 		if err == nil {
 			t.Fatal("nothing is at fault")
 		}
 		for _, want := range []string{
 			`t.yaml:3: sources.pipes[0].nam: no such setting: did you mean "name"?`, "t.yaml:3: sources.pipes[0].name: is missing", "t.yaml:4: sources.pipes[1].program: no rule reads",
-			"t.yaml:7: alerts.pager.number: nobody answers", `t.yaml:8: policy[0].when.source[0]: there is no source "pipe:y"`,
+			"t.yaml:6: sources.pipes[3]: is the same source as sources.pipes[2]: remove one", "t.yaml:9: alerts.pager.number: nobody answers", `t.yaml:10: policy[0].when.source[0]: there is no source "pipe:y"`,
 		} {
 			if !strings.Contains(err.Error(), want) {
 				t.Errorf("%v\nwant %q", err, want)
