@@ -97,7 +97,7 @@ func (d *Daemon) backUp(now time.Time) {
 // of each destination that is told of addresses, its window.
 func holdFor(cfg *Config) map[string]time.Duration {
 	all := map[string]time.Duration{}
-	for _, d := range destinations(cfg, nil) {
+	for _, d := range told(cfg, nil) {
 		if d.Action == policy.Report {
 			all[d.Name] = max(d.Window, policy.MinWindow)
 		}

@@ -69,7 +69,7 @@ func TestBackupThatIsSkipped(t *testing.T) {
 func TestRestoredProblem(t *testing.T) {
 	at := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	r := store.Restored{At: at, UpTo: at}
-	cfg := &Config{}
+	cfg := shippedParts().config()
 	windows := holdFor(cfg)
 	if windows["abuseipdb"] != 24*time.Hour || len(windows) != 1 {
 		t.Errorf("windows %v", windows)

@@ -48,7 +48,7 @@ const configFolder = "/etc/tattled"
 // attacks the rules: those of the user's files, or all. What makes a start fail is a fault here as well. Root judges as the user
 // that the service runs as. Its error is Faults, with everything that is wrong.
 func Check(path string, attackAll bool) (Checked, error) {
-	c := checking{path: path, attackAll: attackAll}
+	c := checking{path: path, attackAll: attackAll, parts: shippedParts()}
 	return c.run()
 }
 
@@ -56,6 +56,7 @@ func Check(path string, attackAll bool) (Checked, error) {
 type checking struct {
 	path      string
 	attackAll bool
+	parts     *table
 	units     unitFiles
 
 	cfg      *Config
@@ -69,9 +70,9 @@ func (c *checking) run() (Checked, error) {
 	if err != nil {
 		return Checked{}, Faults{{File: c.path, Problem: err.Error()}}
 	}
-	held := credentials(c.units) // with the rights of who asks, as systemd reads them
+	held := c.parts.credentials(c.units) // with the rights of who asks, as systemd reads them
 	judge := func() {
-		if c.cfg, c.faults = parseText(c.path, text); c.cfg != nil {
+		if c.cfg, c.faults = c.parts.parse(c.path, text); c.cfg != nil {
 			c.cfg.credentials = held
 			c.files()
 		}
@@ -109,7 +110,7 @@ func (c *checking) files() {
 	c.faults = append(c.faults, faults...)
 	c.surroundings()
 	if rules != nil {
-		c.warnings = slices.Concat(c.warnings, formWarnings(&c.cfg.Sources, rules), namedWarnings(&c.cfg.Sources, rules), lookupWarnings(&c.cfg.Sources, rules, "/"),
+		c.warnings = slices.Concat(c.warnings, formWarnings(c.cfg, rules), namedWarnings(c.cfg, rules), lookupWarnings(c.cfg, rules, "/"),
 			proxyWarnings(c.cfg.Rules.TrustedProxies))
 		if len(c.faults) == 0 || ruleOptions(c.cfg).Directory != "" { // our own samples alone say nothing about a configuration
 			c.samples(rules)
@@ -119,9 +120,10 @@ func (c *checking) files() {
 
 // surroundings is the part of files that is about what is beside the configuration and the rules.
 func (c *checking) surroundings() {
-	for _, f := range senderFaults(c.cfg) {
-		if !slices.ContainsFunc(c.faults, func(known Fault) bool { return strings.HasPrefix(known.Setting, f.Setting+".") }) {
-			c.faults = append(c.faults, f) // else it is a section of which what is wrong is known in detail
+	_, faults := openDestinations(c.cfg, "check")
+	for _, f := range faults {
+		if !slices.ContainsFunc(c.faults, func(known Fault) bool { return strings.HasPrefix(known.Setting+".", f.Setting+".") }) {
+			c.faults = append(c.faults, f) // else what is wrong with it is known already, of a section in detail
 		}
 	}
 	c.places()
@@ -148,29 +150,19 @@ func (c *checking) samples(rules *detect.Rules) {
 	}
 }
 
-// senderFaults makes every sender, as the daemon does at its start: secrets and certificates are read. Settings that are at
-// fault themselves are left out.
-func senderFaults(cfg *Config) Faults {
-	sound := *cfg
-	sound.Report.AbuseIPDB.URL = "" // its Check has judged it
-	var faults Faults
-	for _, p := range senderParts() {
-		if _, err := p.open(&sound, "check"); err != nil {
-			faults = append(faults, cfg.origin.located(err.Error()))
-		}
-	}
-	return faults
-}
-
 // warnings says, in words that begin with the setting, what of a configuration is not a fault and yet worth a look.
 func warnings(cfg *Config) []string {
 	all := deadSettings(cfg)
 	if w := keyWarning(cfg); w != "" {
 		all = append(all, w)
 	}
-	all = append(all, doubleSources(&cfg.Sources)...)
-	all = append(all, tail.Doubles(cfg.Sources.Files)...)
-	all = append(all, fileWarnings(&cfg.Sources)...)
+	all = append(all, doubleSources(cfg)...)
+	all = append(all, tail.Doubles(*sectionOf[tail.Files](cfg, "sources.files"))...)
+	for _, s := range cfg.sources() {
+		if s.files != nil {
+			all = append(all, fileWarnings(&s)...)
+		}
+	}
 	if dir := cfg.Rules.Directory; dir != "" {
 		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 			all = append(all, fmt.Sprintf("rules.directory: %s does not exist, so that there are no rules of your own", dir))

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"testing"
 
+	"tattled/machine"
 	"tattled/policy"
 	"tattled/setting"
 )
@@ -93,7 +94,7 @@ store:
   path: %[1]s/nowhere/state.db
 `, dir, key)
 	path := put(t, dir, "tattled.yaml", text, 0o600)
-	c := checking{path: path, units: unitFiles{put(t, dir, "root/etc/systemd/system/tattled.service", "[Service]\nUser=root\n", 0o600)[:len(dir)+5]}}
+	c := checking{path: path, parts: shippedParts(), units: unitFiles{put(t, dir, "root/etc/systemd/system/tattled.service", "[Service]\nUser=root\n", 0o600)[:len(dir)+5]}}
 	checked, err := c.run()
 	if err == nil {
 		t.Fatal("nothing is at fault")
@@ -127,7 +128,7 @@ store:
 		"report.abuseipdb.url":       "ends in the endpoint report",
 		"report.abuseipdb.key_file":  "quotes",
 		"geoip.city":                 "name a MaxMind DB file",
-		"store.path":                 "install -d -o tattled",
+		"store.path":                 "install -d -o root -m 0700 ",
 	} {
 		told(err.Error(), setting, want)
 	}
@@ -157,18 +158,21 @@ store:
 }
 
 func (c checking) again() *checking {
-	return &checking{path: c.path, attackAll: c.attackAll, units: c.units}
+	return &checking{path: c.path, attackAll: c.attackAll, parts: c.parts, units: c.units}
 }
 
 // Dead settings alone are no fault, and a daemon whose policies report nobody is told of.
 func TestDeadSettingsAreWarnings(t *testing.T) {
 	dir := t.TempDir()
 	for text, want := range map[string]string{
-		"policy: [{name: a, do: [alert]}]":                                ":2: policy[0].do: there is no channel",
-		"policy_defaults: false":                                          ":2: policy_defaults: no policy reports",
-		"policy_defaults: false\npolicy: [{name: a, do: [count]}]":        ":2: policy_defaults: no policy reports",
-		"policy: [{name: flood, threshold: 5, within: 1m, do: [report]}]": ":2: policy[0].name: this entry replaces all of the policy flood",
-		"report: {abuseipdb: {window: 1d}}":                               ":2: report.abuseipdb.key_file: no AbuseIPDB key",
+		"policy: [{name: a, do: [alert]}]":                                             ":2: policy[0].do: there is no channel",
+		"policy_defaults: false":                                                       ":2: policy_defaults: no policy reports",
+		"policy_defaults: false\npolicy: [{name: a, do: [count]}]":                     ":2: policy_defaults: no policy reports",
+		"policy: [{name: flood, threshold: 5, within: 1m, do: [report]}]":              ":2: policy[0].name: this entry replaces all of the policy flood",
+		"policy: [{name: a, reputation: {max_score: 0}, do: [alert]}]":                 ":2: policy[0].reputation: without an AbuseIPDB key no score is known, and unknown: alert then sends every alert",
+		"policy: [{name: a, reputation: {max_score: 0, unknown: alert}, do: [alert]}]": ":2: policy[0].reputation: without an AbuseIPDB key no score is known, and unknown: alert then sends every alert",
+		"policy: [{name: a, reputation: {max_score: 0, unknown: drop}, do: [alert]}]":  ":2: policy[0].reputation: without an AbuseIPDB key no score is known, and unknown: drop then sends no alert",
+		"report: {abuseipdb: {window: 1d}}":                                            ":2: report.abuseipdb.key_file: no AbuseIPDB key",
 	} {
 		path := put(t, dir, "tattled.yaml", "sources: {journal: {}}\n"+text+"\nstore: {path: "+dir+"/state.db}\n", 0o600)
 		checked, err := checkSurroundings(t, path, unitFiles{dir})
@@ -253,7 +257,7 @@ func TestWhatFailsAStartFailsCheck(t *testing.T) {
 // Root checks as the user that the service runs as, who may not read what root may.
 func TestCheckJudgesAsTheService(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("only root can be somebody else")
+		machine.Lacks(t, "only root can be somebody else")
 	}
 	dir := sharedDir(t)
 	put(t, dir, "root/usr/lib/systemd/system/tattled.service", "[Service]\nUser=nobody\n", 0o644)
@@ -263,7 +267,7 @@ func TestCheckJudgesAsTheService(t *testing.T) {
 	}
 	path := put(t, dir, "tattled.yaml", fmt.Sprintf("sources: {journal: {}}\nreport: {abuseipdb: {key_file: %s}}\nstore: {path: %s/state/state.db}\n", key, dir), 0o644)
 	units := unitFiles{filepath.Join(dir, "root")}
-	checked, err := (&checking{path: path, units: units}).run()
+	checked, err := (&checking{path: path, parts: shippedParts(), units: units}).run()
 	shown := setting.Redact(key)
 	want := fmt.Sprintf("%s:2: report.abuseipdb.key_file: read secret: %s: permission denied: chown root:tattled %[2]s && chmod 640 %[2]s", path, shown)
 	if err == nil || err.Error() != want {
@@ -275,13 +279,13 @@ func TestCheckJudgesAsTheService(t *testing.T) {
 	if err := os.Chmod(filepath.Join(dir, "state"), 0o755); err != nil || os.Chown(key, 0, 65534) != nil || os.Chmod(key, 0o640) != nil {
 		t.Fatal(err)
 	}
-	_, err = (&checking{path: path, units: units}).run()
+	_, err = (&checking{path: path, parts: shippedParts(), units: units}).run()
 	if err == nil || strings.Contains(err.Error(), "key_file") || !strings.Contains(err.Error(), ":3: store.path: the service cannot write to its folder") {
 		t.Errorf("check says %v", err)
 	}
 	put(t, dir, "web.yaml", "", 0o600)
 	put(t, dir, "tattled.yaml", fmt.Sprintf("sources: {journal: {}}\nweb: {config_file: %s/web.yaml}\nstore: {path: %[1]s/state/state.db}\n", dir), 0o600)
-	checked, err = (&checking{path: path, units: units}).run()
+	checked, err = (&checking{path: path, parts: shippedParts(), units: units}).run()
 	if err == nil || !strings.Contains(err.Error(), ":2: web.config_file: ") || !strings.Contains(err.Error(), "permission denied") {
 		t.Errorf("check says %v", err)
 	}
@@ -296,12 +300,12 @@ func TestCheckJudgesAsTheService(t *testing.T) {
 // checkSurroundings is Check without the rules, whose samples take long.
 func checkSurroundings(t *testing.T, path string, units unitFiles) (warned []string, err error) {
 	t.Helper()
-	cfg, err := ReadConfig(path)
+	cfg, err := shippedParts().read(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.credentials = credentials(units)
-	c := checking{path: path, units: units, cfg: cfg}
+	cfg.credentials = cfg.parts.credentials(units)
+	c := checking{path: path, parts: shippedParts(), units: units, cfg: cfg}
 	c.surroundings()
 	for _, w := range c.warnings {
 		warned = append(warned, cfg.origin.located(w).String())
@@ -396,6 +400,26 @@ func TestCheckKnowsSocketUnits(t *testing.T) {
 	}
 }
 
+// Whoever runs tattled by hand, on a machine without the service or on a state file below the working directory, is not told of the
+// service's user.
+func TestStateFolderIsForWhoRunsIt(t *testing.T) {
+	service := t.TempDir()
+	put(t, service, "usr/lib/systemd/system/tattled.service", "[Service]\nUser=nobody\n", 0o644)
+	nobody := t.TempDir()
+	put(t, nobody, "usr/lib/systemd/system/tattled.service", "[Service]\nUser=no-such-user\n", 0o644)
+	t.Chdir(t.TempDir())
+	for _, c := range []struct{ root, path, want string }{
+		{service, "/nowhere/state.db", "its folder /nowhere does not exist: install -d -o nobody -m 0700 /nowhere, or set store.path"},
+		{service, "var/state.db", "its folder var does not exist: make it (mkdir -p -m 0700 var) as the user who runs tattled, or set store.path"},
+		{nobody, "/nowhere/state.db", "its folder /nowhere does not exist: make it (mkdir -p -m 0700 /nowhere) as the user who runs tattled, or set store.path"},
+	} {
+		path := put(t, t.TempDir(), "t.yaml", "sources: {journal: {}}\nstore: {path: "+c.path+"}\n", 0o644)
+		if _, err := checkSurroundings(t, path, unitFiles{c.root}); err == nil || err.Error() != path+":2: store.path: "+c.want {
+			t.Errorf("%s: check says %v", c.path, err)
+		}
+	}
+}
+
 // A folder that the service's sandbox shows read-only is told of.
 func TestCheckKnowsTheSandbox(t *testing.T) {
 	dir := t.TempDir()
@@ -434,7 +458,7 @@ func TestShippedPoliciesAreTheDefaults(t *testing.T) {
 
 // The shipped policies name services and rules that are there.
 func TestShippedPoliciesNameWhatIsThere(t *testing.T) {
-	all := newRuleNames(&Config{}, testRules(t))
+	all := newRuleNames(shippedParts().config(), testRules(t))
 	report := func(path, problem string) { t.Errorf("%s: %s", path, problem) }
 	for i, p := range policy.Defaults() {
 		checkPolicyNames(fmt.Sprintf("policy[%d].when.", i), &p.When, &all, report)

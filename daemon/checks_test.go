@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"tattled/policy"
+	"tattled/receiver/syslog"
 	"tattled/setting/document"
 )
 
@@ -23,13 +24,38 @@ func filled(v reflect.Value) {
 	case reflect.Slice:
 		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
 		filled(v.Index(0))
-	case reflect.Struct:
-		for i := range v.NumField() {
-			if name, _ := document.Tag(v.Type().Field(i)); name != "" {
-				filled(v.Field(i))
-			}
+	}
+	for _, f := range document.Fields(v) {
+		filled(f.Value)
+	}
+}
+
+// filledConfig returns a configuration that has everything once, with the sections of all parts.
+func filledConfig() *Config {
+	cfg := shippedParts().config()
+	filled(reflect.ValueOf(cfg).Elem())
+	return cfg
+}
+
+// configTypes are the type of a configuration and those of the sections of all parts.
+func configTypes() []reflect.Type {
+	all := []reflect.Type{reflect.TypeFor[Config]()}
+	cfg := filledConfig()
+	for _, g := range []*group{&cfg.Sources, &cfg.Report, &cfg.Alerts} {
+		for _, name := range g.names {
+			all = append(all, reflect.TypeOf(g.Section(name)).Elem())
 		}
 	}
+	return all
+}
+
+// settingName returns the name of the setting that a field is, "" if it is none, and whether its own fields are settings in its place.
+func settingName(f reflect.StructField) (name string, inline bool) {
+	name, options, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+	if name == "-" || !f.IsExported() {
+		return "", false
+	}
+	return name, options == "inline"
 }
 
 // checkMethods returns the types below t that have a Check of settings.
@@ -42,7 +68,7 @@ func checkMethods(t reflect.Type, into map[reflect.Type]bool) map[reflect.Type]b
 		checkMethods(t.Elem(), into)
 	case reflect.Struct:
 		for i := range t.NumField() {
-			if name, _ := document.Tag(t.Field(i)); name != "" {
+			if name, _ := settingName(t.Field(i)); name != "" {
 				checkMethods(t.Field(i).Type, into)
 			}
 		}
@@ -52,12 +78,14 @@ func checkMethods(t reflect.Type, into map[reflect.Type]bool) map[reflect.Type]b
 
 // Every section and list that knows what its values may be is asked when a configuration is read.
 func TestEveryCheckIsReached(t *testing.T) {
-	cfg := &Config{}
-	filled(reflect.ValueOf(cfg).Elem())
+	cfg := filledConfig()
 	reached := map[reflect.Type]bool{}
 	visit(reflect.ValueOf(cfg).Elem(), "", func(_ string, c checker) { reached[reflect.TypeOf(c).Elem()] = true })
-	want := checkMethods(reflect.TypeFor[Config](), map[reflect.Type]bool{})
-	if len(want) < 9 || !want[reflect.TypeFor[policy.List]()] {
+	want := map[reflect.Type]bool{}
+	for _, t := range configTypes() {
+		checkMethods(t, want)
+	}
+	if len(want) < 11 || !want[reflect.TypeFor[syslog.Listeners]()] || !want[reflect.TypeFor[policy.List]()] {
 		t.Fatalf("only %d types with a Check were found", len(want))
 	}
 	for one := range want {
@@ -76,7 +104,7 @@ func TestEveryCheckIsReached(t *testing.T) {
 			t.Errorf("%s is called by nobody but tests", name)
 		}
 	}
-	if !defined["tail.Check"] || !defined["policy.List.Check"] {
+	if !defined["tail.Files.Check"] || !defined["policy.List.Check"] {
 		t.Errorf("the sources were not understood: %v", defined)
 	}
 }

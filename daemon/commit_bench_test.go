@@ -28,7 +28,7 @@ func BenchmarkToCommit(b *testing.B) {
 			}
 			defer s.Close()
 			gate := policy.NewGate(policy.GateConfig{})
-			committer := store.NewCommitter(s, newPolicy(&Config{}, gate, nil, nil), store.CommitterOptions{})
+			committer := store.NewCommitter(s, newPolicy(shippedParts().config(), gate, nil, nil), store.CommitterOptions{})
 			ctx, cancel := context.WithCancel(b.Context())
 			ended := make(chan error, 1)
 			go func() { ended <- committer.Run(ctx) }()
@@ -39,7 +39,7 @@ func BenchmarkToCommit(b *testing.B) {
 				}
 			}()
 			tally := newTally()
-			p := newPipeline(liveOf(newEngine(&Config{}, testRules(b), gate, tally)), tally, nil, committer)
+			p := newPipeline(liveOf(newEngine(shippedParts().config(), testRules(b), gate, tally)), tally, nil, committer)
 			parser := wire.NewParser(nil)
 			batch := &receiver.Batch{Source: "bench", Received: time.Now()}
 			stamp := batch.Received.UTC().Format(time.Stamp)

@@ -15,11 +15,6 @@ import (
 	"tattled/geoip"
 	"tattled/policy"
 	"tattled/policy/shared"
-	"tattled/receiver/journal"
-	"tattled/receiver/syslog"
-	"tattled/receiver/tail"
-	"tattled/report/abuseipdb"
-	"tattled/report/mail"
 	"tattled/setting"
 	"tattled/setting/document"
 	"tattled/store"
@@ -31,12 +26,12 @@ const maxConfig = 1 << 20
 
 // Config is the configuration file. Each part of tattled owns its section; what a setting means stands at its field there.
 type Config struct {
-	Sources Sources          `yaml:"sources"` // what to read
+	Sources group            `yaml:"sources"` // what to read: a section for each kind of source in parts.go
 	Rules   Rules            `yaml:"rules"`   // what to detect beyond the rules that come with tattled
 	Trusted []shared.Network `yaml:"trusted"` // networks and addresses never reported and never alerted on
 	Policy  policy.List      `yaml:"policy"`  // what to do about it, beside the policies that come with tattled
-	Report  Report           `yaml:"report"`  // whom to report to
-	Alerts  Alerts           `yaml:"alerts"`  // how to reach the operator
+	Report  group            `yaml:"report"`  // whom to report to: a section for each kind of third party in parts.go
+	Alerts  group            `yaml:"alerts"`  // how to reach the operator: a section for each kind of channel in parts.go
 	GeoIP   geoip.Config     `yaml:"geoip"`   // databases that tell where an address lies
 	Store   store.Config     `yaml:"store"`   // the state file
 	Web     web.Config       `yaml:"web"`     // the live page and the metrics
@@ -52,6 +47,7 @@ type Config struct {
 	// at it. Default: none, because what a router lets in is what its log is watched for.
 	RegularAcceptPorts []uint16 `yaml:"regular_accept_ports"`
 
+	parts       *table
 	origin      origin
 	credentials map[string]credential // which systemd will hand to the service, where check knows of them
 }
@@ -82,13 +78,6 @@ func (o origin) located(text string) Fault {
 		return Fault{File: o.path, Problem: setting.Redact(text)}
 	}
 	return o.fault(name, problem)
-}
-
-// Sources lists what is read.
-type Sources struct {
-	Journal *journal.Config `yaml:"journal"` // the systemd journal; leave it out not to read it
-	Files   []tail.Config   `yaml:"files"`   // log files, followed
-	Syslog  []syslog.Config `yaml:"syslog"`  // listeners for remote syslog
 }
 
 // Rules chooses the detection rules.
@@ -131,16 +120,6 @@ func (r *Rules) driftLines() uint64 {
 	}
 }
 
-// Report lists the third parties to report to.
-type Report struct {
-	AbuseIPDB abuseipdb.Config `yaml:"abuseipdb"`
-}
-
-// Alerts lists the ways to the operator.
-type Alerts struct {
-	Mail *mail.Config `yaml:"mail"` // leave it out to send no mail
-}
-
 // Fault is one thing that is wrong with a configuration or a rule file.
 type Fault struct {
 	File    string
@@ -174,13 +153,17 @@ func (f Faults) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// ReadConfig reads and checks the file at path. Its error is Faults where the text is at fault.
-func ReadConfig(path string) (*Config, error) {
+// read reads and checks the configuration at path. Its error is Faults.
+func (t *table) read(path string) (*Config, error) {
 	text, err := readBounded(path)
 	if err != nil {
 		return nil, Faults{{File: path, Problem: err.Error()}}
 	}
-	return parseConfig(path, text)
+	cfg, faults := t.parse(path, text)
+	if len(faults) > 0 {
+		return nil, faults
+	}
+	return cfg, nil
 }
 
 func readBounded(path string) ([]byte, error) {
@@ -196,19 +179,11 @@ func readBounded(path string) ([]byte, error) {
 	return text, err
 }
 
-func parseConfig(path string, text []byte) (*Config, error) {
-	cfg, faults := parseText(path, text)
-	if len(faults) > 0 {
-		return nil, faults
-	}
-	return cfg, nil
-}
-
-// parseText is parseConfig, and returns what could be read of a text that is at fault; nil if it is not YAML.
-func parseText(path string, text []byte) (*Config, Faults) {
+// parse reads and checks the text of a configuration. Of one that is at fault it returns what could be read; nil if it is not YAML.
+func (t *table) parse(path string, text []byte) (*Config, Faults) {
 	var faults Faults
 	hide := setting.Redact // an operator may have put a secret anywhere
-	cfg := &Config{}
+	cfg := t.config()
 	read, ok := document.Decode(text, cfg, func(line int, setting, problem string) {
 		faults = append(faults, Fault{path, line, hide(setting), hide(problem)})
 	})
@@ -247,7 +222,25 @@ func (c *Config) faults() Faults {
 		})
 	})
 	c.check(report)
+	for at, first := range c.doubles() {
+		if !slices.ContainsFunc(all, func(f Fault) bool { return strings.HasPrefix(f.Setting, at+".") }) { // else the section said so itself
+			report(at, "is the same source as "+first+": remove one of them")
+		}
+	}
 	return all
+}
+
+// doubles returns the sources whose name an earlier one has, as paths in the configuration: positions and metrics go by the name.
+func (c *Config) doubles() map[string]string {
+	first, again := map[string]string{}, map[string]string{}
+	for _, s := range c.sources() {
+		if at, twice := first[s.name]; twice {
+			again[s.at] = at
+		} else {
+			first[s.name] = s.at
+		}
+	}
+	return again
 }
 
 // visit finds every checker in v: sections, lists, and what is in them.
@@ -268,32 +261,18 @@ func visit(v reflect.Value, path string, found func(path string, c checker)) {
 			visit(v.Index(i), path+"["+strconv.Itoa(i)+"]", found)
 		}
 		return
-	case reflect.Struct:
-	default:
-		return
 	}
-	for i := range v.NumField() {
-		if name, _ := document.Tag(v.Type().Field(i)); name != "" {
-			visit(v.Field(i), document.Join(path, name), found)
-		}
+	for _, f := range document.Fields(v) {
+		visit(f.Value, document.Join(path, f.Name), found)
 	}
 }
 
 // check finds what no single section can see.
 func (c *Config) check(report setting.Report) {
-	s := c.Sources
-	if s.Journal == nil && len(s.Files) == 0 && len(s.Syslog) == 0 {
-		report("sources", "nothing to read: add journal, files or syslog")
+	if len(c.sources()) == 0 {
+		report("sources", "nothing to read: add one of "+strings.Join(c.Sources.names, ", "))
 	}
-	listeners := map[string]int{}
-	for i, l := range s.Syslog {
-		if first, twice := listeners[l.Listen]; twice {
-			report(fmt.Sprintf("sources.syslog[%d].listen", i), fmt.Sprintf("%s is sources.syslog[%d] already", l.Listen, first))
-		}
-		listeners[l.Listen] = i
-	}
-	s.checkForms(report)
+	c.checkForms(report)
 	c.checkSourceNames(report)
 	policy.CheckSize(c.policies(), func(_, problem string) { report("policy", problem) })
-	tail.Check(s.Files, func(path, problem string) { report("sources.files"+path, problem) })
 }

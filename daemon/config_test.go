@@ -9,7 +9,17 @@ import (
 
 	"tattled/detect"
 	"tattled/event"
+	"tattled/report/mail"
 )
+
+// parseConfig is how a configuration is read, of a text.
+func parseConfig(path string, text []byte) (*Config, error) {
+	cfg, faults := shippedParts().parse(path, text)
+	if len(faults) > 0 {
+		return nil, faults
+	}
+	return cfg, nil
+}
 
 func TestConfigOfTheContract(t *testing.T) {
 	cfg, err := parseConfig("t.yaml", []byte(`
@@ -35,8 +45,13 @@ web: {listen: "127.0.0.1:9817"}
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cfg.Sources.Journal == nil || cfg.Sources.Journal.Reporter != "web1" || len(cfg.Sources.Files) != 1 || len(cfg.Sources.Syslog) != 2 {
-		t.Errorf("sources are %+v", cfg.Sources)
+	var names []string
+	for _, s := range cfg.sources() {
+		names = append(names, s.at+" "+s.name+" "+s.reporter)
+	}
+	if strings.Join(names, ", ") != "sources.journal journal web1, sources.files[0] file:/var/log/nginx/access.log shop, "+
+		"sources.syslog[0] udp://127.0.0.1:5514 , sources.syslog[1] tcp://127.0.0.1:5514 " {
+		t.Errorf("sources are %q", names)
 	}
 	if p := cfg.Policy[0]; p.Threshold != 5 || p.Within.D() != 10*time.Minute || p.When.Kind[0] != event.AuthFailure {
 		t.Errorf("policy is %+v", p)
@@ -44,10 +59,13 @@ web: {listen: "127.0.0.1:9817"}
 	if r := cfg.Policy[1].Reputation; r.MaxScore == nil || *r.MaxScore != 0 || r.MaxAge.D() != 90*24*time.Hour {
 		t.Errorf("reputation is %+v", r)
 	}
-	if cfg.Trusted[0].String() != "192.0.2.0/24" || cfg.Alerts.Mail.To[0] != "admin@example.org" {
-		t.Errorf("trusted %v, mail %+v", cfg.Trusted, cfg.Alerts.Mail)
+	if cfg.Trusted[0].String() != "192.0.2.0/24" || mailOf(cfg).To[0] != "admin@example.org" {
+		t.Errorf("trusted %v, mail %+v", cfg.Trusted, mailOf(cfg))
 	}
 }
+
+// mailOf returns the section alerts.mail, nil if there is none.
+func mailOf(cfg *Config) *mail.Config { return *sectionOf[*mail.Config](cfg, "alerts.mail") }
 
 // A section that is named and empty has its defaults.
 func TestEmptySections(t *testing.T) {
@@ -55,7 +73,7 @@ func TestEmptySections(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cfg.Sources.Journal == nil || cfg.Policy != nil || cfg.Alerts.Mail != nil {
+	if len(cfg.sources()) != 1 || cfg.Policy != nil || mailOf(cfg) != nil {
 		t.Errorf("%+v", cfg)
 	}
 }
@@ -72,7 +90,7 @@ func TestConfigFaults(t *testing.T) {
 		"sources: {journal: {}}\ntrusted: [10.0.0.0/33]\n":                          "t.yaml:2: trusted[0]",
 		"sources: {files: [{path: /var/log/a.log}, {path: /var/log/../log/a.log}]}": "sources.files[1].path: /var/log/../log/a.log is already read by entry 0, /var/log/a.log: remove one",
 		"sources: {files: [{path: /var/log/a.log}, {path: '/var/log/*.log'}]}":      "sources.files[0].path: /var/log/a.log is already read by entry 1, /var/log/*.log: remove one",
-		"sources: {syslog: [{listen: 'udp://[::1]:1'}, {listen: 'udp://[::1]:1'}]}": "sources.syslog[1].listen: udp://[::1]:1 is sources.syslog[0] already",
+		"sources: {syslog: [{listen: 'udp://[::1]:1'}, {listen: 'udp://[::1]:1'}]}": "sources.syslog[1].listen: entry 0 listens on udp://[::1]:1 already: remove one",
 		"x: &x\n  <<: *x\n": "t.yaml:",
 
 		// lists as a whole

@@ -24,6 +24,7 @@ import (
 	"tattled/policy"
 	"tattled/receiver"
 	"tattled/receiver/syslog"
+	"tattled/receiver/tail"
 	"tattled/report"
 	"tattled/store"
 	"tattled/web"
@@ -34,6 +35,8 @@ type Options struct {
 	Config  string // path of the configuration file; reread on SIGHUP
 	Version string
 	Log     *slog.Logger
+
+	parts *table // nil means the shipped ones
 }
 
 // Daemon is a wired tattled. Its goroutines are:
@@ -83,7 +86,10 @@ type Daemon struct {
 // New reads the configuration and opens all that it names: state file, sockets, databases. It starts nothing. Its error is
 // Faults where the configuration is at fault.
 func New(o Options) (*Daemon, error) {
-	cfg, err := ReadConfig(o.Config)
+	if o.parts == nil {
+		o.parts = shippedParts()
+	}
+	cfg, err := o.parts.read(o.Config)
 	if err != nil {
 		return nil, err
 	}
@@ -182,7 +188,7 @@ func (d *Daemon) openReceivers() {
 	if at, err := d.config.Web.Address(); err == nil {
 		d.webSocket = sockets.Listener(at)
 	}
-	env := sourceEnvironment{sockets: sockets, log: d.log}
+	env := environment{sockets: sockets, files: tail.NewShared(), log: d.log}
 	disown := func() {
 		if n := sockets.Disown(); n > 0 {
 			d.log.Warn("connections of the last run were closed, because their listener is no longer configured", "connections", n)
@@ -195,23 +201,19 @@ func (d *Daemon) openReceivers() {
 			disown()
 		}
 	}
-	for _, part := range sourceParts() {
-		for _, o := range part.list(&d.config.Sources, &env) {
-			r, err := o.open()
-			if err != nil {
-				missing.Add(1)
-				r = newLate(o, fmt.Errorf("open sources.%s: %w", part.name, err), d.log, arrived)
-			}
-			d.receivers = append(d.receivers, r)
+	d.named, d.reporters = map[string]bool{}, map[string]string{}
+	for _, s := range d.config.sources() {
+		o := opener{s.name, func() (receiver.Receiver, error) { return s.open(&env) }}
+		r, err := o.open()
+		if err != nil {
+			missing.Add(1)
+			r = newLate(o, fmt.Errorf("open %s: %w", s.at, err), d.log, arrived)
 		}
+		d.receivers = append(d.receivers, r)
+		d.named[s.name], d.reporters[s.name] = s.named, s.reporter
 	}
 	arrived()
-	d.named = map[string]bool{}
-	for _, l := range d.config.Sources.Syslog {
-		d.named[l.Listen] = len(l.Allow) > 0
-	}
-	d.reporters = d.config.Sources.reporters()
-	d.doubles = doubleSources(&d.config.Sources)
+	d.doubles = doubleSources(d.config)
 	for _, problem := range d.doubles {
 		d.log.Warn("a source is read twice", "problem", problem)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -55,9 +56,13 @@ func deadConditions(cfg *Config, at string, p *policy.Config) []string {
 		}
 	}
 	if p.Reputation != nil {
-		key, err := cfg.secret(keyCredential, cfg.Report.AbuseIPDB.KeyFile, keyVariable)
-		if err == nil && key.IsZero() && !cfg.unseen(keyCredential) {
-			all = append(all, at+".reputation: without an AbuseIPDB key no score is known, so that this condition is never judged: put the key into "+keyFile(cfg)+", or leave the condition out")
+		key, err := cfg.secret(abuseIPDBKey(), cfg.abuseIPDB().KeyFile)
+		if err == nil && key.IsZero() && !cfg.unseen(abuseIPDBKey()) {
+			follows := "unknown: alert then sends every alert, whatever the score would be: put the key into %s, write unknown: drop, or leave the condition out"
+			if p.Reputation.DropsUnknown() {
+				follows = "unknown: drop then sends no alert at all: put the key into %s, or leave the condition out"
+			}
+			all = append(all, fmt.Sprintf("%s.reputation: without an AbuseIPDB key no score is known, and "+follows, at, keyFile(cfg)))
 		}
 	}
 	return all
@@ -66,13 +71,13 @@ func deadConditions(cfg *Config, at string, p *policy.Config) []string {
 // deadActions is about what a policy asks to be done that nobody does.
 func deadActions(cfg *Config, at string, p *policy.Config) []string {
 	var all []string
-	channel := slices.ContainsFunc(destinations(cfg, nil), func(d policy.Destination) bool { return d.Action == policy.Alert })
+	channel := slices.ContainsFunc(cfg.destinations(), func(d destination) bool { return d.action == policy.Alert })
 	if slices.Contains(p.Do, policy.Alert.String()) && !channel {
-		all = append(all, at+".do: there is no channel for alerts, which are counted and shown on the page and reach nobody: add alerts.mail")
+		all = append(all, at+".do: there is no channel for alerts, which are counted and shown on the page and reach nobody: add alerts."+strings.Join(cfg.Alerts.names, " or alerts."))
 	}
 	firewall := func(k event.Kind) bool { return k == event.FirewallBlock || k == event.FirewallAccept }
 	packets := len(p.When.Kind) > 0 && !slices.ContainsFunc(p.When.Kind, func(k event.Kind) bool { return !firewall(k) })
-	if slices.Contains(p.Do, policy.Report.String()) && packets && !cfg.Report.AbuseIPDB.ReportUnverifiedTCP {
+	if slices.Contains(p.Do, policy.Report.String()) && packets && !cfg.abuseIPDB().ReportUnverifiedTCP {
 		all = append(all, at+".do: nothing proves who sent a packet, so that no report is made: AbuseIPDB's policy forbids it. "+
 			"Write count or alert; report.abuseipdb.report_unverified_tcp: true would have packets of TCP reported")
 	}
@@ -82,19 +87,16 @@ func deadActions(cfg *Config, at string, p *policy.Config) []string {
 	return all
 }
 
-// fileWarnings says, in words, which log files are not there or cannot be read. They may come later, and those who may read them
-// may change; so that is not a fault.
-func fileWarnings(s *Sources) []string {
+// fileWarnings says, in words, which files that a source reads are not there or cannot be read. They may come later, and those who may
+// read them may change; so that is not a fault.
+func fileWarnings(s *source) []string {
 	var all []string
-	for i := range s.Files {
-		at := fmt.Sprintf("sources.files[%d].path: ", i)
-		for _, path := range s.Files[i].Paths() {
-			switch err := access(path, unix.R_OK); {
-			case errors.Is(err, fs.ErrNotExist):
-				all = append(all, at+path+" does not exist: it is read from its beginning once it does")
-			case errors.Is(err, fs.ErrPermission):
-				all = append(all, fmt.Sprintf("%s%s cannot be read (permission denied): chgrp adm %[2]s && chmod g+r %[2]s, and let that group enter its folder", at, path))
-			}
+	for _, path := range s.files() {
+		switch err := access(path, unix.R_OK); {
+		case errors.Is(err, fs.ErrNotExist):
+			all = append(all, fmt.Sprintf("%s.path: %s does not exist: it is read from its beginning once it does", s.at, path))
+		case errors.Is(err, fs.ErrPermission):
+			all = append(all, fmt.Sprintf("%s.path: %s cannot be read (permission denied): chgrp adm %[2]s && chmod g+r %[2]s, and let that group enter its folder", s.at, path))
 		}
 	}
 	return all

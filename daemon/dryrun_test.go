@@ -85,7 +85,7 @@ func (r *runs) settled(result report.Result) uint64 { return r.d.outlets[0].cour
 
 func startRuns(t *testing.T) *runs {
 	t.Helper()
-	t.Setenv(keyVariable, "")
+	t.Setenv(abuseIPDBKey().variable, "")
 	db, err := double.New(double.Options{Plan: "standard"})
 	if err != nil {
 		t.Fatal(err)

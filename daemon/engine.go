@@ -17,7 +17,7 @@ import (
 type engine struct {
 	config  *Config // what is in effect: sections that need a restart are as they were at start
 	policy  *policy.Policy
-	senders map[string]report.Sender // by destination, for each of senderParts that the configuration has
+	senders map[string]report.Sender // by destination
 
 	rules   *detect.Rules
 	gate    *policy.Gate
@@ -39,9 +39,9 @@ func (d *Daemon) prepare(cfg *Config) (*engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	senders, err := newSenders(cfg, d.options.Version)
-	if err != nil {
-		return nil, Faults{cfg.origin.located(err.Error())} // which trying again does not mend
+	senders, faults := openDestinations(cfg, d.options.Version)
+	if len(faults) > 0 {
+		return nil, faults
 	}
 	gate := newGate(cfg, d.sharedHit)
 	gate.SetOwn(own)
@@ -55,7 +55,7 @@ func (d *Daemon) prepare(cfg *Config) (*engine, error) {
 func newEngine(cfg *Config, rules *detect.Rules, gate *policy.Gate, t *tally) *engine {
 	e := &engine{config: cfg, rules: rules, gate: gate, driftLines: cfg.Rules.driftLines()}
 	e.matched, e.missed, e.refused = t.forRules(rules)
-	e.forms = cfg.Sources.forms()
+	e.forms = cfg.forms()
 	return e
 }
 
@@ -63,8 +63,8 @@ func newEngine(cfg *Config, rules *detect.Rules, gate *policy.Gate, t *tally) *e
 func newGate(cfg *Config, onHit func(policy.Hit)) *policy.Gate {
 	return policy.NewGate(policy.GateConfig{
 		Trusted:              slices.Concat(cfg.Trusted, cfg.Rules.TrustedProxies), // an error log names a proxy as the peer
-		ReportUnverifiedTCP:  cfg.Report.AbuseIPDB.ReportUnverifiedTCP,
-		ReportInfrastructure: cfg.Report.AbuseIPDB.ReportInfrastructure,
+		ReportUnverifiedTCP:  cfg.abuseIPDB().ReportUnverifiedTCP,
+		ReportInfrastructure: cfg.abuseIPDB().ReportInfrastructure,
 		RegularPorts:         cfg.RegularPorts,
 		RegularAcceptPorts:   cfg.RegularAcceptPorts,
 		OnHit:                onHit,
@@ -72,22 +72,32 @@ func newGate(cfg *Config, onHit func(policy.Hit)) *policy.Gate {
 }
 
 func newPolicy(cfg *Config, gate *policy.Gate, counters *policy.Counters, dry map[string]bool) *policy.Policy {
-	return policy.New(cfg.policies(), gate, destinations(cfg, dry), counters)
+	return policy.New(cfg.policies(), gate, told(cfg, dry), counters)
 }
 
 // mayTell is asked before every attempt to send r, because much may have changed since it was judged: trusted networks, this
 // machine's addresses, the policies. It returns why r must not be sent, "" if it may.
 func (e *engine) mayTell(r *event.Report) string {
-	refusal := e.gate.RefuseAddr(r.Addr)
+	refusal, alert := e.gate.RefuseAddr(r.Addr), e.destination(r.Destination).action == policy.Alert
 	switch {
 	case refusal == policy.None:
 		return ""
-	case actionOf(r.Destination) == policy.Alert && !refusal.Internal():
+	case alert && !refusal.Internal():
 		return ""
-	case actionOf(r.Destination) == policy.Alert && refusal != policy.Trusted && e.policy.Private(r.Policy):
+	case alert && refusal != policy.Trusted && e.policy.Private(r.Policy):
 		return ""
 	}
 	return "not sent, because " + e.gate.Because(refusal, r.Addr)
+}
+
+// destination returns the one of that name, the zero value if there is none.
+func (e *engine) destination(name string) destination {
+	for _, d := range e.config.destinations() {
+		if d.name == name {
+			return d
+		}
+	}
+	return destination{}
 }
 
 // abuseIPDB returns the client of AbuseIPDB.

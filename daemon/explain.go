@@ -46,11 +46,13 @@ type ExplainedPolicy struct {
 }
 
 // NewExplainer reads the configuration at path; with "" the shipped defaults hold. Its error is Faults.
-func NewExplainer(path string) (*Explainer, error) {
-	cfg := &Config{}
+func NewExplainer(path string) (*Explainer, error) { return shippedParts().explainer(path) }
+
+func (t *table) explainer(path string) (*Explainer, error) {
+	cfg := t.config()
 	if path != "" {
 		var err error
-		if cfg, err = ReadConfig(path); err != nil {
+		if cfg, err = t.read(path); err != nil {
 			return nil, err
 		}
 	}
@@ -72,62 +74,51 @@ func NewExplainer(path string) (*Explainer, error) {
 	x.policy = newPolicy(cfg, x.gate, nil, nil)
 	places := geoip.New(cfg.GeoIP)
 	_ = places.Load() // a place that cannot be looked up is unknown, as it would be to the daemon
-	x.pipeline, x.forms = &pipeline{places: places}, cfg.Sources.forms()
+	x.pipeline, x.forms = &pipeline{places: places}, cfg.forms()
 	return x, nil
 }
 
 // Sources lists the names of the configured sources; without a configuration, that is the journal.
 func (x *Explainer) Sources() []string {
-	var all []string
-	if x.cfg.Sources.Journal != nil || x.bare {
-		all = append(all, "journal")
+	if x.bare {
+		return []string{"journal"}
 	}
-	for _, f := range x.cfg.Sources.Files {
-		all = append(all, f.Source())
-	}
-	for _, l := range x.cfg.Sources.Syslog {
-		all = append(all, l.Listen)
-	}
-	return all
+	return x.cfg.names()
 }
 
 // Source returns the name that the records of a configured source carry; name is that, or for a log file its path.
 func (x *Explainer) Source(name string) (source string, known bool) {
-	for _, s := range x.Sources() {
-		if name == s || "file:"+name == s {
+	if x.bare && name == "journal" {
+		return name, true
+	}
+	s, known := x.source(name)
+	return s.name, known
+}
+
+func (x *Explainer) source(name string) (source, bool) {
+	for _, s := range x.cfg.sources() {
+		if name == s.name || name == s.alias && name != "" {
 			return s, true
 		}
 	}
-	return "", false
+	return source{}, false
 }
 
-// Trust returns the trust that the configuration gives to records of a source. For a source that decides by the peer, or
-// is not configured, it is that of the peer which it trusts most.
-func (x *Explainer) Trust(source string) event.Trust {
-	trust := ""
-	for _, f := range x.cfg.Sources.Files {
-		if f.Path == source || f.Source() == source {
-			trust = f.Trust
-		}
+// Trust returns the trust that the configuration gives to records of a source. For a source that decides by the peer it is that of the
+// peers that it trusts most, and condition says which those are, as the end of a sentence that begins with "if". A source that is not
+// configured is one that is trusted.
+func (x *Explainer) Trust(source string) (trust event.Trust, condition string) {
+	if s, known := x.source(source); known {
+		return s.trust, s.condition
 	}
-	for _, l := range x.cfg.Sources.Syslog {
-		if l.Listen == source && !l.MayReport() {
-			trust = event.TrustCount.String()
-		}
-	}
-	if trust == event.TrustCount.String() {
-		return event.TrustCount
-	}
-	return event.TrustReport
+	return event.TrustReport, ""
 }
 
 // form returns the form of an access log that the configuration declares for a source, which is named as in the configuration
 // (the path of a file) or as the daemon names it; nil if it declares none.
 func (x *Explainer) form(source string) *detect.Form {
-	for _, f := range x.cfg.Sources.Files {
-		if f.Path == source {
-			source = f.Source()
-		}
+	if s, known := x.source(source); known {
+		source = s.name
 	}
 	return x.forms[source]
 }

@@ -38,8 +38,12 @@ sources:
 		"tcp://0.0.0.0:514": event.TrustReport, "udp://0.0.0.0:514": event.TrustCount,
 		"unix:///run/tattled/log": event.TrustReport, "unix:///run/tattled/lines": event.TrustCount,
 	} {
-		if got := x.Trust(source); got != want {
+		got, condition := x.Trust(source)
+		if got != want {
 			t.Errorf("%q: %v, want %v", source, got, want)
+		}
+		if byPeer := source == "tcp://0.0.0.0:514" || source == "unix:///run/tattled/log"; (condition != "") != byPeer {
+			t.Errorf("%q: it is trusted if %q", source, condition)
 		}
 	}
 }

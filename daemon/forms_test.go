@@ -25,7 +25,7 @@ sources:
 	}
 	var out taken
 	p := testPipeline(t, "192.0.2.0/24", &out)
-	p.engine.Load().forms = cfg.Sources.forms()
+	p.engine.Load().forms = cfg.forms()
 	line := record("nginx", `198.51.100.66 - 203.0.113.5 [22/Nov/2026:10:00:00 +0000] "GET /.env HTTP/1.1" 404 9`)
 	for source, want := range map[string]string{"file:/var/log/a.log": "203.0.113.5", "file:/var/log/b.log": ""} {
 		out.events = nil
@@ -37,7 +37,7 @@ sources:
 			t.Errorf("%s: %v", source, out.events)
 		}
 	}
-	warned := strings.Join(formWarnings(&cfg.Sources, testRules(t)), "\n")
+	warned := strings.Join(formWarnings(cfg, testRules(t)), "\n")
 	if strings.Contains(warned, "files[0]") || !strings.Contains(warned, "sources.files[1].form: is missing") || !strings.Contains(warned, `files[2].form: is for access logs`) {
 		t.Errorf("the warnings are:\n%s", warned)
 	}

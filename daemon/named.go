@@ -56,17 +56,16 @@ func (n *namedLogs) problems(now time.Time) []event.Problem {
 }
 
 // namedWarnings says, in words, which log files are such, by the last lines of each.
-func namedWarnings(s *Sources, rules *detect.Rules) []string {
+func namedWarnings(cfg *Config, rules *detect.Rules) []string {
 	var all []string
-	forms := s.forms()
-	for i := range s.Files {
-		f := &s.Files[i]
-		if !rules.ReadsAccess(f.Program) {
+	forms := cfg.forms()
+	for _, s := range cfg.sources() {
+		if s.files == nil || !rules.ReadsAccess(s.program) {
 			continue
 		}
-		for _, path := range f.Paths() {
-			if lines, err := tail.LastLines(path); err == nil && hasNamed(rules, f.Program, forms[f.Source()], lines) {
-				all = append(all, fmt.Sprintf("sources.files[%d].path: %s: %s. %s", i, path, namedCause, namedRemedy))
+		for _, path := range s.files() {
+			if lines, err := tail.LastLines(path); err == nil && hasNamed(rules, s.program, forms[s.name], lines) {
+				all = append(all, fmt.Sprintf("%s.path: %s: %s. %s", s.at, path, namedCause, namedRemedy))
 			}
 		}
 	}
@@ -95,9 +94,9 @@ func apacheFiles() []string {
 
 // lookupWarnings says, in words, where Apache is told to look up the names of its clients, if one of its logs is read: as long as
 // all clients have addresses for names, the log does not show it.
-func lookupWarnings(s *Sources, rules *detect.Rules, root string) []string {
-	if !slices.ContainsFunc(s.Files, func(f tail.Config) bool {
-		return (f.Program == "apache2" || f.Program == "httpd") && rules.ReadsAccess(f.Program)
+func lookupWarnings(cfg *Config, rules *detect.Rules, root string) []string {
+	if !slices.ContainsFunc(cfg.sources(), func(s source) bool {
+		return s.files != nil && (s.program == "apache2" || s.program == "httpd") && rules.ReadsAccess(s.program)
 	}) {
 		return nil
 	}

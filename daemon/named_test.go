@@ -76,11 +76,11 @@ func TestLookedUpNamesAreWarnedOf(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		named := namedWarnings(&cfg.Sources, testRules(t))
+		named := namedWarnings(cfg, testRules(t))
 		if len(named) != want.named || len(named) > 0 && !strings.HasPrefix(named[0], "sources.files[0].path: "+dir+"/logs/named.log: ") {
 			t.Errorf("%s: %q", program, named)
 		}
-		lookups := lookupWarnings(&cfg.Sources, testRules(t), dir)
+		lookups := lookupWarnings(cfg, testRules(t), dir)
 		if len(lookups) != want.lookups || len(lookups) > 0 && !strings.HasPrefix(lookups[0], dir+"/etc/apache2/sites-enabled/shop.conf:2: HostnameLookups") {
 			t.Errorf("%s: %q", program, lookups)
 		}

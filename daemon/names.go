@@ -89,12 +89,12 @@ func checkNames(cfg *Config, whole *detect.Rules) Faults {
 	for i := range cfg.Policy {
 		checkPolicyNames(fmt.Sprintf("policy[%d].when.", i), &cfg.Policy[i].When, &all, report)
 	}
-	cfg.Sources.eachProgram(func(path, program string) {
-		if program != "" && !slices.ContainsFunc(all.programs, func(known string) bool { return fitsProgram(known, program) }) {
-			report(path, fmt.Sprintf("no rule reads the messages of a program %q, so that nothing is ever found there", program)+
-				meant(program, all.programs, "`tattled check --rules` lists the services, and a rule file of your own may name more programs"))
+	for _, s := range cfg.sources() {
+		if s.program != "" && !slices.ContainsFunc(all.programs, func(known string) bool { return fitsProgram(known, s.program) }) {
+			report(s.at+".program", fmt.Sprintf("no rule reads the messages of a program %q, so that nothing is ever found there", s.program)+
+				meant(s.program, all.programs, "`tattled check --rules` lists the services, and a rule file of your own may name more programs"))
 		}
-	})
+	}
 	for i, name := range cfg.Rules.Disable {
 		service, rule, one := strings.Cut(name, "/")
 		switch {
@@ -173,34 +173,18 @@ func fitsProgram(known, name string) bool {
 	return len(name) >= len(front)+len(back) && strings.HasPrefix(name, front) && strings.HasSuffix(name, back)
 }
 
-// eachProgram calls use with the program of every source that may name one.
-func (s *Sources) eachProgram(use func(path, program string)) {
-	for i := range s.Files {
-		use(fmt.Sprintf("sources.files[%d].program", i), s.Files[i].Program)
-	}
-	for i := range s.Syslog {
-		use(fmt.Sprintf("sources.syslog[%d].program", i), s.Syslog[i].Program)
-	}
-}
-
 // names returns the names by which policies and metrics know the sources.
-func (s *Sources) names() []string {
+func (c *Config) names() []string {
 	var all []string
-	if s.Journal != nil {
-		all = append(all, "journal")
-	}
-	for i := range s.Files {
-		all = append(all, s.Files[i].Source())
-	}
-	for i := range s.Syslog {
-		all = append(all, s.Syslog[i].Listen)
+	for _, s := range c.sources() {
+		all = append(all, s.name)
 	}
 	return all
 }
 
 // checkSourceNames reports the sources in policies that are not configured.
 func (c *Config) checkSourceNames(report setting.Report) {
-	known := c.Sources.names()
+	known := c.names()
 	for i := range c.Policy {
 		for j, name := range c.Policy[i].When.Source {
 			if name == "" || slices.Contains(known, name) {

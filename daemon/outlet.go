@@ -64,17 +64,9 @@ func (o *outlet) problems() []event.Problem {
 	return []event.Problem{{
 		What:   o.name + " takes nothing",
 		Cause:  fmt.Sprintf("%s; it is tried again at %s", s.Detail, s.Until.UTC().Format(time.RFC3339)),
-		Remedy: o.remedy(),
+		Remedy: o.live.Load().destination(o.name).remedy,
 		Since:  s.Since,
 	}}
-}
-
-// remedy is for a destination that takes nothing.
-func (o *outlet) remedy() string {
-	if o.action == policy.Report {
-		return "see that its address answers from this machine (report.abuseipdb.url), that the key is valid, and that its quota is not used up"
-	}
-	return "see that alerts.mail.server answers from this machine and accepts its user, password, sender and recipients"
 }
 
 // expiryShown is for how long the page shows that reports were given up unsent.
@@ -107,57 +99,39 @@ func dryRuns(senders map[string]report.Sender) map[string]bool {
 	return dry
 }
 
-// actionOf returns what a destination is for, 0 if there is none of that name.
-func actionOf(destination string) policy.Action {
-	for _, p := range senderParts() {
-		if p.name == destination {
-			return p.action
-		}
-	}
-	return 0
-}
-
-// destinations tells the policy who is notified, how often, and for whom it is a dry run.
-func destinations(cfg *Config, dry map[string]bool) []policy.Destination {
+// told tells the policy who is told of what, how often, and for whom it is a dry run.
+func told(cfg *Config, dry map[string]bool) []policy.Destination {
 	var all []policy.Destination
-	for _, p := range senderParts() {
-		if p.action == policy.Alert && cfg.Alerts.Mail == nil {
-			continue
-		}
-		all = append(all, policy.Destination{Name: p.name, Action: p.action, Window: p.terms(cfg).window.D(), DryRun: dry[p.name]})
+	for _, d := range cfg.destinations() {
+		all = append(all, policy.Destination{Name: d.name, Action: d.action, Window: d.window, DryRun: dry[d.name]})
 	}
 	return all
 }
 
-// newSenders makes the sender of every destination that cfg asks for.
-func newSenders(cfg *Config, version string) (map[string]report.Sender, error) {
+// openDestinations makes the sender of every destination that cfg asks for: at start, at a reload, and for check. It finds all that is
+// wrong with them.
+func openDestinations(cfg *Config, version string) (map[string]report.Sender, Faults) {
 	senders := map[string]report.Sender{}
-	for _, p := range senderParts() {
-		s, err := p.open(cfg, version)
+	var faults Faults
+	for _, d := range cfg.destinations() {
+		sender, err := d.open(cfg, version)
 		if err != nil {
-			return nil, err
+			faults = append(faults, cfg.origin.located(err.Error()))
+			continue
 		}
-		if s != nil {
-			senders[p.name] = s
-		}
+		senders[d.name] = sender
 	}
-	return senders, nil
+	return senders, faults
 }
 
 // openOutlets makes an outlet for every destination of the configuration, with its courier.
 func (d *Daemon) openOutlets() {
 	e := d.live.Load()
 	d.scores = report.NewReputation(scores{&d.live}, d.store.Score, d.committer.PutScore)
-	for _, p := range senderParts() {
-		if e.senders[p.name] == nil {
-			continue
-		}
-		o := &outlet{name: p.name, action: p.action, live: &d.live}
+	for _, one := range e.config.destinations() {
+		o := &outlet{name: one.name, action: one.action, live: &d.live}
 		o.courier = report.NewCourier(o, d.committer.Outbox(o.name), report.Options{
-			Terms: func() report.Terms {
-				t := p.terms(d.live.Load().config)
-				return report.Terms{Rate: t.rate, Uncertain: t.uncertain}
-			},
+			Terms:      func() report.Terms { return d.live.Load().destination(o.name).terms },
 			Reputation: d.scores,
 			Allowed:    func(r *event.Report) string { return d.live.Load().mayTell(r) },
 			Note:       d.store.Note, PutNote: d.committer.PutNote,
@@ -172,7 +146,7 @@ func (d *Daemon) openOutlets() {
 }
 
 func keyFile(cfg *Config) string {
-	if f := cfg.Report.AbuseIPDB.KeyFile; f != "" {
+	if f := cfg.abuseIPDB().KeyFile; f != "" {
 		return f.String()
 	}
 	return "a file and name that as report.abuseipdb.key_file"

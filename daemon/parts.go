@@ -2,9 +2,9 @@ package daemon
 
 import (
 	"fmt"
-	"log/slog"
 	"time"
 
+	"tattled/event"
 	"tattled/policy"
 	"tattled/receiver"
 	"tattled/receiver/journal"
@@ -13,68 +13,61 @@ import (
 	"tattled/report"
 	"tattled/report/abuseipdb"
 	"tattled/report/mail"
-	"tattled/setting"
 	"tattled/store"
 	"tattled/store/bolt"
 )
 
-// The names under which secrets are looked for: systemd credentials, then the file of the configuration, then the
-// environment.
-const (
-	keyCredential      = "abuseipdb.key"
-	keyVariable        = "ABUSEIPDB_KEY"
-	passwordCredential = "mail.password"
-	passwordVariable   = "TATTLED_MAIL_PASSWORD"
-)
-
-// sourcePart lists the sources of one kind. A new kind is one line in sourceParts.
-type sourcePart struct {
-	name string // the section below sources
-	list func(s *Sources, env *sourceEnvironment) []opener
-}
-
-// sourceEnvironment is what a source may need beside its own section.
-type sourceEnvironment struct {
-	sockets *syslog.Passed // from systemd
-	log     *slog.Logger
-}
-
-func sourceParts() []sourcePart {
-	return []sourcePart{
-		{"journal", listJournal},
-		{"files", listFiles},
-		{"syslog", listSyslog},
+// shippedParts is the table of what tattled is put together from. A new kind of source or destination is one entry here, whose
+// function says all that the daemon needs to know of it; nothing else in this package knows of a kind, but what is about two of them
+// (a log file and the journal that have the same lines) or about AbuseIPDB itself (its scores, its quota).
+func shippedParts() *table {
+	return &table{
+		sources: []part[source]{
+			optional("sources.journal", journalSource),
+			each[tail.Files]("sources.files", fileSource),
+			each[syslog.Listeners]("sources.syslog", syslogSource),
+		},
+		destinations: []part[destination]{
+			always(abuseIPDBSection, abuseIPDBDestination, abuseIPDBKey()),
+			optional("alerts.mail", mailDestination, mailPassword()),
+		},
 	}
 }
 
-func listJournal(s *Sources, env *sourceEnvironment) []opener {
-	if s.Journal == nil {
-		return nil
+func journalSource(at string, c *journal.Config) source {
+	return source{
+		at: at, name: "journal", reporter: c.Reporter, trust: event.TrustReport,
+		open: func(env *environment) (receiver.Receiver, error) {
+			cfg := *c
+			cfg.Logger = env.log
+			return open(journal.New(cfg))
+		},
 	}
-	cfg := *s.Journal
-	cfg.Logger = env.log
-	return []opener{{"journal", func() (receiver.Receiver, error) { return open(journal.New(cfg)) }}}
 }
 
-func listFiles(s *Sources, env *sourceEnvironment) []opener {
-	var all []opener
-	shared := tail.NewShared()
-	for _, cfg := range s.Files {
-		cfg.Logger, cfg.Shared = env.log, shared
-		all = append(all, opener{"file:" + cfg.Path, func() (receiver.Receiver, error) { return open(tail.New(cfg)) }})
+func fileSource(at string, c *tail.Config) source {
+	return source{
+		at: at, name: c.Source(), alias: c.Path, reporter: c.Reporter, program: c.Program, form: c.Form, trust: c.MostTrust(),
+		open: func(env *environment) (receiver.Receiver, error) {
+			cfg := *c
+			cfg.Logger, cfg.Shared = env.log, env.files
+			return open(tail.New(cfg))
+		},
+		files: c.Paths,
 	}
-	return all
 }
 
-func listSyslog(s *Sources, env *sourceEnvironment) []opener {
-	var all []opener
-	for _, cfg := range s.Syslog {
-		all = append(all, opener{cfg.Listen, func() (receiver.Receiver, error) { return open(syslog.New(cfg, env.sockets)) }})
+func syslogSource(at string, c *syslog.Config) source {
+	s := source{
+		at: at, name: c.Listen, reporter: c.Reporter, program: c.Program, form: c.Form, named: len(c.Allow) > 0,
+		open: func(env *environment) (receiver.Receiver, error) { return open(syslog.New(*c, env.sockets)) },
 	}
-	return all
+	s.trust, s.condition = c.MostTrust()
+	s.network, s.listen, _ = c.Address()
+	return s
 }
 
-// open makes of a constructor's results those of an opener: no receiver is nil, not an interface with a nil pointer.
+// open makes of a constructor's results those of a source: no receiver is nil, not an interface with a nil pointer.
 func open[R receiver.Receiver](r R, err error) (receiver.Receiver, error) {
 	if err != nil {
 		return nil, err
@@ -82,65 +75,57 @@ func open[R receiver.Receiver](r R, err error) (receiver.Receiver, error) {
 	return r, nil
 }
 
-// senderPart makes the sender of one kind of destination. A new kind is one line in senderParts. open returns nil where
-// the configuration does not ask for it.
-type senderPart struct {
-	name   string
-	action policy.Action
-	open   func(cfg *Config, version string) (report.Sender, error)
-	terms  func(cfg *Config) terms
+// abuseIPDBSection is the one destination that is more than that: its account is asked for scores, and its settings are the gate's.
+const abuseIPDBSection = "report.abuseipdb"
+
+// abuseIPDB returns the section of that name.
+func (c *Config) abuseIPDB() *abuseipdb.Config {
+	return sectionOf[abuseipdb.Config](c, abuseIPDBSection)
 }
 
-// terms are how a destination is to be treated.
-type terms struct {
-	window    setting.Duration
-	rate      float64
-	uncertain store.Uncertain
+func abuseIPDBKey() secretName { return secretName{"abuseipdb.key", "ABUSEIPDB_KEY"} }
+
+func mailPassword() secretName { return secretName{"mail.password", "TATTLED_MAIL_PASSWORD"} }
+
+func abuseIPDBDestination(at string, c *abuseipdb.Config) destination {
+	d := c.WithDefaults()
+	return destination{
+		at: at, name: abuseipdb.Destination, action: policy.Report, window: d.Window.D(), terms: report.Terms{Rate: d.Rate, Uncertain: d.Uncertain},
+		remedy: "see that its address answers from this machine (report.abuseipdb.url), that the key is valid, and that its quota is not used up",
+		open: func(cfg *Config, version string) (report.Sender, error) {
+			key, err := cfg.secret(abuseIPDBKey(), c.KeyFile)
+			if err != nil {
+				return nil, fmt.Errorf("%s.key_file: %w", at, err)
+			}
+			client, err := abuseipdb.New(*c, key, "tattled/"+version, nil)
+			if err != nil {
+				return nil, fmt.Errorf("%s.%w", at, err) // which begins with the setting
+			}
+			return client, nil
+		},
+	}
 }
 
-func senderParts() []senderPart {
-	return []senderPart{
-		{"abuseipdb", policy.Report, openAbuseIPDB, func(cfg *Config) terms {
-			c := cfg.Report.AbuseIPDB.WithDefaults()
-			return terms{c.Window, c.Rate, c.Uncertain}
-		}},
-		{"mail", policy.Alert, openMail, func(cfg *Config) terms {
-			c := cfg.Alerts.Mail.WithDefaults()
-			return terms{window: c.Mute, rate: c.Rate}
-		}},
+func mailDestination(at string, c *mail.Config) destination {
+	d := c.WithDefaults()
+	return destination{
+		at: at, name: mail.Destination, action: policy.Alert, window: d.Mute.D(), terms: report.Terms{Rate: d.Rate},
+		remedy: "see that alerts.mail.server answers from this machine and accepts its user, password, sender and recipients",
+		open: func(cfg *Config, _ string) (report.Sender, error) {
+			password, err := cfg.secret(mailPassword(), c.PasswordFile)
+			if err != nil {
+				return nil, fmt.Errorf("%s.password_file: %w", at, err)
+			}
+			if c.Username != "" && password.IsZero() && !cfg.unseen(mailPassword()) {
+				return nil, fmt.Errorf("%s.username: there is no password for it: put it into a file and name that as password_file, or leave the user name out", at)
+			}
+			sender, err := mail.New(*c, password)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", at, err)
+			}
+			return sender, nil
+		},
 	}
-}
-
-func openAbuseIPDB(cfg *Config, version string) (report.Sender, error) {
-	c := cfg.Report.AbuseIPDB
-	key, err := cfg.secret(keyCredential, c.KeyFile, keyVariable)
-	if err != nil {
-		return nil, fmt.Errorf("report.abuseipdb.key_file: %w", err)
-	}
-	client, err := abuseipdb.New(c, key, "tattled/"+version, nil)
-	if err != nil {
-		return nil, fmt.Errorf("report.abuseipdb.key_file: %w", err)
-	}
-	return client, nil
-}
-
-func openMail(cfg *Config, _ string) (report.Sender, error) {
-	c := cfg.Alerts.Mail
-	if c == nil {
-		return nil, nil
-	}
-	password, err := cfg.secret(passwordCredential, c.PasswordFile, passwordVariable)
-	if err != nil {
-		return nil, fmt.Errorf("alerts.mail.password_file: %w", err)
-	}
-	if c.Username != "" && password.IsZero() && !cfg.unseen(passwordCredential) {
-		return nil, fmt.Errorf("alerts.mail.username: there is no password for it: put it into a file and name that as password_file, or leave the user name out")
-	}
-	sender, err := mail.New(*c, password)
-	if err != nil {
-		return nil, fmt.Errorf("alerts.mail: %w", err)
-	}
-	return sender, nil
 }
 
 // openBackend opens the state file. The notes tell the operator what was wrong with it and what was done about it.

@@ -58,7 +58,7 @@ func testPipeline(t testing.TB, trusted string, out submitter) *pipeline {
 	}
 	tally := newTally()
 	gate := policy.NewGate(policy.GateConfig{Trusted: []shared.Network{n}})
-	return newPipeline(liveOf(newEngine(&Config{}, testRules(t), gate, tally)), tally, nil, out)
+	return newPipeline(liveOf(newEngine(shippedParts().config(), testRules(t), gate, tally)), tally, nil, out)
 }
 
 func record(program, message string) receiver.Record {
@@ -155,7 +155,7 @@ func TestStampsDateEvents(t *testing.T) {
 	}
 	var out taken
 	tally := newTally()
-	p := newPipeline(liveOf(newEngine(&Config{}, rules, policy.NewGate(policy.GateConfig{}), tally)), tally, nil, &out)
+	p := newPipeline(liveOf(newEngine(shippedParts().config(), rules, policy.NewGate(policy.GateConfig{}), tally)), tally, nil, &out)
 	now := time.Date(2026, 11, 22, 5, 40, 0, 0, time.UTC)
 	headed := record("shop", "2026/11/22 06:30:00 login failed from 203.0.113.5")
 	headed.Time = now.Add(-time.Hour)

@@ -85,7 +85,7 @@ func oneLine(err error) string {
 
 // tryReload returns what of the new configuration waits for a restart.
 func (d *Daemon) tryReload() (waiting []string, err error) {
-	wanted, err := ReadConfig(d.options.Config)
+	wanted, err := d.options.parts.read(d.options.Config)
 	if err != nil {
 		return nil, err
 	}
@@ -108,25 +108,21 @@ func (d *Daemon) tryReload() (waiting []string, err error) {
 // nothing works by a half of it, and the next reload still names it.
 func effective(running, wanted *Config) *Config {
 	e := *wanted
-	e.Sources, e.Store, e.Web = running.Sources, running.Store, running.Web
-	if (running.Alerts.Mail == nil) != (wanted.Alerts.Mail == nil) {
-		e.Alerts = running.Alerts
+	e.Store, e.Web = running.Store, running.Web
+	for _, section := range running.parts.restarts(running, wanted) {
+		e.put(section, running.section(section))
 	}
 	return &e
 }
 
 // needRestart names the sections that differ and that only a restart brings into effect.
 func needRestart(running, wanted *Config) []string {
-	var names []string
-	for name, pair := range map[string][2]any{
-		"sources":     {running.Sources, wanted.Sources},
-		"store":       {running.Store, wanted.Store},
-		"web":         {running.Web, wanted.Web},
-		"alerts.mail": {running.Alerts.Mail == nil, wanted.Alerts.Mail == nil},
-	} {
-		if !reflect.DeepEqual(pair[0], pair[1]) {
-			names = append(names, name)
-		}
+	names := running.parts.restarts(running, wanted)
+	if running.Store != wanted.Store {
+		names = append(names, "store")
+	}
+	if !reflect.DeepEqual(running.Web, wanted.Web) {
+		names = append(names, "web")
 	}
 	slices.Sort(names)
 	return names

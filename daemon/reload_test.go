@@ -28,7 +28,7 @@ import (
 // idle makes a daemon that does not run, on a configuration with more at its end.
 func idle(t *testing.T, more string) (d *Daemon, configure func(more string)) {
 	t.Helper()
-	t.Setenv(keyVariable, "")
+	t.Setenv(abuseIPDBKey().variable, "")
 	dir := t.TempDir()
 	config := filepath.Join(dir, "t.yaml")
 	configure = func(more string) {
@@ -84,7 +84,7 @@ func TestFailedReload(t *testing.T) {
 	if !d.reloads.ok() || problem() != "" || !strings.Contains(d.status(), "wait for a restart: alerts.mail") {
 		t.Errorf("%q, %q", problem(), d.status())
 	}
-	if e := d.live.Load(); !e.gate.Trusts(netip.MustParseAddr("192.0.2.7")) || e.config.Alerts.Mail != nil {
+	if e := d.live.Load(); !e.gate.Trusts(netip.MustParseAddr("192.0.2.7")) || mailOf(e.config) != nil {
 		t.Errorf("%+v", e.config)
 	}
 	configure("")
@@ -99,26 +99,29 @@ func TestReloadTakesEverythingOrSaysSo(t *testing.T) {
 	zero := 0
 	mailTo := func(change func(c *mail.Config)) func(c *Config) {
 		return func(c *Config) {
-			m := *c.Alerts.Mail
+			m := *mailOf(c)
 			change(&m)
-			c.Alerts.Mail = &m
+			p := &m
+			c.put("alerts.mail", &p)
 		}
 	}
-	running := &Config{Alerts: Alerts{Mail: &mail.Config{Rate: 1}}}
+	running := shippedParts().config()
+	m := &mail.Config{Rate: 1}
+	running.put("alerts.mail", &m)
 	covered := map[string]bool{}
 	for _, c := range []struct {
 		section string
 		waits   bool
 		change  func(c *Config)
 	}{
-		{"Sources", true, func(c *Config) { c.Sources.Journal = &journal.Config{} }},
+		{"Sources", true, func(c *Config) { j := &journal.Config{}; c.put("sources.journal", &j) }},
 		{"Rules", false, func(c *Config) { c.Rules = Rules{Disable: []string{"sshd"}, Drift: 500} }},
 		{"Trusted", false, func(c *Config) { c.Trusted = make([]shared.Network, 1) }},
 		{"Policy", false, func(c *Config) { c.Policy = policy.List{{Name: "x", Reputation: &policy.Reputation{MaxScore: &zero}}} }},
 		{"Report", false, func(c *Config) {
-			c.Report.AbuseIPDB = abuseipdb.Config{Rate: 3, Uncertain: store.Drop, Window: setting.Duration(time.Hour)}
+			c.put("report.abuseipdb", &abuseipdb.Config{Rate: 3, Uncertain: store.Drop, Window: setting.Duration(time.Hour)})
 		}},
-		{"Alerts", true, func(c *Config) { c.Alerts.Mail = nil }},
+		{"Alerts", true, func(c *Config) { var none *mail.Config; c.put("alerts.mail", &none) }},
 		{"Alerts", false, mailTo(func(c *mail.Config) { c.Rate = 7 })},
 		{"Alerts", false, mailTo(func(c *mail.Config) { c.Mute = setting.Duration(time.Hour) })},
 		{"GeoIP", false, func(c *Config) { c.GeoIP.City = "/x.mmdb" }},
@@ -180,7 +183,7 @@ func TestEngineIsOne(t *testing.T) {
 			default:
 			}
 			e := d.live.Load()
-			if e.policy.Gate() != e.gate || (e.config.Report.AbuseIPDB.KeyFile == "") != e.abuseIPDB().DryRun() {
+			if e.policy.Gate() != e.gate || (e.config.abuseIPDB().KeyFile == "") != e.abuseIPDB().DryRun() {
 				t.Error("parts of two configurations")
 				return
 			}
@@ -208,7 +211,7 @@ func TestGateAtSendTime(t *testing.T) {
 alerts: {mail: {from: a@example.org, to: [b@example.org]}}
 policy: [{name: open, do: [alert]}, {name: private, private: true, do: [alert]}]
 `)
-	wanted, err := ReadConfig(d.options.Config)
+	wanted, err := shippedParts().read(d.options.Config)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"tattled/setting"
-	"tattled/setting/document"
 )
 
 // theKey looks like a real one. Nothing that is written about a configuration may hold a piece of it.
@@ -65,8 +64,8 @@ func TestMisplacedSecretsAreNotShown(t *testing.T) {
 					t.Errorf("it shows: %s", said)
 				}
 			}
-			if cfg, err := ReadConfig(path); err == nil {
-				if _, err := newSenders(cfg, "test"); err != nil && strings.Contains(err.Error(), theKey[:20]) {
+			if cfg, err := shippedParts().read(path); err == nil {
+				if _, err := openDestinations(cfg, "test"); strings.Contains(err.Error(), theKey[:20]) {
 					t.Errorf("it shows: %v", err)
 				}
 				if s := keyFile(cfg); strings.Contains(s, theKey[:20]) {
@@ -96,26 +95,18 @@ alerts: {mail: {from: a@example.org, to: b@example.org, username: u, password_fi
 `, key, word))
 	try := func(setting, want string) {
 		t.Helper()
-		cfg, err := ReadConfig(config)
+		cfg, err := shippedParts().read(config)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if faults := senderFaults(cfg); len(faults) > 0 { // which Check asks
-			err = faults
-		}
-		_, errStart := newSenders(cfg, "test")
-		if want == "" {
-			if err != nil || errStart != nil {
-				t.Errorf("refused: %v, %v", err, errStart)
-			}
-			return
-		}
-		for _, err := range []error{err, errStart} {
-			if err == nil || !strings.Contains(err.Error(), setting) || !strings.Contains(err.Error(), want) {
-				t.Errorf("%v, want an error of %s with %q", err, setting, want)
-			} else if strings.Contains(err.Error(), theKey[:20]) || strings.Contains(err.Error(), "hunter2") {
-				t.Errorf("it shows: %v", err)
-			}
+		_, faults := openDestinations(cfg, "test") // which check, a start and a reload ask
+		switch said := faults.Error(); {
+		case want == "" && len(faults) > 0:
+			t.Errorf("refused: %v", faults)
+		case want != "" && (!strings.Contains(said, setting) || !strings.Contains(said, want)):
+			t.Errorf("%s, want an error of %s with %q", said, setting, want)
+		case strings.Contains(said, theKey[:20]) || strings.Contains(said, "hunter2"):
+			t.Errorf("it shows: %s", said)
 		}
 	}
 	put(word, password)
@@ -160,7 +151,7 @@ alerts: {mail: {from: a@example.org, to: b@example.org, username: u, password_fi
 // Every setting that names the file of a secret has the type that refuses the secret itself.
 func TestSecretFilesAreTyped(t *testing.T) {
 	found := 0
-	eachField(reflect.TypeFor[Config](), map[reflect.Type]bool{}, func(owner reflect.Type, f reflect.StructField, name string) {
+	look := func(owner reflect.Type, f reflect.StructField, name string) {
 		if !strings.HasSuffix(name, "_file") {
 			return
 		}
@@ -170,7 +161,10 @@ func TestSecretFilesAreTyped(t *testing.T) {
 		} else if isSecret {
 			found++
 		}
-	})
+	}
+	for _, section := range configTypes() {
+		eachField(section, map[reflect.Type]bool{}, look)
+	}
 	if found < 2 {
 		t.Errorf("%d settings were found, there are key_file and password_file at least", found)
 	}
@@ -186,7 +180,7 @@ func eachField(t reflect.Type, seen map[reflect.Type]bool, fn func(owner reflect
 	}
 	seen[t] = true
 	for i := range t.NumField() {
-		if name, inline := document.Tag(t.Field(i)); name != "" || inline {
+		if name, inline := settingName(t.Field(i)); name != "" || inline {
 			fn(t, t.Field(i), name)
 			eachField(t.Field(i).Type, seen, fn)
 		}

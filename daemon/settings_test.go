@@ -4,6 +4,7 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"slices"
 	"testing"
 
 	"tattled/setting/document"
@@ -15,7 +16,14 @@ func TestPackagedConfigurationNamesEverySetting(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	known := settingsOf(reflect.TypeFor[Config](), map[string]bool{})
+	known := map[string]bool{}
+	for _, t := range configTypes() {
+		settingsOf(t, known)
+	}
+	cfg := filledConfig()
+	for _, name := range slices.Concat(cfg.Sources.names, cfg.Report.names, cfg.Alerts.names) {
+		known[name] = true
+	}
 	written := map[string]bool{}
 	for _, m := range regexp.MustCompile(`\b([a-z][a-z0-9_]*):`).FindAllSubmatch(text, -1) {
 		written[string(m[1])] = true
@@ -35,7 +43,7 @@ func settingsOf(t reflect.Type, into map[string]bool) map[string]bool {
 		return into
 	}
 	for i := range t.NumField() {
-		if name, _ := document.Tag(t.Field(i)); name != "" {
+		if name, _ := settingName(t.Field(i)); name != "" {
 			into[name] = true
 			settingsOf(t.Field(i).Type, into)
 		}

@@ -8,6 +8,8 @@ import (
 
 	"tattled/event"
 	"tattled/receiver"
+	"tattled/receiver/journal"
+	"tattled/receiver/tail"
 )
 
 // syslogFiles are the files into which syslog daemons write what the journal has too, as distributions ship them.
@@ -20,13 +22,13 @@ func syslogFiles() []string {
 
 // doubleSources says, in words, which log files hold what is read from the journal as well, so that each of their lines
 // counts twice. Where only a part of the journal is read, nobody can tell.
-func doubleSources(s *Sources) []string {
-	j := s.Journal
+func doubleSources(cfg *Config) []string {
+	j := *sectionOf[*journal.Config](cfg, "sources.journal")
 	if j == nil || j.Directory != "" || j.Namespace != "" || len(j.Units) > 0 || len(j.Matches) > 0 {
 		return nil
 	}
 	var all []string
-	for i, f := range s.Files {
+	for i, f := range *sectionOf[tail.Files](cfg, "sources.files") {
 		pattern := filepath.Clean(f.Path)
 		at := slices.IndexFunc(syslogFiles(), func(path string) bool {
 			found, err := filepath.Match(pattern, path)
@@ -66,19 +68,4 @@ func up(r receiver.Receiver) bool {
 	}
 	reads, ok := r.(interface{ Reads() bool })
 	return !ok || reads.Reads()
-}
-
-// reporters returns the reporter of each source that has one.
-func (s *Sources) reporters() map[string]string {
-	all := map[string]string{}
-	if s.Journal != nil {
-		all["journal"] = s.Journal.Reporter
-	}
-	for i := range s.Files {
-		all[s.Files[i].Source()] = s.Files[i].Reporter
-	}
-	for i := range s.Syslog {
-		all[s.Syslog[i].Listen] = s.Syslog[i].Reporter
-	}
-	return all
 }

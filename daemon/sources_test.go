@@ -31,7 +31,7 @@ func TestDoubleSources(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := doubleSources(&cfg.Sources)
+		got := doubleSources(cfg)
 		if len(got) != c.want || c.want > 0 && !strings.Contains(got[0], "counts twice") {
 			t.Errorf("%s: %q, want %d", c.sources, got, c.want)
 		}

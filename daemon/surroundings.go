@@ -62,7 +62,7 @@ func (c *checking) store() {
 		c.warnings = append(c.warnings, fmt.Sprintf("store.path: the folder %s does not exist: the start of the service makes it; for `tattled run` by hand, make it yourself, or set store.path", dir))
 		return
 	case errors.Is(err, fs.ErrNotExist):
-		c.fault("store.path", fmt.Sprintf("its folder %s does not exist: install -d -o tattled -g tattled -m 0700 %[1]s, or set store.path", dir))
+		c.fault("store.path", fmt.Sprintf("its folder %s does not exist: %s, or set store.path", dir, c.makeFolder(dir)))
 		return
 	case err != nil:
 		c.fault("store.path", fmt.Sprintf("its folder cannot be used: %v: set store.path to a file in a folder of the service's own", err))
@@ -75,16 +75,49 @@ func (c *checking) store() {
 		c.warnings = append(c.warnings, fmt.Sprintf("store.path: the service sees %s read-only (ProtectSystem=strict): `systemctl edit tattled`, add [Service] and ReadWritePaths=%[1]s", dir))
 	}
 	if err := access(dir, unix.W_OK|unix.X_OK); err != nil {
-		c.fault("store.path", fmt.Sprintf("the service cannot write to its folder: %v: chown tattled:tattled %s, or set store.path", err, dir))
+		c.fault("store.path", fmt.Sprintf("%s cannot write to its folder: %v: %s, or set store.path", c.who(dir), err, c.give(dir)))
 	}
 	if info, err := os.Stat(cfg.Path); err == nil && !info.Mode().IsRegular() {
 		c.fault("store.path", cfg.Path+" is not a regular file: set store.path to one")
 	}
 	for _, path := range []string{cfg.Path, cfg.Path + ".lock"} {
 		if err := access(path, unix.R_OK|unix.W_OK); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			c.fault("store.path", fmt.Sprintf("the service cannot write to it: %v: chown tattled:tattled %s", err, path))
+			c.fault("store.path", fmt.Sprintf("%s cannot write to it: %v: %s", c.who(path), err, c.give(path)))
 		}
 	}
+}
+
+// runner returns the account that runs tattled with a state file of that path: the service's, or "" for whoever runs it by hand, where
+// there is no service on this machine or the path is relative, which means nothing to a service.
+func (c *checking) runner(path string) string {
+	service, found := serviceAccount(c.units)
+	if !found || !filepath.IsAbs(path) {
+		return ""
+	}
+	return service.name
+}
+
+func (c *checking) who(path string) string {
+	if c.runner(path) == "" {
+		return "this user"
+	}
+	return "the service"
+}
+
+// makeFolder returns the command that makes a folder for the state file.
+func (c *checking) makeFolder(dir string) string {
+	if name := c.runner(dir); name != "" {
+		return fmt.Sprintf("install -d -o %s -m 0700 %s", name, dir)
+	}
+	return "make it (mkdir -p -m 0700 " + dir + ") as the user who runs tattled"
+}
+
+// give returns what lets tattled write to a file or a folder.
+func (c *checking) give(path string) string {
+	if name := c.runner(path); name != "" {
+		return fmt.Sprintf("chown %s: %s", name, path)
+	}
+	return "run tattled as a user who may"
 }
 
 // access asks the kernel whether the thread may do that to a file.
@@ -97,14 +130,9 @@ func access(path string, mode uint32) error {
 
 // ports looks for addresses to listen on that the service cannot open, because it has no capability, and systemd does not hold.
 func (c *checking) ports() {
-	for i := range c.cfg.Sources.Syslog {
-		listen := c.cfg.Sources.Syslog[i].Listen
-		network, rest, _ := strings.Cut(listen, "://")
-		if host, port, found := strings.Cut(rest, ":"); found && host == "" && !strings.Contains(port, ":") {
-			rest = "[::]:" + port
-		}
-		if at, err := netip.ParseAddrPort(rest); err == nil && network != "unix" {
-			c.port(fmt.Sprintf("sources.syslog[%d].listen", i), syslogUnit, network, at)
+	for _, s := range c.cfg.sources() {
+		if s.listen.IsValid() {
+			c.port(s.at+".listen", syslogUnit, s.network, s.listen)
 		}
 	}
 	if at, err := c.cfg.Web.Address(); err == nil {

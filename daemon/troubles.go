@@ -62,8 +62,9 @@ func (d *Daemon) sourceTroubles(now time.Time) []event.Problem {
 	return all
 }
 
-// How many lines make a source strange: if none has a header that names a program, and in how long, if all name one that no
-// rule knows: that may be a quiet machine.
+// How many lines make a source strange: if none has a header that names a program, because then nothing can be found there; and in how
+// long, if all name one that no rule knows, because a quiet machine logs nothing but its timers and sessions for hours.
+// docs/ARCHITECTURE.md says so too.
 const (
 	namelessLines = 100
 	strangeLines  = 1000

@@ -147,6 +147,9 @@ func (r *Reputation) Bounds() (lowest, highest int) {
 	return lowest, highest
 }
 
+// DropsUnknown reports whether an alert without a score is not sent.
+func (r *Reputation) DropsUnknown() bool { return r.Unknown == unknownDrop }
+
 // Ports is one port or a range of ports, both ends included.
 type Ports struct{ First, Last uint16 }
 

@@ -10,7 +10,8 @@
 // that the gate lets pass and, where there were others, one of all; a tally keeps at most twice its threshold of moments (the
 // newest; all thresholds together are at most 4000; where successes weigh, 21 at least), 8 connections with 4 rules each, 16
 // ports, 16 accounts and 4 full addresses of a /64; there are at most 32 windows of each class, and 20 accounts that got in,
-// proven ones and others apart. With the shipped policies an address that was seen a few times takes 100 to 400 bytes.
+// proven ones and others apart. With the shipped policies the state of an address takes 40 to 130 bytes after one event, up to 290
+// after five and up to 600 after ten (TestStateSize); logins over SSH with different accounts take the most.
 package policy
 
 import (

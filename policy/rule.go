@@ -70,7 +70,7 @@ func compile(c *Config) rule {
 	r.gap = max(r.within, time.Hour.Milliseconds())
 	if c.Reputation != nil {
 		lowest, highest := c.Reputation.Bounds()
-		r.reputation = &event.Reputation{MinScore: lowest, MaxScore: highest, MaxAge: c.Reputation.MaxAge.D(), DropUnknown: c.Reputation.Unknown == unknownDrop}
+		r.reputation = &event.Reputation{MinScore: lowest, MaxScore: highest, MaxAge: c.Reputation.MaxAge.D(), DropUnknown: c.Reputation.DropsUnknown()}
 		if r.reputation.MaxAge == 0 {
 			r.reputation.MaxAge = 90 * 24 * time.Hour
 		}

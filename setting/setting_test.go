@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"tattled/machine"
 )
 
 func TestDuration(t *testing.T) {
@@ -130,7 +132,7 @@ func TestLookUpSecretRefuses(t *testing.T) {
 // What is said of a secret that the service cannot read, or that others can, leaves it readable to the service alone.
 func TestRemedyLetsTheServiceRead(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("only root has files that are somebody else's")
+		machine.Lacks(t, "only root has files that are somebody else's")
 	}
 	file := filepath.Join(t.TempDir(), "the.key")
 	if err := os.WriteFile(file, []byte("x"), 0o644); err != nil {

@@ -2,13 +2,13 @@ package web
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -36,6 +36,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("/api/v1/top", s.serveTop)
 	mux.HandleFunc("/api/v1/summary", s.serveSummary)
 	mux.HandleFunc("/api/v1/outbox", s.serveOutbox)
+	mux.HandleFunc("/api/v1/sources", s.serveSources)
 	mux.HandleFunc("/healthz", s.serveHealth)
 	mux.HandleFunc("/readyz", s.serveReady)
 	mux.Handle("/metrics", s.metrics())
@@ -74,6 +75,9 @@ type EventsAnswer struct {
 
 // serveEvents answers with the oldest events after the seq "after", or with the newest ones if it is not given.
 func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
+	if !only(w, r, "limit", "after") {
+		return
+	}
 	limit, ok := number(w, r, "limit", 100, 1, maxEvents)
 	if !ok {
 		return
@@ -126,6 +130,9 @@ type ReportedAnswer struct {
 }
 
 func (s *Server) serveAddress(w http.ResponseWriter, r *http.Request) {
+	if !only(w, r) {
+		return
+	}
 	addr, err := netip.ParseAddr(r.PathValue("ip"))
 	if err != nil {
 		fail(w, r, http.StatusBadRequest, "That is no IP address.")
@@ -194,6 +201,9 @@ func networkText(p netip.Prefix) string {
 }
 
 func (s *Server) serveTop(w http.ResponseWriter, r *http.Request) {
+	if !only(w, r, "limit") {
+		return
+	}
 	if limit, ok := number(w, r, "limit", 10, 1, maxTop); ok {
 		answerJSON(w, r, http.StatusOK, s.feed.tops(s.now(), int(limit)))
 	}
@@ -238,19 +248,38 @@ type SourceAnswer struct {
 }
 
 func (s *Server) serveSummary(w http.ResponseWriter, r *http.Request) {
+	if !only(w, r) {
+		return
+	}
 	health, stats := s.deps.Health(), s.deps.Store.Stats()
 	answer := SummaryAnswer{
 		Version: s.deps.Version, Time: s.now().UTC(), Live: health.Live, Ready: health.Ready, DryRun: health.DryRun,
 		Problems: problemsOf(health), Events: stats.Events, LastSeq: stats.LastSeq, Addresses: stats.Addresses,
-		Bytes: stats.Usage.Used, Outbox: outboxCounts(stats), Sources: []SourceAnswer{},
+		Bytes: stats.Usage.Used, Outbox: outboxCounts(stats), Sources: sourcesOf(health),
 	}
+	answerJSON(w, r, http.StatusOK, answer)
+}
+
+// SourcesAnswer is the answer of /api/v1/sources: every configured source, in the order of the page.
+type SourcesAnswer struct {
+	Sources []SourceAnswer `json:"sources"`
+}
+
+func (s *Server) serveSources(w http.ResponseWriter, r *http.Request) {
+	if only(w, r) {
+		answerJSON(w, r, http.StatusOK, SourcesAnswer{sourcesOf(s.deps.Health())})
+	}
+}
+
+func sourcesOf(health Health) []SourceAnswer {
+	all := []SourceAnswer{}
 	for _, source := range health.Sources {
-		answer.Sources = append(answer.Sources, SourceAnswer{
+		all = append(all, SourceAnswer{
 			Name: event.Visible(source.Name), Reporter: event.Visible(source.Reporter), Up: source.Up, Records: source.Records, Skipped: source.Skipped,
 			Dropped: source.Dropped, Gaps: source.Gaps, Errors: source.Errors, Open: source.Open, LagSeconds: source.Lag.Seconds(), LastRecord: unlessZero(source.LastRecord),
 		})
 	}
-	answerJSON(w, r, http.StatusOK, answer)
+	return all
 }
 
 // outboxCounts lists the outbox's figures, by destination and then in the order of the states.
@@ -289,6 +318,9 @@ type OutboxAnswer struct {
 }
 
 func (s *Server) serveOutbox(w http.ResponseWriter, r *http.Request) {
+	if !only(w, r, "limit") {
+		return
+	}
 	limit, ok := number(w, r, "limit", 50, 1, maxItems)
 	if !ok {
 		return
@@ -325,6 +357,22 @@ func answerHealth(w http.ResponseWriter, r *http.Request, good bool, health Heal
 	answerJSON(w, r, http.StatusServiceUnavailable, HealthAnswer{"failing", problemsOf(health)})
 }
 
+// only answers a request of the API that has a parameter beyond those that are known, and reports whether it has none: an answer that
+// silently ignores half of the question is a wrong one.
+func only(w http.ResponseWriter, r *http.Request, known ...string) bool {
+	for name := range r.URL.Query() {
+		if !slices.Contains(known, name) {
+			there := "There is none here."
+			if len(known) > 0 {
+				there = "There is " + strings.Join(known, ", ") + "."
+			}
+			fail(w, r, http.StatusBadRequest, "The address has a parameter that is not known. "+there)
+			return false
+		}
+	}
+	return true
+}
+
 // number reads a query parameter. If it is no number from least to most, number answers the request and ok is false.
 func number(w http.ResponseWriter, r *http.Request, name string, absent, least, most uint64) (n uint64, ok bool) {
 	text := r.URL.Query().Get(name)
@@ -345,14 +393,14 @@ func (s *Server) failStore(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 func answerJSON(w http.ResponseWriter, r *http.Request, status int, answer any) {
-	body, err := json.Marshal(answer)
+	body, err := encode(answer)
 	if err != nil { // a time beyond the year 9999
 		fail(w, r, http.StatusInternalServerError, "The answer could not be written as JSON.")
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	send(w, append(body, '\n'))
+	send(w, body)
 }
 
 // send writes the rest of an answer. A client that is gone is no fault of ours.

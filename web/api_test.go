@@ -25,6 +25,7 @@ func TestGoldenAPI(t *testing.T) {
 		"summary.json": "/api/v1/summary",
 		"outbox.json":  "/api/v1/outbox?limit=6",
 		"health.json":  "/healthz",
+		"sources.json": "/api/v1/sources",
 	} {
 		resp, body := r.get(path)
 		if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != "application/json" {
@@ -71,6 +72,28 @@ func TestEventsByPage(t *testing.T) {
 	}
 }
 
+// People read the answers with curl: what a remedy has to be typed is there as it is typed.
+func TestJSONIsForPeople(t *testing.T) {
+	const remedy = `chown root:tattled /k && chmod 640 /k, see <https://example.org/a?b&c>`
+	r := start(t, peopled(3), func(_ *Config, d *Deps) {
+		d.Health = func() Health {
+			h := fairHealth()
+			h.Problems = []event.Problem{{What: "w", Remedy: remedy, Since: base}}
+			h.Sources[0].Name = "a<b>&c"
+			return h
+		}
+	}, usualPace())
+	for path, want := range map[string]string{"/healthz": remedy, "/readyz": remedy, "/api/v1/summary": remedy, "/api/v1/sources": `"a<b>&c"`} {
+		resp, body := r.get(path)
+		if !strings.Contains(body, want) || strings.Contains(body, `\u00`) || !strings.HasSuffix(body, "}\n") || resp.Header.Get("X-Content-Type-Options") != "nosniff" {
+			t.Errorf("%s: %s", path, body)
+		}
+	}
+	if _, body := r.get("/"); strings.Contains(body, "see <https") || !strings.Contains(body, "see &lt;https") {
+		t.Error("the page has markup of a remedy")
+	}
+}
+
 // What is asked wrongly is answered with a problem document that does not repeat the question.
 func TestProblems(t *testing.T) {
 	r := start(t, peopled(3), nil, usualPace())
@@ -85,6 +108,12 @@ func TestProblems(t *testing.T) {
 		"/api/v1/addresses/example":        http.StatusBadRequest,
 		"/api/v1/addresses/192.0.2.250":    http.StatusNotFound,
 		"/api/v1/addresses/fe80::1%25eth0": http.StatusNotFound,
+		"/api/v1/sources?up=true":          http.StatusBadRequest,
+		"/api/v1/events?kind=ban":          http.StatusBadRequest,
+		"/api/v1/summary?range=1h":         http.StatusBadRequest,
+		"/api/v1/top?by=address":           http.StatusBadRequest,
+		"/api/v1/outbox?<script>=1":        http.StatusBadRequest,
+		"/api/v1/addresses/192.0.2.1?x":    http.StatusBadRequest,
 		"/api/v1/":                         http.StatusNotFound,
 		"/api/v2/events":                   http.StatusNotFound,
 	} {

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"encoding/json"
 	"net"
 	"net/http"
 	"net/netip"
@@ -99,11 +98,11 @@ func fail(w http.ResponseWriter, r *http.Request, status int, detail string) {
 		http.Error(w, http.StatusText(status)+"\n\n"+detail, status)
 		return
 	}
-	body, err := json.Marshal(problem{"about:blank", http.StatusText(status), status, detail})
+	body, err := encode(problem{"about:blank", http.StatusText(status), status, detail})
 	if err != nil {
 		panic(err) // strings and a number always encode
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(status)
-	send(w, append(body, '\n'))
+	send(w, body)
 }

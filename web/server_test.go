@@ -42,7 +42,7 @@ func TestHeaders(t *testing.T) {
 		"Set-Cookie":                   "",
 		"Server":                       "",
 	}
-	for _, path := range []string{"/", "/addresses/203.0.113.0", "/api/v1/events", "/api/v1/top", "/metrics", "/healthz", "/nothing", "/api/nothing", "/assets/nothing"} {
+	for _, path := range []string{"/", "/addresses/203.0.113.0", "/api/v1/events", "/api/v1/top", "/api/v1/sources", "/metrics", "/healthz", "/nothing", "/api/nothing", "/assets/nothing"} {
 		resp, _ := r.get(path)
 		got := map[string]string{}
 		for name := range want {

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -134,7 +133,7 @@ func (s *Server) current() (*statusView, []byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	text, err := json.Marshal(status)
+	text, err := encode(status)
 	if err != nil {
 		return nil, nil, fmt.Errorf("write the status: %w", err)
 	}

@@ -3,7 +3,6 @@ package web
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -192,11 +191,11 @@ func (st *stream) sendEvents() (more bool, err error) {
 }
 
 func (st *stream) write(e *event.Event) {
-	data, err := json.Marshal(viewEvent(e))
+	data, err := encode(viewEvent(e))
 	if err != nil {
 		return // a time beyond the year 9999: there is no way to write it
 	}
-	fmt.Fprintf(&st.out, "event: event\nid: %d\ndata: %s\n\n", e.Seq, data)
+	fmt.Fprintf(&st.out, "event: event\nid: %d\ndata: %s\n", e.Seq, data) // which ends with a line end
 }
 
 func (st *stream) sendStatus() error {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"tattled/machine"
 )
 
 // blackHole is a name server on loopback that takes every question, by UDP and TCP, and answers none. It returns its address,
@@ -19,7 +21,7 @@ func blackHole(t *testing.T) (addr string, asked func() int) {
 	addr = fmt.Sprintf("127.53.%d.%d", os.Getpid()>>8&0xff, 1+os.Getpid()&0x7f)
 	udp, err := net.ListenPacket("udp", addr+":53")
 	if errors.Is(err, os.ErrPermission) {
-		t.Skip("port 53 is for root")
+		machine.Lacks(t, "port 53 is for root")
 	} else if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +57,7 @@ func inNamespace(t *testing.T, addr string) []string {
 	script := fmt.Sprintf(`mount --bind %s "$(readlink -f /etc/resolv.conf)" && { [ ! -e /etc/nsswitch.conf ] || mount --bind %s /etc/nsswitch.conf; } && exec "$@"`, resolv, nsswitch)
 	prefix := []string{"unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh"}
 	if out, err := exec.Command(prefix[0], append(prefix[1:], "grep", "-q", addr, "/etc/resolv.conf")...).CombinedOutput(); err != nil {
-		t.Skipf("no mount namespace of its own: %v %s", err, out)
+		machine.Lacks(t, "no mount namespace of its own: ", err, " ", string(out))
 	}
 	return prefix
 }

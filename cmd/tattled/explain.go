@@ -169,9 +169,14 @@ func (e *explaining) line(line []byte, cut bool, received time.Time) error {
 	} else if e.flags.source != "journal" {
 		r.Framing = receiver.FileLine // as a file or a listener with program: reads it
 	}
-	r.Trust, r.Cut = e.explainer.Trust(e.flags.source), cut
+	var condition string
+	r.Trust, condition = e.explainer.Trust(e.flags.source)
+	r.Cut = cut
 	a := newAnswer(&r, e.explainer.Explain(&r, &receiver.Batch{Source: e.flags.source, Received: received, Location: e.zone}), header)
 	a.LineNo, a.Config = e.count, e.config
+	if a.Gate != nil {
+		a.Gate.Condition = condition
+	}
 	var text []byte
 	if e.flags.json {
 		var b bytes.Buffer

@@ -93,7 +93,9 @@ type answerGate struct {
 	Alert   bool   `json:"alert"` // false: only policies with private: true alert, and of a trusted address none
 	Refusal string `json:"refusal,omitempty"`
 	Because string `json:"because,omitempty"`
-	Trust   string `json:"trust"` // of the source
+	Trust   string `json:"trust"` // of the source, or of the peers that it trusts most
+
+	Condition string `json:"condition,omitempty"` // which peers those are; of others no report is made
 }
 
 // answerPolicy is what a policy makes of the event.
@@ -354,6 +356,8 @@ func (a *answer) writeFollows(row func(name, format string, args ...any)) {
 		return
 	}
 	switch {
+	case a.Gate.Report && a.Gate.Condition != "":
+		row("gate", "it may lead to a report if %s", a.Gate.Condition)
 	case a.Gate.Report:
 		row("gate", "it may lead to a report, as a record of a source with trust: %s", a.Gate.Trust)
 	case a.Gate.Alert:

@@ -12,7 +12,7 @@ const explainHeader = "Nov 22 05:40:00 web1 sshd[123]: "
 // explainConfig is a configuration that disables a rule and trusts a network and a proxy.
 const explainConfig = `sources:
   files: [{path: /var/log/shared.log, trust: count}, {path: /var/log/auth.log}, {path: /var/log/form.log, program: nginx, form: '$host - $remote_addr [$time_local] "$request" $status $body_bytes_sent'}]
-  syslog: [{listen: "udp://0.0.0.0:514", allow: [192.0.2.0/24]}, {listen: "udp://0.0.0.0:515", allow: [192.0.2.0/24], trust: report}]
+  syslog: [{listen: "udp://0.0.0.0:514", allow: [192.0.2.0/24]}, {listen: "udp://0.0.0.0:515", allow: [192.0.2.0/24], trust: report}, {listen: "tcp://0.0.0.0:514", allow: [192.0.2.0/24]}, {listen: "unix:///run/x/log"}]
 rules: {disable: [sshd/invalid-user], trusted_proxies: [192.0.2.1]}
 trusted: [8.8.4.0/24]
 policy_defaults: false
@@ -69,6 +69,10 @@ func TestExplain(t *testing.T) {
 			"MATCHED: ", []string{"no report, because anybody could have forged the record on its way here"}},
 		{explainHeader + "Failed password for root from 45.148.10.1 port 1 ssh2", []string{"--config", config, "--source", "udp://0.0.0.0:515"},
 			"MATCHED: ", []string{"it may lead to a report, as a record of a source with trust: report"}},
+		{explainHeader + "Failed password for root from 45.148.10.1 port 1 ssh2", []string{"--config", config, "--source", "tcp://0.0.0.0:514"},
+			"MATCHED: ", []string{"it may lead to a report if its sender is one that allow names and is not this machine\n"}},
+		{explainHeader + "Failed password for root from 45.148.10.1 port 1 ssh2", []string{"--config", config, "--source", "unix:///run/x/log"},
+			"MATCHED: ", []string{"it may lead to a report if root or the system user syslog wrote it to the socket\n"}},
 		{"[UFW BLOCK] IN=eth0 OUT= SRC=45.148.10.1 DST=192.0.2.1 LEN=40 PROTO=UDP SPT=1 DPT=53 LEN=9 ", []string{"--config", config, "--program", "kernel"},
 			"MATCHED: netfilter/block", []string{"ban: it is counted; 1 event, then alert if its score at AbuseIPDB is 20 to 100\n", "then alert if its score at AbuseIPDB is 0\n"}},
 		{`192.0.2.1 - - [22/Nov/2026:10:00:00 +0000] "GET /.env HTTP/1.1" 404 5 "-" "x" "unknown"`, []string{"--config", config, "--program", "nginx"},

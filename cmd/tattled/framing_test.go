@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"tattled/machine"
 	"tattled/report/abuseipdb/double"
 )
 
@@ -45,7 +46,7 @@ func TestNobodyIsFramed(t *testing.T) {
 		"web":   (*street).webClient,
 	}
 	if os.Geteuid() != 0 {
-		t.Skip("needs root for a network namespace and other users: sudo -E env PATH=$PATH go test ./cmd/tattled -run TestNobodyIsFramed")
+		machine.Lacks(t, "needs root for a network namespace and other users: sudo -E env PATH=$PATH go test ./cmd/tattled -run TestNobodyIsFramed")
 	}
 	for _, name := range slices.Sorted(maps.Keys(kinds)) {
 		t.Run(name, func(t *testing.T) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/netip"
@@ -55,8 +56,11 @@ type printer func(b []byte, one *found) []byte
 
 // printJSON escapes what cannot be seen beyond what JSON asks for, so that no terminal obeys it and no reader is deceived.
 func printJSON(b []byte, one *found) []byte {
-	text, _ := json.Marshal(one) // numbers and strings cannot fail
-	return append(event.AppendVisibleJSON(b, text), '\n')
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	_ = encoder.Encode(one) // numbers and strings cannot fail
+	return append(event.AppendVisibleJSON(b, bytes.TrimSuffix(text.Bytes(), []byte("\n"))), '\n')
 }
 
 // printText is for people: what a peer chose is quoted.

@@ -50,6 +50,14 @@ func TestMatchHeaders(t *testing.T) {
 	}
 }
 
+// TestMatchJSONIsForPeople says that an account with characters that HTML escapes is written as it is.
+func TestMatchJSONIsForPeople(t *testing.T) {
+	code, out, _ := invoke(t, "Invalid user a<b>&c from 203.0.113.5 port 22\n", "match", "--json", "--program", "sshd", "-")
+	if code != exitOK || strings.Count(out, "\n") != 1 || !strings.Contains(out, `"user":"a<b>&c"`) {
+		t.Errorf("exit %d: %s", code, out)
+	}
+}
+
 // What firewalls send is read with the headers that they send it with.
 func TestMatchFirewalls(t *testing.T) {
 	const (

@@ -10,6 +10,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
+
+	"tattled/machine"
 )
 
 // terminal opens a pseudo-terminal of a width and returns its two ends: what a program writes to, and what a person sees.
@@ -17,7 +19,7 @@ func terminal(t *testing.T, width uint16) (program, person *os.File) {
 	t.Helper()
 	person, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
 	if err != nil {
-		t.Skip("no pseudo-terminal here: ", err)
+		machine.Lacks(t, "no pseudo-terminal here: ", err)
 	}
 	t.Cleanup(func() { person.Close() })
 	if err := unix.IoctlSetPointerInt(int(person.Fd()), unix.TIOCSPTLCK, 0); err != nil {

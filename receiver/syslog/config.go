@@ -91,6 +91,27 @@ type Config struct {
 	Mode string `yaml:"mode"`
 }
 
+// Listeners is the section sources.syslog.
+type Listeners []Config
+
+// Check reports the entries that listen where another one does. The entries have a Check of their own.
+func (l Listeners) Check(report setting.Report) {
+	first := map[string]int{}
+	for i := range l {
+		if other, twice := first[l[i].Listen]; twice {
+			report(fmt.Sprintf("[%d].listen", i), fmt.Sprintf("entry %d listens on %s already: remove one of them", other, l[i].Listen))
+			continue
+		}
+		first[l[i].Listen] = i
+	}
+}
+
+// Address returns where c listens, of UDP and TCP: ok is false for a unix socket, and where Listen is at fault.
+func (c *Config) Address() (network string, at netip.AddrPort, ok bool) {
+	found, err := parseListen(c.Listen)
+	return found.network, found.addr, err == nil && found.network != "unix"
+}
+
 // The defaults and the bounds of Config.
 const (
 	defaultMaxLine        = 8 << 10

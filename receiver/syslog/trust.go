@@ -14,23 +14,24 @@ import (
 	"tattled/setting"
 )
 
-// MayReport reports whether anything that comes in by the listener may lead to a report: from the peers that it trusts
-// most, where it decides by the peer.
-func (c *Config) MayReport() bool {
+// MostTrust returns the trust of what comes in by the listener from the peers that it trusts most, and where it decides by the peer,
+// which those are: the end of a sentence that begins with "if"; "" where all have that trust.
+func (c *Config) MostTrust() (trust event.Trust, condition string) {
 	at, err := parseListen(c.Listen)
-	if err != nil {
-		return false
-	}
-	if trust, fixed := c.fixedTrust(); fixed {
-		return trust == event.TrustReport
-	}
-	switch at.network {
-	case "unix":
-		return true
-	case "tcp":
-		return c.beyond(at)
+	trust, fixed := c.fixedTrust()
+	switch {
+	case err != nil:
+		return event.TrustCount, ""
+	case fixed:
+		return trust, ""
+	case at.network == "unix" && len(c.Peers) == 0:
+		return event.TrustReport, "root or the system user syslog wrote it to the socket"
+	case at.network == "unix":
+		return event.TrustReport, "one of the users in peers wrote it to the socket"
+	case at.network == "tcp" && c.beyond(at):
+		return event.TrustReport, "its sender is one that allow names and is not this machine"
 	default:
-		return false
+		return event.TrustCount, ""
 	}
 }
 

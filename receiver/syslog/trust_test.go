@@ -80,7 +80,7 @@ func TestTrust(t *testing.T) {
 }
 
 // What is said of a listener without a peer is what its most trusted peer gets.
-func TestMayReport(t *testing.T) {
+func TestMostTrust(t *testing.T) {
 	lan, loop := []setting.Network{network(t, "192.0.2.0/24")}, []setting.Network{network(t, "127.0.0.0/8"), network(t, "::1")}
 	for _, c := range []struct {
 		cfg  Config
@@ -99,8 +99,9 @@ func TestMayReport(t *testing.T) {
 		{Config{Listen: "unix:///run/log"}, true},
 		{Config{Listen: "unix:///run/log", Datagrams: "lines"}, false},
 	} {
-		if got := c.cfg.MayReport(); got != c.want {
-			t.Errorf("%+v: %v", c.cfg, got)
+		trust, condition := c.cfg.MostTrust()
+		if (trust == event.TrustReport) != c.want || (condition != "") != (c.want && c.cfg.Trust == "") {
+			t.Errorf("%+v: %v if %q", c.cfg, trust, condition)
 		}
 	}
 }

@@ -112,7 +112,8 @@ func (c *Config) location() (*time.Location, error) {
 	return time.LoadLocation(c.Timezone)
 }
 
-func (c *Config) trust() event.Trust {
+// MostTrust returns the trust of every line.
+func (c *Config) MostTrust() event.Trust {
 	if c.Trust == event.TrustCount.String() {
 		return event.TrustCount
 	}

@@ -9,17 +9,12 @@ import (
 	"tattled/setting"
 )
 
-// Check reports every fault of the configuration of a list of files, with what no entry can see alone.
-func Check(files []Config, report setting.Report) {
-	for i := range files {
-		files[i].Check(func(path, problem string) { report(fmt.Sprintf("[%d].%s", i, path), problem) })
-	}
-	checkTogether(files, report)
-}
+// Files is the section sources.files: one entry for each log file or pattern.
+type Files []Config
 
-// checkTogether reports the entries that name a file which another one names as well, as far as the paths alone tell: its
-// lines are read once, and nobody could say under which entry.
-func checkTogether(files []Config, report setting.Report) {
+// Check reports the entries that name a file which another one names as well, as far as the paths alone tell: its lines are read once,
+// and nobody could say under which entry. The entries have a Check of their own.
+func (files Files) Check(report setting.Report) {
 	for i := range files {
 		for other := range files {
 			first := min(i, other)

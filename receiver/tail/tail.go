@@ -92,7 +92,7 @@ func New(c Config) (*Receiver, error) {
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
-	r.splitter = Splitter{MaxLine: c.MaxLine, Trust: c.trust(), Parser: wire.NewParser(zone)}
+	r.splitter = Splitter{MaxLine: c.MaxLine, Trust: c.MostTrust(), Parser: wire.NewParser(zone)}
 	if c.MaxLine == 0 {
 		r.splitter.MaxLine = DefaultMaxLine
 	}

@@ -604,7 +604,8 @@ func TestADamagedCursorIsNotTrusted(t *testing.T) {
 
 func TestCheck(t *testing.T) {
 	var got []string
-	Check([]Config{
+	report := func(path, _ string) { got = append(got, path) }
+	files := Files{
 		{},
 		{Path: "relative", Program: "a b", Trust: "yes", Timezone: "Mars/Base", MaxLine: 1, Start: "middle"},
 		{Path: "/var/log/[a"},
@@ -615,7 +616,11 @@ func TestCheck(t *testing.T) {
 		{Path: "/srv/shop/access.log"},
 		{Path: "/srv/shop/./access.log"},
 		{Path: "/srv/x/*/access.log"},
-	}, func(path, _ string) { got = append(got, path) })
+	}
+	for i := range files {
+		files[i].Check(func(path, problem string) { report(fmt.Sprintf("[%d].%s", i, path), problem) })
+	}
+	files.Check(report)
 	want := []string{
 		"[0].path", "[1].path", "[1].program", "[1].trust", "[1].timezone", "[1].max_line", "[1].start", "[2].path", "[4].path", "[5].path", "[7].path", "[8].path",
 	}

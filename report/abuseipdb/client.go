@@ -65,12 +65,12 @@ type endpoint struct {
 // "tattled/1.2". A nil transport means the usual one; a test may pass its own.
 func New(c Config, key setting.Secret, agent string, transport http.RoundTripper) (*Client, error) {
 	c = c.WithDefaults()
+	if err := checkKey(key); err != nil {
+		return nil, fmt.Errorf("key_file: %w", err)
+	}
 	u, err := base(c.URL)
 	if err != nil {
-		return nil, fmt.Errorf("abuseipdb: %w", err)
-	}
-	if err := checkKey(key); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("url: %w", err)
 	}
 	if transport == nil {
 		transport = newTransport(c.Timeout.D())

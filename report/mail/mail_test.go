@@ -235,6 +235,30 @@ func TestSparseMail(t *testing.T) {
 	}
 }
 
+// An internal address, of which a policy with private: true alerts, is in no country, known or not.
+func TestInternalAddress(t *testing.T) {
+	s := serve(t, mode{})
+	m := sender(t, s, nil)
+	for n, test := range []struct {
+		addr, subject, place string
+	}{
+		{"10.0.0.7", "login as \"root\" on web1 from the internal address 10.0.0.7", "an internal address of this network"},
+		{"fd00::7", "login as \"root\" on web1 from the internal address fd00::7", "an internal address of this network"},
+		{"fe80::7", "login as \"root\" on web1 from the internal address fe80::7", "an internal address of this network"},
+		{"127.0.0.1", "login as \"root\" on web1 from the internal address 127.0.0.1", "an internal address of this network"},
+		{"100.100.0.1", "login as \"root\" on web1 from the internal address 100.100.0.1", "an internal address of this network"},
+		{"172.32.0.1", "login as \"root\" on web1 from an unknown country 172.32.0.1", "unknown"},
+		{"100.128.0.1", "login as \"root\" on web1 from an unknown country 100.128.0.1", "unknown"},
+	} {
+		r := event.Report{Kind: event.AuthSuccess, Count: 1, Users: 1, User: "root", Host: "web1", Addr: netip.MustParseAddr(test.addr)}
+		m.Send(t.Context(), &r)
+		message, body := parse(t, s.got()[n])
+		if text := subject(t, message); text != "[tattled @ web1] "+test.subject || !strings.Contains(body, "Place:     "+test.place+"\n") {
+			t.Errorf("%s: the subject is %q, the body\n%s", test.addr, text, body)
+		}
+	}
+}
+
 // Hostile text in every field: one mail each, with our headers only, our recipients only, no control character, no
 // character that turns text around, and a body that begins and ends as ours does.
 func TestInjection(t *testing.T) {

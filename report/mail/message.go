@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -65,13 +66,26 @@ func (s *Sender) subject(r *event.Report) string {
 	if r.Host != "" {
 		text += " on " + report.Harmless(r.Host, maxName)
 	}
-	text += " from " + country(r.Place)
-	if r.Place.ASN != 0 {
-		text += fmt.Sprintf(" (AS%d)", r.Place.ASN)
+	switch {
+	case internal(r.Addr):
+		text += " from the internal address"
+	case r.Place.ASN != 0:
+		text += fmt.Sprintf(" from %s (AS%d)", country(r.Place), r.Place.ASN)
+	default:
+		text += " from " + country(r.Place)
 	}
 	text = report.Harmless(text+" "+r.Addr.String(), maxSubject)
 	return strings.ReplaceAll(text, "=?", "= ?") // what looks like an encoded word is not to be decoded as one
 }
+
+// internal reports whether an address is one that networks give out within: those of RFC 1918, RFC 4193 and RFC 6598, of a link, and the
+// machine's own loopback. They are in no country. A policy with private: true alerts of them.
+func internal(a netip.Addr) bool {
+	return a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast() || sharedSpace().Contains(a)
+}
+
+// sharedSpace is what carriers and overlay networks give out (RFC 6598).
+func sharedSpace() netip.Prefix { return netip.PrefixFrom(netip.AddrFrom4([4]byte{100, 64}), 10) }
 
 func country(p event.Place) string {
 	switch {
@@ -148,7 +162,7 @@ func (s *Sender) body(r *event.Report) string {
 		}
 	}
 	row("Address", r.Addr.String())
-	row("Place", place(r.Place))
+	row("Place", place(r.Addr, r.Place))
 	row("Score", score(r))
 	row("What", what(r))
 	row("Before", preceded(r.Prior))
@@ -165,7 +179,10 @@ func (s *Sender) body(r *event.Report) string {
 	return b.String()
 }
 
-func place(p event.Place) string {
+func place(a netip.Addr, p event.Place) string {
+	if internal(a) {
+		return "an internal address of this network"
+	}
 	var parts []string
 	if p.City != "" {
 		parts = append(parts, p.City)

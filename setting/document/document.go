@@ -11,6 +11,7 @@ import (
 	"io"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -33,7 +34,8 @@ type Document struct {
 // itself. fault is called for everything that is wrong, with the line (0 where there is none) and the dotted path ("" where
 // there is none); a setting that is at fault keeps the value that it had. Decode reports whether text is YAML at all. A number
 // or a duration that is written as 0 is a fault, because for a field 0 stands for its default; the tag zero:"default" says that
-// the default is 0.
+// the default is 0. A value with the methods Names() []string and Section(name string) any is a mapping whose settings are not the
+// fields of one struct: Section returns a pointer to the value of a setting, nil for one that Names does not name.
 func Decode(text []byte, into any, fault func(line int, path, problem string)) (d Document, ok bool) {
 	d = Document{lines: map[string]int{}, faulty: map[string]bool{}}
 	r := decoder{Document: d, fault: fault, budget: maxNodes}
@@ -147,8 +149,9 @@ func (d *decoder) text(n *yaml.Node, path string, into encoding.TextUnmarshaler)
 }
 
 func (d *decoder) mapping(n *yaml.Node, path string, v reflect.Value) {
+	fields := Fields(v)
 	if n.Kind != yaml.MappingNode {
-		d.refuse(n.Line, path, fmt.Sprintf("settings belong here (one of %s), not a %s", strings.Join(keysOf(v.Type()), ", "), formOf(n)))
+		d.refuse(n.Line, path, fmt.Sprintf("settings belong here (one of %s), not a %s", strings.Join(keysOf(fields), ", "), formOf(n)))
 		return
 	}
 	seen := map[string]int{}
@@ -160,14 +163,15 @@ func (d *decoder) mapping(n *yaml.Node, path string, v reflect.Value) {
 			continue
 		}
 		seen[key.Value] = key.Line
-		field, tag, ok := fieldOf(v, key.Value)
-		if !ok {
-			d.refuse(key.Line, at, unknownKey(key.Value, keysOf(v.Type())))
+		i := slices.IndexFunc(fields, func(f Field) bool { return f.Name == key.Value })
+		if i < 0 {
+			d.refuse(key.Line, at, unknownKey(key.Value, keysOf(fields)))
 			continue
 		}
+		field := fields[i].Value
 		d.value(val, at, field)
 		d.lines[at] = key.Line
-		if !d.faulty[at] && isNumber(field) && field.IsZero() && !isNull(target(val)) && tag.Get("zero") != "default" {
+		if !d.faulty[at] && isNumber(field) && field.IsZero() && !isNull(target(val)) && !fields[i].zero {
 			d.refuse(key.Line, at, target(val).Value+" is not possible here: write what is above it, or leave the setting out for its default")
 		}
 	}
@@ -249,42 +253,55 @@ func isNumber(v reflect.Value) bool {
 	return v.CanInt() || v.CanUint() || v.CanFloat()
 }
 
-// fieldOf finds the field whose yaml tag is key, embedded structs tagged ",inline" included.
-func fieldOf(v reflect.Value, key string) (reflect.Value, reflect.StructTag, bool) {
-	for i := range v.NumField() {
-		field := v.Type().Field(i)
-		name, inline := Tag(field)
-		if inline {
-			if f, tag, ok := fieldOf(v.Field(i), key); ok {
-				return f, tag, true
-			}
-		} else if name != "" && name == key {
-			return v.Field(i), field.Tag, true
-		}
-	}
-	return reflect.Value{}, "", false
+// sections is a mapping whose settings are not the fields of one struct.
+type sections interface {
+	Names() []string
+	Section(name string) any
 }
 
-func keysOf(t reflect.Type) []string {
-	var keys []string
-	for i := range t.NumField() {
-		name, inline := Tag(t.Field(i))
-		if inline {
-			keys = append(keys, keysOf(t.Field(i).Type)...)
-		} else if name != "" {
-			keys = append(keys, name)
+// Field is one setting of a mapping.
+type Field struct {
+	Name  string
+	Value reflect.Value // which can be set
+	zero  bool          // its default is 0
+}
+
+// Fields returns the settings of v, which is an addressable struct: those that its yaml tags name (the fields of embedded structs tagged
+// ",inline" in their place), or those that its own methods do, as for Decode. It is nil for any other v.
+func Fields(v reflect.Value) []Field {
+	var all []Field
+	if !v.CanAddr() {
+		return nil
+	}
+	if s, is := v.Addr().Interface().(sections); is {
+		for _, name := range s.Names() {
+			all = append(all, Field{Name: name, Value: reflect.ValueOf(s.Section(name)).Elem()})
 		}
+		return all
+	}
+	if v.Kind() != reflect.Struct {
+		return nil
+	}
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		name, options, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		switch {
+		case !f.IsExported() || name == "-":
+		case options == "inline":
+			all = append(all, Fields(v.Field(i))...)
+		case name != "":
+			all = append(all, Field{name, v.Field(i), f.Tag.Get("zero") == "default"})
+		}
+	}
+	return all
+}
+
+func keysOf(fields []Field) []string {
+	keys := make([]string, len(fields))
+	for i, f := range fields {
+		keys[i] = f.Name
 	}
 	return keys
-}
-
-// Tag returns the name of the setting that a field is, "" if it is none, and whether its own fields are settings in its place.
-func Tag(f reflect.StructField) (name string, inline bool) {
-	name, options, _ := strings.Cut(f.Tag.Get("yaml"), ",")
-	if name == "-" || !f.IsExported() {
-		return "", false
-	}
-	return name, options == "inline"
 }
 
 func unknownKey(key string, known []string) string {

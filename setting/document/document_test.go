@@ -80,3 +80,27 @@ func TestNotYAML(t *testing.T) {
 		t.Errorf("an empty text is at fault: %s", faults)
 	}
 }
+
+// parts is a mapping whose settings are values of their own.
+type parts struct{ values map[string]any }
+
+func (p *parts) Names() []string         { return []string{"one", "many"} }
+func (p *parts) Section(name string) any { return p.values[name] }
+
+// Sections that no struct has as fields are read, faulted and put at their lines like fields.
+func TestSections(t *testing.T) {
+	var one *inner
+	var many []inner
+	var whole struct {
+		Parts parts `yaml:"parts"`
+	}
+	whole.Parts.values = map[string]any{"one": &one, "many": &many}
+	var faults []string
+	d, ok := Decode([]byte("parts:\n  one:\n  many:\n    - {size: 3}\n    - {size: 0}\n  onne: 1\n"), &whole, func(line int, path, problem string) {
+		faults = append(faults, fmt.Sprintf("%d %s %s", line, path, problem))
+	})
+	if !ok || one == nil || len(many) != 2 || many[0].Size != 3 || d.Line("parts.many[0].size") != 4 || len(faults) != 2 ||
+		!strings.HasPrefix(faults[0], "5 parts.many[1].size 0 is not possible") || !strings.Contains(faults[1], `6 parts.onne no such setting: did you mean "one"?`) {
+		t.Errorf("%v %v %+v, line %d, %q", ok, one, many, d.Line("parts.many[0].size"), faults)
+	}
+}
