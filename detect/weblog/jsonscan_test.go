@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -36,6 +37,9 @@ func oracle(t *testing.T, tree *jsonTree, paths []string, line []byte) {
 	t.Helper()
 	s := jsonScan{tree: tree, line: line}
 	ok := s.scan()
+	if !json.Valid(line) { // a value that nginx left out is one that is null
+		line = regexp.MustCompile(`:([ \t\r\n]*)-?([,}])`).ReplaceAll(line, []byte(`:${1}null$2`))
+	}
 	var whole any
 	standard, known := inStandardJSON(line)
 	if !known {
