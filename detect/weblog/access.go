@@ -116,7 +116,7 @@ func (l *accessLine) read(m []byte) (ok bool) {
 		return l.begun(m)
 	}
 	l.request, l.rest = m[:end], m[end+1:]
-	l.unescaped = amidText(l.rest)
+	l.unescaped = l.unescaped || amidText(l.rest)
 	return l.readStatus()
 }
 
