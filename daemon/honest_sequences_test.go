@@ -167,6 +167,8 @@ func webSequences() []sequence {
 		{topicWeb, "a download that is not there any more", repeat(1000, 200*time.Millisecond, say(request, "-", "GET /pool/p{i}.deb", 404)), "", "a 404 is an answer"},
 		{topicWeb, "phpThumb: the pictures of every page", repeat(200, 500*time.Millisecond, say(request, "-", "GET /phpthumb/phpThumb.php?src=../../../images/a{i}.jpg&w=100", 200)), "", unmatched},
 		{topicWeb, "a search box that asks at each key", repeat(60, 300*time.Millisecond, say(request, "-", "GET /search?q=union+select+a%%2C+b+from+t{i}", 200)), "", breadth},
+		{topicWeb, "a search box in another language", repeat(60, 300*time.Millisecond, say(request, "-", "GET /suche{i}?suchbegriff=union+select+a%%2C+b", 200)), "", breadth},
+		{topicWeb, "pages of forges and wikis about files of such names", repeat(20, 10*time.Second, say(request, "-", "GET /dan/app{i}/render/branch/main/.npmrc", 200), say(request, "-", "GET /app{i}/diff/.env", 200), say(request, "-", "GET /app{i}/~files/main/.env", 200), say(request, "-", "GET /wiki/{i}/.env", 200)), "", unmatched},
 		{topicWeb, "an editor of .env.example in a forge", repeat(40, 20*time.Second, say(request, "-", "GET /dan/app/_edit/main/.env.example", 200)), "", unmatched},
 		{topicWeb, "a browser of .env.example in Mercurial", repeat(40, 20*time.Second, say(request, "-", "GET /repo/file/tip/.env.example", 200)), "", unmatched},
 		{topicWeb, "a Referer of another's page, on a hundred pictures", repeat(100, time.Second, "nginx {A} - - [22/Nov/2026:08:00:00 +0000] \"GET /logo.png HTTP/1.1\" 200 512 \"https://evil.example/?${jndi:ldap://x}\" \"Mozilla/5.0\""), "", breadth},
