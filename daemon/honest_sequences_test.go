@@ -173,7 +173,7 @@ func webSequences() []sequence {
 		{topicWeb, "a browser of .env.example in Mercurial", repeat(40, 20*time.Second, say(request, "-", "GET /repo/file/tip/.env.example", 200)), "", unmatched},
 		{topicWeb, "a Referer of another's page, on a hundred pictures", repeat(100, time.Second, "nginx {A} - - [22/Nov/2026:08:00:00 +0000] \"GET /logo.png HTTP/1.1\" 200 512 \"https://evil.example/?${jndi:ldap://x}\" \"Mozilla/5.0\""), "", breadth},
 		{topicWeb, "examples of .env in what is published", repeat(40, 5*time.Second, say(request, "-", "GET /docs/p{i}/.env.example", 200), say(request, "-", "GET /dan/app/releases/download/v{i}/.env.dist", 200)), "", unmatched},
-		{topicWeb, "a browser that takes our server for its proxy", repeat(200, 2*time.Second, say(request, "-", "CONNECT www{i}.example.com:443", 405), say(request, "-", "GET http://www.msftncsi.com/ncsi.txt?{i}", 404)), "", "a proxy that is set wrong does that for its people"},
+		{topicWeb, "a browser that takes our server for its proxy", repeat(200, 2*time.Second, say(request, "-", "GET http://www{i}.example.com/", 404), say(request, "-", "GET http://www.msftncsi.com/ncsi.txt?{i}", 404)), "", "a proxy that is set wrong does that for its people"},
 		{topicWeb, "comments on closed posts that a page has its readers send", repeat(9, time.Second, "wordpress Comment attempt on closed post {i} from {A}"), "", "10 in 10 minutes"},
 	}
 }
