@@ -125,7 +125,7 @@ func (j *JSON) Judge(m []byte) parse.Result { return j.JudgeKnown(m, Known{}) }
 func (j *JSON) JudgeKnown(m []byte, known Known) parse.Result {
 	s := jsonScan{tree: &j.tree, line: m}
 	switch whole := s.scan(); {
-	case !whole && !(known.Cut && s.ended()):
+	case !whole && (!known.Cut || !s.ended()):
 		return parse.Result{}
 	case s.twice, s.shadow:
 		return j.doubt(m, &s)
@@ -305,7 +305,7 @@ func (j *JSON) Explain(m []byte) parse.Parsed { return j.ExplainKnown(m, Known{}
 // ExplainKnown says what is read of a line of which more is known.
 func (j *JSON) ExplainKnown(m []byte, known Known) (p parse.Parsed) {
 	s := jsonScan{tree: &j.tree, line: m}
-	if !s.scan() && !(known.Cut && s.ended()) {
+	if !s.scan() && (!known.Cut || !s.ended()) {
 		p.Failed = "it is no JSON object, or was cut off"
 		return p
 	}
