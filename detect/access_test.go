@@ -210,7 +210,7 @@ func accessTexts(g *rand.Rand) func() string {
 // TestAccessAdversary writes lines as Apache and nginx would, with hostile texts in all that a client can fill: the true
 // peer is found, or nobody; behind a trusted proxy the one that the proxy names.
 func TestAccessAdversary(t *testing.T) {
-	framesNobody(t, webRules, 8, 10_000, 5_000, func(p parser, i int, peer, forwarded string, text func() string) string {
+	framesNobody(t, webRules, 8, 10_000, 3_500, func(p parser, i int, peer, forwarded string, text func() string) string {
 		return p.(*weblog.Access).Line(i%7, peer, forwarded, i%2 == 0, text)
 	})
 }

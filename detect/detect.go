@@ -297,16 +297,24 @@ func (f *Finding) take(found *parse.Result) {
 	}
 }
 
-// judgeKnown reads an access line of which something is known beforehand.
+// judgeKnown reads an access line, or the beginning of an object, of which something is known beforehand.
 func (r *Rules) judgeKnown(u *unit, text []byte, known Known, f *Finding, found *parse.Result) {
-	if u.service == nil || u.service.parserName != accessParser {
+	if u.service == nil || u.glance != nil && known.Form == nil && !u.glance(text) {
 		return
 	}
-	one := r.parserOf(u).(*weblog.Access).JudgeKnown(text, known)
+	var one parse.Result
+	switch reads := r.parserOf(u).(type) {
+	case *weblog.Access:
+		one = reads.JudgeKnown(text, known)
+	case *weblog.JSON:
+		if known.Form == nil {
+			one = reads.JudgeKnown(text, known)
+		}
+	}
 	if one.Misfit {
 		f.Service, f.Refusal, f.Shape = u.service, OtherForm, NoShape
 	}
-	f.Formed = f.Formed || known.Form != nil && !one.Misfit
+	f.Formed = f.Formed || known.Form != nil && u.service.parserName == accessParser && !one.Misfit
 	if f.Named = f.Named || one.Named; one.Found {
 		found.Join(&one)
 	}

@@ -164,8 +164,13 @@ func (x *Explainer) service(s *Service, message []byte, known Known, e *Explanat
 		return
 	}
 	if known != (Known{}) {
-		if reads, is := s.parser.(*weblog.Access); is {
+		switch reads := s.parser.(type) {
+		case *weblog.Access:
 			x.addParsed(s, reads.JudgeKnown(e.Message, known), reads.ExplainKnown(e.Message, known), e)
+		case *weblog.JSON:
+			if known.Form == nil {
+				x.addParsed(s, reads.JudgeKnown(e.Message, known), reads.ExplainKnown(e.Message, known), e)
+			}
 		}
 		return
 	}

@@ -52,6 +52,15 @@ func TestFramedByColumn(t *testing.T) {
 		{"nginx", "198.51.100.66 - 203.0.113.5" + at + get, "ambiguous"},
 		{"nginx", "198.51.100.66 - 203.0.113.5 - -" + at + get, "ambiguous"},
 		{"nginx", "198.51.100.66 - 2001:db8::5" + at + get, "ambiguous"},
+		// '$host - $remote_user $remote_addr', '$host - - $remote_addr', and others of which the peer ends the user's column
+		{"nginx", "198.51.100.66 - x 203.0.113.5" + at + get, "ambiguous"},
+		{"nginx", "198.51.100.66 - - 203.0.113.5" + at + get, "ambiguous"},
+		{"nginx", "198.51.100.66 - - - 203.0.113.5:40022" + at + get, "ambiguous"},
+		{"nginx", "198.51.100.66 - (203.0.113.5)" + at + get, "ambiguous"},
+		{"nginx", "198.51.100.66 - a b=2001:db8::5" + at + get, "ambiguous"},
+		// '$remote_addr:$remote_port $host - ': the peer is the first
+		{"nginx", "203.0.113.5:40022 198.51.100.66 - -" + at + get, "?secrets 198.51.100.66"},
+		{"nginx", "[2001:db8::5] 198.51.100.66 - -" + at + get, "?secrets 198.51.100.66"},
 		{"nginx", "198.51.100.66 - [2001:db8::5]:40022" + at + get, "ambiguous"},
 		{"nginx", "198.51.100.66 - 203.0.113.5:40022 dan" + at + get, "ambiguous"},
 		{"nginx", "198.51.100.66 - 203.0.113.5, 192.0.2.7" + at + get, "ambiguous"},

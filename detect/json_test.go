@@ -166,7 +166,7 @@ func TestJSONFaults(t *testing.T) {
 		"msg: msg=>msg: 'a[0'":                                "a bracket of the path",
 		"msg: msg=>msg: a..b":                                 "has a name that is empty or too long",
 		"msg: msg=>path: p":                                   "leave path out",
-		"msg: msg=>request: p":                                "leave method out",
+		"target: request.uri=>request: p":                     "leave method out",
 		"where: {agent: '*zgrab*'}=>where: {agnt: x}":         "web.yaml:22: no such field: agnt (there are target, user, agent, logger, msg, path, query, method, status)",
 		"where: {agent: '*zgrab*'}=>where: {status: 4x}":      `web.yaml:22: status: "4x" is neither`,
 		"where: {agent: '*zgrab*'}=>where: {method: 'G*'}":    `web.yaml:22: method: "G*" is no method`,

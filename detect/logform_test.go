@@ -48,6 +48,17 @@ func TestDeclaredForm(t *testing.T) {
 		{`$time_iso8601 $remote_addr $request_method "$request_uri" $status`, `2026-11-22T10:00:00+00:00 203.0.113.5 GET "/a/../.env?x" 404`, secrets},
 		{`%h %m "%U%q" %s`, `203.0.113.5 GET "/.env?x" 200`, secrets},
 		{`"$remote_addr" "$request" $status`, `"203.0.113.5" "GET /.env HTTP/1.1" 404`, secrets},
+		// As they are written in files of configuration
+		{"logformat\t'%h %l %u %t \"%r\" %>s %b' x", `203.0.113.5 - - ` + at + ` ` + get, secrets},
+		{`LogFormat "%h %l %u %t \"%r\" %>s %b"`, `203.0.113.5 - - ` + at + ` ` + get, secrets},
+		{`"%h %l %u %t \"%r\" %>s %b"`, `203.0.113.5 - - ` + at + ` ` + get, secrets},
+		{`%h\t%u\t%t\t%r\t%>s\t%{User-Agent}i`, "203.0.113.5\tx 198.51.100.66\t" + at + "\tGET /.env HTTP/1.1\t404\ta b", secrets},
+		{`%h\t%u\t%t\t%r\t%>s\t%{User-Agent}i`, "203.0.113.5\tx\t198.51.100.66\t" + at + "\tGET /.env HTTP/1.1\t404\ta b", "other-form"},
+		{`%h %u [%{%d/%b/%Y:%T}t.%{msec_frac}t %{%z}t] "%r" %>s`, `203.0.113.5 a b [22/Nov/2026:10:00:00.123 +0000] "GET /.env HTTP/1.1" 404`, secrets},
+		{"log_format main '$remote_addr - $remote_user [$time_local] \"$request\" ' # a comment\n    '$status';", `203.0.113.5 - x ` + at + ` "GET /.env HTTP/1.1" 404`, secrets},
+		{`log_format "main" escape=default "$remote_addr [$time_local] \"$request\" $status";`, `203.0.113.5 ` + at + ` "GET /.env HTTP/1.1" 404`, secrets},
+		{`log_format ltsv 'time:$time_local\thost:$remote_addr\tforwardedfor:$http_x_forwarded_for\treq:$request\tstatus:$status\tua:$http_user_agent';`,
+			"time:22/Nov/2026:10:00:00 +0000\thost:203.0.113.5\tforwardedfor:198.51.100.66\treq:GET /.env HTTP/1.1\tstatus:404\tua:host:198.51.100.66", secrets},
 	} {
 		form, err := ParseForm(c.form)
 		if err != nil {
@@ -168,14 +179,27 @@ func TestCutAccess(t *testing.T) {
 		`203.0.113.5 - - [22/Nov/2026:10:00:00 +0000] "GET /.env HTTP/1.1" 200 9 "-" "` + strings.Repeat(`\x22`, 4200):                   Matched,
 		`192.0.2.1 - - [22/Nov/2026:10:00:00 +0000] "GET /.env HTTP/1.1" 200 9 "-" "-" "198.51.100.66"`:                                  Refused, // more may have followed
 		`203.0.113.5:40022 [22/Nov/2026:10:00:00.123] fe be/s 0/0/1/2/3 200 196 - - ---- 1/1/0/0/0 0/0 "GET /.env HTTP/1.1" 0/000000000`: Matched,
-		`{"remote_addr":"203.0.113.5","request_method":"GET","request_uri":"/.env","status":"404"}`:                                      Ignored,
+		// The path is whole, and a client must not hide it by what follows.
+		`203.0.113.5 - - [22/Nov/2026:10:00:00 +0000] "GET /.env?` + strings.Repeat(`\x22`, 4200):                      Matched,
+		`203.0.113.5 - - [22/Nov/2026:10:00:00 +0000] "GET /.env` + strings.Repeat(`\x22`, 4200):                       Ignored,
+		`203.0.113.5 - - [22/Nov/2026:10:00:00 +0000] "GET /phpmyadmin/?` + strings.Repeat(`a`, 4200):                  Ignored, // it takes a status
+		`203.0.113.5:40022 [22/Nov/2026:10:00:00.123] fe be/s 0/0/1/2/3 200 196 - - ---- 1/1/0/0/0 0/0 "GET /.env?aaa`: Matched,
+		// Of an object all that is asked for is before the cut; the peer's name may be after it once more.
+		`{"remote_addr":"203.0.113.5","request_method":"GET","request_uri":"/.env","status":"404","ua":"` + strings.Repeat(`\"`, 8200) + `\`: Matched,
+		`{"remote_addr":"203.0.113.5","request_method":"GET","request_uri":"/.e`:                                                             Ignored,
+		`{"remote_addr":"203.0.113.5","request_method":"GET","request_uri":"/.env","remote_addr":"198.51.100.66","ua":"`:                     Refused,
+		`{"remote_addr":"203.0.113.5","request_method":"GET","request_uri":"/.env",]`:                                                        Ignored,
 	} {
 		program := "nginx"
 		if strings.Contains(line, "fe be") {
 			program = "haproxy"
 		}
-		if v := r.DetectKnown([]byte(program), []byte(line), Known{Cut: true}, &f); v != want {
+		v := r.DetectKnown([]byte(program), []byte(line), Known{Cut: true}, &f)
+		if v != want {
 			t.Errorf("%.100s: %v, not %v", line, v, want)
+		}
+		if v == Matched && (f.Addr.String() != "203.0.113.5" || f.Handshake() == strings.HasPrefix(line, "{")) {
+			t.Errorf("%.100s: %v, handshake %v", line, f.Addr, f.Handshake())
 		}
 	}
 	if v := r.DetectKnown([]byte("sshd"), []byte("Failed password for root from 203.0.113.5 port 22 ssh2"), Known{Cut: true}, &f); v != Ignored {

@@ -12,23 +12,25 @@ func TestUnescaped(t *testing.T) {
 	}
 	const front = `203.0.113.5 - - [22/Nov/2026:10:00:00 +0000] `
 	for line, want := range map[string]bool{
-		front + `"GET /.env HTTP/1.1" 404 9 "-" "a"b"`:                  true,
-		front + `"GET /.env HTTP/1.1" 404 9 "x"y" "-"`:                  true,
-		front + `"GET /.env HTTP/1.1" 404 9 "-" "-" "x"y"`:              true,
-		front + "\"GET /.env HTTP/1.1\" 404 9 \"-\" \"a\tb\"":           true,
-		front + "\"GET /.env HTTP/1.1\" 404 9 \"-\" \"\x1b[31m\"":       true,
-		front + `"GET /a"b HTTP/1.1" 404 9 "-" "-"`:                     true,
-		front + `"GET /.env?"x HTTP/1.1" 404 9 "-" "-"`:                 true,
-		front + `"GET /.env HTTP/1.1" 404 9 "-" "a\x22b"`:               false,
-		front + `"GET /.env HTTP/1.1" 404 9 "-" "a\"b"`:                 false,
-		front + `"GET /.env HTTP/1.1" 404 9 "-" "a\\" "b"`:              false,
-		front + `"GET /.env HTTP/1.1" 404 9 "-" "a" 0.001 "x=\"y\""`:    false,
-		front + `"GET /.env HTTP/1.1" 404 9 "-", "a", "-"`:              false,
-		front + `"GET /.env HTTP/1.1" 404 9 "-" "-"`:                    false,
-		front + `"GET /.env HTTP/1.1" 404 9 "-" "` + "d\xc3\xa4n" + `"`: false, // escape=json leaves UTF-8 alone
-		front + `"GET /.env HTTP/1.1"  404 9 "-" "-"`:                   false,
-		front + `"" 400 0 "-" "-"`:                                      false,
-		front + `"GET / HTTP/1.1`:                                       false,
+		front + `"GET /.env HTTP/1.1" 404 9 "-" "a"b"`:                                                                        true,
+		front + `"GET /.env HTTP/1.1" 404 9 "x"y" "-"`:                                                                        true,
+		front + `"GET /.env HTTP/1.1" 404 9 "-" "-" "x"y"`:                                                                    true,
+		front + "\"GET /.env HTTP/1.1\" 404 9 \"-\" \"a\tb\"":                                                                 true,
+		front + "\"GET /.env HTTP/1.1\" 404 9 \"-\" \"\x1b[31m\"":                                                             true,
+		front + `"GET /a"b HTTP/1.1" 404 9 "-" "-"`:                                                                           true,
+		front + `"GET /.env?"x HTTP/1.1" 404 9 "-" "-"`:                                                                       true,
+		`203.0.113.5 - - [22/Nov/2026:10:00:00 +0000] "GET /.env" 404 9" [22/Nov/2026:10:00:01 +0000] "GET / HTTP/1.1" 401 -`: true, // and after it
+		front + `"GET /.env HTTP/1.1" 404 9 "-" "x\" [22/Nov/2026:10:00:01 +0000] \""`:                                        false,
+		front + `"GET /.env HTTP/1.1" 404 9 "-" "a\x22b"`:                                                                     false,
+		front + `"GET /.env HTTP/1.1" 404 9 "-" "a\"b"`:                                                                       false,
+		front + `"GET /.env HTTP/1.1" 404 9 "-" "a\\" "b"`:                                                                    false,
+		front + `"GET /.env HTTP/1.1" 404 9 "-" "a" 0.001 "x=\"y\""`:                                                          false,
+		front + `"GET /.env HTTP/1.1" 404 9 "-", "a", "-"`:                                                                    false,
+		front + `"GET /.env HTTP/1.1" 404 9 "-" "-"`:                                                                          false,
+		front + `"GET /.env HTTP/1.1" 404 9 "-" "` + "d\xc3\xa4n" + `"`:                                                       false, // escape=json leaves UTF-8 alone
+		front + `"GET /.env HTTP/1.1"  404 9 "-" "-"`:                                                                         false,
+		front + `"" 400 0 "-" "-"`:                                                                                            false,
+		front + `"GET / HTTP/1.1`:                                                                                             false,
 	} {
 		for _, known := range []Known{{}, {Form: form}} {
 			var f Finding

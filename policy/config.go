@@ -66,7 +66,8 @@ type Config struct {
 	// Successes weighs successful logins (auth-success) against the failures that the policy counts, 1 to 20; by default 0:
 	// they are not looked at. One takes back so many failures at most: the newest of its own account, at its own service, from
 	// its own address, of the ten minutes before. And the policy is not reached before there are more failures than different
-	// accounts, at most 20, that got in from the address in the time of Within. A success weighs only as far as it is as
+	// accounts, at most 20, that got in from the address in the time of Within. Failures of an account that got in from the address
+	// at that service within 30 days do not count: whoever knew a password does not guess it. A success weighs only as far as it is as
 	// trusted as the failures. It goes with when.kind: [auth-failure] alone, without after, and with distinct: users or none.
 	Successes int `yaml:"successes" zero:"default"`
 

@@ -37,7 +37,7 @@ func TestTheRightUserOfANetworkIsNamed(t *testing.T) {
 	}
 	logins := from(user, series(7, noon, time.Minute))
 	for _, e := range logins {
-		e.Kind, e.Rule = event.AuthSuccess, "accepted"
+		e.Kind, e.Rule, e.User = event.AuthSuccess, "accepted", "dan" // who attacks tries another account
 	}
 	p := newPolicy(t, GateConfig{}, Defaults()...)
 	attack := func(at time.Time) []*event.Event { return from(bad, series(5, at, time.Second)) }

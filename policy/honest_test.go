@@ -178,7 +178,7 @@ func outageEvents(addresses int) []*event.Event {
 	for minute := range 10 {
 		for i := range addresses {
 			e := failure(noon.Add(time.Duration(minute) * time.Minute))
-			e.User, e.Addr = "deploy", netip.AddrFrom4([4]byte{45, 9, 21, byte(i)})
+			e.User, e.Addr = "staging", netip.AddrFrom4([4]byte{45, 9, 21, byte(i)})
 			all = append(all, e)
 		}
 	}
@@ -194,6 +194,42 @@ func judgeAll(p *Policy, j *Judgement, states map[netip.Addr]*State, events ...*
 		p.Judge(states[e.Addr], e, j)
 	}
 	p.Count(j)
+}
+
+// An account that got in before is not guessed from where it did, however often it fails: its client has an old password. Other
+// accounts are, and so is that one from elsewhere, after a month, or where the login may have been forged.
+func TestOwnAccount(t *testing.T) {
+	for _, c := range []struct {
+		what  string
+		login func(e *event.Event)
+		fails string
+		after time.Duration
+		due   int
+	}{
+		{"its own account", func(*event.Event) {}, "deploy", time.Hour, 0},
+		{"its own account, weeks later", func(*event.Event) {}, "deploy", 29 * 24 * time.Hour, 0},
+		{"its own account, after a month", func(*event.Event) {}, "deploy", 31 * 24 * time.Hour, 1},
+		{"another account", func(*event.Event) {}, "root", time.Hour, 1},
+		{"no account", func(*event.Event) {}, "", time.Hour, 1},
+		{"an account of another service", func(e *event.Event) { e.Service = "vsftpd" }, "deploy", time.Hour, 1},
+		{"an account that got in elsewhere", func(e *event.Event) { e.Addr = netip.MustParseAddr("45.9.22.1") }, "deploy", time.Hour, 1},
+		{"a login that may be forged", func(e *event.Event) { forge(e) }, "deploy", time.Hour, 1},
+	} {
+		states, j := map[netip.Addr]*State{}, Judgement{}
+		p := newPolicy(t, GateConfig{}, weighing(5))
+		in := loginAt(noon, "deploy")
+		in.Addr = attacker
+		c.login(in)
+		judgeAll(p, &j, states, in)
+		for i := range 20 {
+			e := failure(noon.Add(c.after + time.Duration(i)*time.Second))
+			e.User, e.Addr = c.fails, attacker
+			judgeAll(p, &j, states, e)
+		}
+		if len(j.Reports) != c.due {
+			t.Errorf("%s: %d reports, not %d", c.what, len(j.Reports), c.due)
+		}
+	}
 }
 
 func TestOutage(t *testing.T) {

@@ -15,6 +15,9 @@ const (
 	excusedFor = int64(10 * time.Minute / time.Millisecond)
 )
 
+// ownFor is how long after a success, in milliseconds, failures of its account are those of its own client.
+const ownFor = int64(30 * 24 * time.Hour / time.Millisecond)
+
 // login is an account that got in from the address. One that may be forged has an entry of its own.
 type login struct {
 	account uint64
@@ -35,6 +38,7 @@ func (p *Policy) weigh(s *State, o *observation, j *Judgement) {
 	}
 	if o.e.Kind == event.AuthFailure {
 		o.held = known && j.Outages.holds(o.e.Service, o.at)
+		o.own = s.owns(o, service)
 		return
 	}
 	if o.e.User == "" {
@@ -78,6 +82,14 @@ func (s *State) remember(l login) {
 // gotIn reports whether anybody provably got in at service before the moment at.
 func (s *State) gotIn(service uint16, at int64) bool {
 	return slices.ContainsFunc(s.logins, func(l login) bool { return l.clean && l.service == service && l.at < at })
+}
+
+// owns reports whether the account of o got in at its service from this address before. Whoever knew a password does not guess
+// it: a client repeats the one that was changed. A login that may be forged explains no failure that is proven.
+func (s *State) owns(o *observation, service uint16) bool {
+	return o.e.User != "" && slices.ContainsFunc(s.logins, func(l login) bool {
+		return l.account == o.account() && l.service == service && l.at < o.at && o.at-l.at < ownFor && (l.clean || !o.clean)
+	})
 }
 
 // got returns how many different accounts that r is about got in within its time around o; with clean, provably.

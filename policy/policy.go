@@ -126,6 +126,10 @@ func (p *Policy) Judge(s *State, e *event.Event, j *Judgement) {
 		if !counts && !triggers {
 			continue
 		}
+		if o.own && r.successes > 0 {
+			j.decided(i, outcomeWeighed)
+			continue
+		}
 		t := s.track(p, r.id)
 		all, clean := true, o.clean
 		if counts {
@@ -156,6 +160,7 @@ type observation struct {
 	clock   *Clock     // which now is of
 	refusal Refusal
 	clean   bool // the gate lets it pass
+	own     bool // a failure of an account that got in from the address before
 	held    bool // its service seems to be at fault, and the address got in before: nothing is reported
 
 	hashed uint64 // of the account, once it was asked for

@@ -124,13 +124,14 @@ func TestExplainJSON(t *testing.T) {
 	}
 }
 
-// TestExplainCut says that a line of an access log which is cut after its status is explained as the daemon judges it.
+// TestExplainCut says that a line of an access log which is cut after its status, or within its query, is explained as the daemon judges it.
 func TestExplainCut(t *testing.T) {
 	const front = `45.148.10.1 - - [22/Nov/2026:10:00:00 +0000] "GET /.env`
 	long := strings.Repeat(`\x22`, 5000)
 	for line, want := range map[string]string{
 		front + ` HTTP/1.1" 404 5 "-" "` + long:             "MATCHED: web-access/secrets, web-attack by 45.148.10.1",
-		front + "?" + long + ` HTTP/1.1" 404 5 "-" "-"`:     "REFUSED: it is longer than tattled takes",
+		front + "?" + long + ` HTTP/1.1" 404 5 "-" "-"`:     "MATCHED: web-access/secrets, web-attack by 45.148.10.1", // the path is whole
+		front + long + ` HTTP/1.1" 404 5 "-" "-"`:           "REFUSED: it is longer than tattled takes",
 		"Invalid user " + long + " from 45.148.10.1 port 1": "REFUSED: it is longer than tattled takes",
 	} {
 		code, out, errOut := invoke(t, line+"\n", "explain", "--program", "nginx", "-")

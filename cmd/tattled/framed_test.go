@@ -70,7 +70,7 @@ func TestFramed(t *testing.T) {
 			}
 		}
 	}
-	if err := cases.Err(); err != nil || n < 29 {
+	if err := cases.Err(); err != nil || n < 41 {
 		t.Errorf("%d cases, %v", n, err)
 	}
 }

@@ -57,6 +57,7 @@ type accessLine struct {
 	guessed           bool   // there are two addresses in a row: either may be what a client wrote
 	declared          bool   // the operator said which column is what: nothing is guessed, and the columns below are set
 	cut               bool   // the line is only the beginning of what the server wrote
+	open              bool   // the request is, too: there is no status
 	unescaped         bool   // a quote is amid a column: the server escapes nothing
 
 	// Of a declared line alone:
@@ -66,6 +67,7 @@ type accessLine struct {
 	query    []byte // the same, and the target has none
 	method   []byte
 	local    uint16 // our port
+	controls int    // characters of the form that are in no column
 	moment   stamp.Stamp
 
 	referer, agent, forwarded []byte
@@ -80,7 +82,8 @@ func (l *accessLine) read(m []byte) (ok bool) {
 		return false
 	}
 	inUser := m[quote-1] == '\\' || parse.HasPrefix(m[quote:], `"" [`)
-	if !inUser && (quote < len(stamp) || m[quote-len(stamp)] != '[') {
+	quoted := !inUser && parse.HasSuffix(m[:quote], hyphen)
+	if !inUser && !quoted && (quote < len(stamp) || m[quote-len(stamp)] != '[') {
 		return false
 	}
 	at := l.columns(m)
@@ -88,6 +91,11 @@ func (l *accessLine) read(m []byte) (ok bool) {
 		return false
 	}
 	m, quote = m[at:], quote-at
+	if quoted {
+		if m, quote = l.quotedUser(m, quote); quote < 0 {
+			return false
+		}
+	}
 	if inUser {
 		if parse.HasPrefix(m, `"" [`) { // Apache's word for an empty name
 			m = m[len(`""`):]
@@ -99,14 +107,46 @@ func (l *accessLine) read(m []byte) (ok bool) {
 		return false
 	}
 	l.user, l.stamp = m[:from-1], m[from+1:quote-len("] ")]
+	if quoted {
+		l.user = bytes.TrimSuffix(l.user, []byte(`"`))
+	}
 	m = m[quote+1:]
 	end := closing(m)
 	if end < 0 {
-		return false
+		return l.begun(m)
 	}
 	l.request, l.rest = m[:end], m[end+1:]
-	l.unescaped = amidText(l.rest)
+	l.unescaped = l.unescaped || amidText(l.rest)
 	return l.readStatus()
+}
+
+// quotedUser goes into the user of a server that writes one in quotes, as it came, and so line ends too: OpenLiteSpeed does
+// (http/accesslog.cpp, log). m has the user's quote at its front; quote becomes the request's first one, -1 if there is none.
+func (l *accessLine) quotedUser(m []byte, at int) (user []byte, quote int) {
+	if at != 0 {
+		return m, -1
+	}
+	l.unescaped = true
+	m = m[1:]
+	end := bytes.Index(m, []byte(`" [`))
+	if end < 0 {
+		return m, -1
+	}
+	next := bytes.IndexByte(m[end+1:], '"')
+	if next < 0 {
+		return m, -1
+	}
+	return m, end + 1 + next
+}
+
+// begun takes a request that is cut after its path: what the server wrote before it is whole, and a client cannot have
+// its path hidden by the length of its query.
+func (l *accessLine) begun(request []byte) bool {
+	if !l.cut || bytes.IndexByte(request, '?') < 0 {
+		return false
+	}
+	l.request, l.open = request, true
+	return true
 }
 
 // amidText reports whether what follows a quote goes on as text does. A quote that ends a column has a blank after it, or a comma.
@@ -114,31 +154,69 @@ func amidText(rest []byte) bool {
 	return len(rest) > 0 && (rest[0]|0x20-'a' <= 'z'-'a' || rest[0]-'0' <= 9 || rest[0] == '/')
 }
 
-// hasControl reports whether m has a control character. No server writes any that escapes what its clients send.
-func hasControl(m []byte) bool {
-	for _, c := range m {
-		if c < ' ' {
+// stampedAgain reports whether a user in quotes seems to end in what follows the status, with the stamp after it: then what is before
+// it, line end and all, is what OpenLiteSpeed was given for a name.
+func stampedAgain(rest []byte) bool {
+	const stamp = `" [22/Nov/2026:10:00:00 +0000] "`
+	for {
+		at := closing(rest)
+		if at < 0 {
+			return false
+		}
+		if rest = rest[at:]; len(rest) >= len(stamp) && rest[1] == ' ' && rest[2] == '[' && rest[5] == '/' && rest[len(stamp)-3] == ']' && rest[len(stamp)-1] == '"' {
 			return true
 		}
+		rest = rest[1:]
 	}
-	return false
+}
+
+// controls counts the control characters of m. A server that escapes what its clients send writes none but those of its form.
+func controls(m []byte) (n int) {
+	for _, c := range m {
+		if c < ' ' {
+			n++
+		}
+	}
+	return n
 }
 
 // hyphen is between the peer and the user.
 const hyphen = " - "
 
-// mayBePeer reports whether the user may be what follows the peer in another form: with the Host header in the first column
-// ("$host - $remote_addr - $remote_user", "$host - $remote_addr"), the peer's address or name is where the user begins.
+// mayBePeer reports whether the user may be what follows the peer in another form: with the Host header in the first column, the
+// peer's address or name is where the user begins ("$host - $remote_addr - $remote_user", "$host - $remote_addr"), or where it
+// ends ("$host - $remote_user $remote_addr", "$host - - $remote_addr").
 func mayBePeer(user []byte) bool {
-	first := user
+	first, last := user, user
 	if space := bytes.IndexByte(user, ' '); space >= 0 {
-		first = user[:space]
+		first, last = user[:space], user[bytes.LastIndexByte(user, ' ')+1:]
 	}
-	if _, _, isPeer := parseHostPort(bytes.TrimSuffix(first, []byte(","))); isPeer {
+	if holdsAddress(first) || holdsAddress(last) {
 		return true
 	}
 	at := bytes.LastIndex(user, []byte(hyphen))
 	return at >= 0 && bytes.ContainsAny(user[:at], ".:")
+}
+
+// holdsAddress reports whether an address is in a word, perhaps with a port after it, or with something around it:
+// "(203.0.113.5)", "ip=203.0.113.5".
+func holdsAddress(word []byte) bool {
+	for len(word) > 0 {
+		n := 0
+		for n < len(word) && (word[n]-'0' <= 9 || word[n]|0x20-'a' <= 'f'-'a' || word[n] == '.' || word[n] == ':') {
+			n++
+		}
+		if n > 0 {
+			if _, _, is := parseHostPort(bytes.Trim(word[:n], ".")); is {
+				return true
+			}
+			if _, is := parse.Addr(bytes.Trim(word[:n], ".:")); is {
+				return true
+			}
+		}
+		word = word[min(n+1, len(word)):]
+	}
+	return false
 }
 
 // looksNamed reports whether a name is in the peer's place, for little: an address of version 4 ends in a digit, and one of
@@ -164,13 +242,17 @@ func (l *accessLine) columns(front []byte) (end int) {
 		return -1
 	}
 	l.vhost, l.peer = l.peer, front[from:from+end]
-	_, isPeer := parse.Addr(l.vhost)
-	l.guessed = isPeer || parse.IsList(l.vhost)
+	_, port, isPeer := parseHostPort(l.vhost)
+	l.guessed = isPeer && !servers(port) || parse.IsList(l.vhost)
 	if _, isPeer := parse.Addr(l.peer); !isPeer && !parse.IsList(l.peer) {
 		return -1
 	}
 	return from + end + len(hyphen)
 }
+
+// servers reports whether a port after an address is one of ours, as vhost_combined has it ("192.0.2.10:443"), rather than a peer's own
+// ("$remote_addr:$remote_port $host - ").
+func servers(port uint16) bool { return port == 80 || port == 443 || port == 8080 || port == 8443 }
 
 // columnEnd returns where the column at the front ends; -1 if nothing follows it. A list with a space after its commas is one
 // column, as X-Forwarded-For is written there: "198.51.100.66, 203.0.113.5".
@@ -257,7 +339,7 @@ func (a *Access) Judge(m []byte) parse.Result {
 // judgeWhole is judgeLine, and says as well whether the server escapes nothing of what its clients send.
 func (a *Access) judgeWhole(m []byte, l *accessLine) parse.Result {
 	r := a.judgeLine(l)
-	r.Named = r.Named || l.unescaped || r.Found && hasControl(m)
+	r.Named = r.Named || l.unescaped || r.Found && (controls(m) > l.controls || !l.declared && stampedAgain(l.rest))
 	return r
 }
 

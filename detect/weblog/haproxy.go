@@ -44,9 +44,10 @@ func (l *accessLine) readHAProxy(m []byte) bool {
 		}
 	}
 	m = m[quote+1:]
-	if end = bytes.IndexByte(m, '"'); end < 0 || l.status == 0 {
-		return false
+	l.how, l.user = hashes, dash
+	if end = bytes.IndexByte(m, '"'); end < 0 {
+		return l.status != 0 && l.begun(m)
 	}
-	l.request, l.how, l.user = m[:end], hashes, []byte("-")
-	return true
+	l.request = m[:end]
+	return l.status != 0
 }

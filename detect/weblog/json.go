@@ -24,6 +24,7 @@ type JSON struct {
 	roles       [jsonRoles][]int // places of the fields that have a meaning, nil without
 	texts       [][]int          // places of the fields of conditions
 	path, query int              // of those, what is cut from a target; -1 without
+	target      int              // of those, the target; -1 without
 	user, agent int              // of those, the account and the User-Agent; -1 without
 }
 
@@ -47,7 +48,7 @@ var jsonRoleNames = []string{"ip", "port", "local_port", "time", "forwarded", "s
 // NewJSON makes the parser for the rules of a file, and checks what only it can tell of them. proxies are networks of the
 // operator's reverse proxies.
 func NewJSON(form *rulefile.File, proxies []netip.Prefix, faults *rulefile.Faults) *JSON {
-	j := &JSON{webLog: webLog{file: form, proxies: proxies}, tree: newJSONTree(), path: -1, query: -1, user: -1, agent: -1}
+	j := &JSON{webLog: webLog{file: form, proxies: proxies}, tree: newJSONTree(), path: -1, query: -1, target: -1, user: -1, agent: -1}
 	var texts, tables []string
 	for _, f := range form.Fields.All {
 		var places []int
@@ -73,8 +74,11 @@ func NewJSON(form *rulefile.File, proxies []netip.Prefix, faults *rulefile.Fault
 		case role == jsonStatus, role == jsonMethod:
 			tables = append(tables, f.Name.Value)
 		case role < 0, role > jsonRequest:
-			if role == jsonUser {
+			switch role {
+			case jsonUser:
 				j.user = len(texts)
+			case jsonTarget:
+				j.target = len(texts)
 			}
 			if f.Name.Value == "agent" {
 				j.agent = len(texts)
@@ -94,12 +98,13 @@ func NewJSON(form *rulefile.File, proxies []netip.Prefix, faults *rulefile.Fault
 func (j *JSON) addRequest(texts, tables []string, f *rulefile.Faults) (_, _ []string) {
 	add := func(list []string, name string) []string {
 		if j.file.Fields.Values(name) != nil {
-			f.Add(j.file.Fields.Line, "fields: request: and target: have the %s in them: leave %s out", name, name)
+			f.Add(j.file.Fields.Line, "fields: a request or a target has the %s in it: leave %s out", name, name)
 		}
 		return append(list, name)
 	}
-	if j.roles[jsonRequest] != nil {
+	if j.roles[jsonRequest] != nil && j.roles[jsonTarget] == nil {
 		tables = add(tables, "method")
+		j.target = len(texts)
 		texts = add(texts, "target")
 	}
 	if j.roles[jsonRequest] != nil || j.roles[jsonTarget] != nil {
@@ -113,15 +118,21 @@ func (j *JSON) addRequest(texts, tables []string, f *rulefile.Faults) (_, _ []st
 func BeginsObject(m []byte) bool { return len(m) > 0 && (m[0] == '{' || m[0] <= ' ') }
 
 // Judge returns what a line says by one of the rules, if by any.
-func (j *JSON) Judge(m []byte) parse.Result {
+func (j *JSON) Judge(m []byte) parse.Result { return j.JudgeKnown(m, Known{}) }
+
+// JudgeKnown is Judge for a line of which more is known. What was cut off may have the peer's name once more, so that the beginning
+// of a line proves nothing, but it counts.
+func (j *JSON) JudgeKnown(m []byte, known Known) parse.Result {
 	s := jsonScan{tree: &j.tree, line: m}
-	switch {
-	case !s.scan():
+	switch whole := s.scan(); {
+	case !whole && (!known.Cut || !s.ended()):
 		return parse.Result{}
 	case s.twice, s.shadow:
 		return j.doubt(m, &s)
 	}
-	return j.read(&s)
+	r := j.read(&s)
+	r.Unproven = r.Unproven || known.Cut
+	return r
 }
 
 // doubt judges a line that has a wanted place twice: it is refused if a rule describes it in either way.
@@ -154,16 +165,16 @@ func (s *jsonScan) bytes(v jsonValue) []byte {
 	return s.line[v.from:v.to]
 }
 
-// read judges what was scanned.
+// read judges what was scanned. Where a line has a target as well as a request, its target counts.
 func (j *JSON) read(s *jsonScan) parse.Result {
-	v := s.first(j.roles[jsonRequest])
-	if v.kind == jsonAbsent {
-		v = s.first(j.roles[jsonTarget])
+	v, whole := s.first(j.roles[jsonTarget]), false
+	if v.kind == jsonAbsent && j.roles[jsonRequest] != nil {
+		v, whole = s.first(j.roles[jsonRequest]), true
 	}
 	if v.kind == jsonEscapedText {
-		return j.readEscaped(s, v)
+		return j.readEscaped(s, v, whole)
 	}
-	r := j.readRequest(s, s.bytes(v))
+	r := j.readRequest(s, s.bytes(v), whole)
 	r.Asked = parse.Asked{Text: s.bytes(v), How: uint8(percent | slashes), Whole: true}
 	return r
 }
@@ -171,18 +182,19 @@ func (j *JSON) read(s *jsonScan) parse.Result {
 // readEscaped undoes the escapes of a request before it is taken apart. It has a function of its own because it needs room.
 //
 //go:noinline
-func (j *JSON) readEscaped(s *jsonScan, v jsonValue) parse.Result {
+func (j *JSON) readEscaped(s *jsonScan, v jsonValue, whole bool) parse.Result {
 	var room [maxCompared]byte
-	r := j.readRequest(s, unescapeJSON(room[:copy(room[:], s.bytes(v))]))
+	r := j.readRequest(s, unescapeJSON(room[:copy(room[:], s.bytes(v))]), whole)
 	r.Asked = parse.Asked{Text: s.bytes(v), How: uint8(percent | slashes | inJSON), Whole: true}
 	return r
 }
 
-func (j *JSON) readRequest(s *jsonScan, line []byte) (r parse.Result) {
+// readRequest judges a request, whole or only its target.
+func (j *JSON) readRequest(s *jsonScan, line []byte, whole bool) (r parse.Result) {
 	q := request{method: s.bytes(s.first(j.roles[jsonMethod])), target: line}
 	switch {
 	case line == nil:
-	case j.roles[jsonRequest] != nil:
+	case whole:
 		q = newRequest(line)
 	default:
 		q.path, q.query = splitTarget(line)
@@ -191,14 +203,17 @@ func (j *JSON) readRequest(s *jsonScan, line []byte) (r parse.Result) {
 	if j.path >= 0 {
 		j.narrowPath(&set, j.path, q.path, percent|slashes)
 		j.narrow(&set, j.query, q.query, percent|plus)
-		if j.roles[jsonRequest] != nil {
-			j.narrow(&set, j.path-1, q.target, 0)
-		}
 	}
 	if set.empty() {
 		return r
 	}
+	if j.target >= len(j.texts) || whole && j.target >= 0 {
+		j.narrow(&set, j.target, q.target, 0)
+	}
 	for i, places := range j.texts {
+		if whole && i == j.target {
+			continue
+		}
 		v := s.first(places)
 		how := coding(0)
 		if v.kind == jsonEscapedText {
@@ -285,9 +300,12 @@ func statusOf(b []byte) int {
 }
 
 // Explain says what is read of a line.
-func (j *JSON) Explain(m []byte) (p parse.Parsed) {
+func (j *JSON) Explain(m []byte) parse.Parsed { return j.ExplainKnown(m, Known{}) }
+
+// ExplainKnown says what is read of a line of which more is known.
+func (j *JSON) ExplainKnown(m []byte, known Known) (p parse.Parsed) {
 	s := jsonScan{tree: &j.tree, line: m}
-	if !s.scan() {
+	if !s.scan() && (!known.Cut || !s.ended()) {
 		p.Failed = "it is no JSON object, or was cut off"
 		return p
 	}
@@ -305,7 +323,7 @@ func (j *JSON) Explain(m []byte) (p parse.Parsed) {
 	}
 	p.Peer = string(s.bytes(s.first(j.roles[jsonIP])))
 	switch {
-	case j.Judge(m).Found:
+	case j.JudgeKnown(m, known).Found:
 	case p.Peer == "":
 		p.Failed = "it has no ip where fields: says"
 	default:

@@ -148,6 +148,12 @@ func (s *jsonScan) scan() bool {
 	return s.at == len(s.line)
 }
 
+// ended reports whether a scan that failed did because the line was at its end, perhaps within an escape: all before that is good.
+func (s *jsonScan) ended() bool {
+	left := len(s.line) - s.at
+	return left <= 0 || left < len(`\u0000`) && s.line[s.at] == '\\'
+}
+
 func (s *jsonScan) space() {
 	for s.at < len(s.line) {
 		switch s.line[s.at] {
@@ -264,12 +270,27 @@ func (s *jsonScan) object(node int) bool {
 			return false
 		}
 		s.at++
-		if !s.value(kid) {
+		if !s.nothing() && !s.value(kid) {
 			return false
 		}
 		more, ok = s.next('}')
 	}
 	return ok
+}
+
+// nothing goes behind what nginx writes for a value that there is not, where its form has no quotes around it: a hyphen with
+// escape=default, and nothing with escape=json.
+func (s *jsonScan) nothing() bool {
+	s.space()
+	at := s.at
+	if at < len(s.line) && s.line[at] == '-' {
+		at++
+	}
+	if at == len(s.line) || s.line[at] != ',' && s.line[at] != '}' {
+		return false
+	}
+	s.at = at
+	return true
 }
 
 func (s *jsonScan) array(node int) bool {

@@ -118,6 +118,9 @@ func (j *JSON) Line(rule int, peer, forwarded string, text func() string) string
 	target = strings.TrimSuffix(target, " HTTP/1.1")
 	var top any = map[string]any{}
 	for _, f := range j.file.Fields.All {
+		if f.Name.Value == "request" && j.roles[jsonTarget] != nil {
+			continue // an object has one of them
+		}
 		var value any
 		switch f.Name.Value {
 		case "ip":

@@ -14,8 +14,9 @@ import (
 // column's beginning is its end, whatever a client wrote. And of the columns without quotes only few may hold a blank: those
 // of which a client writes the text, such as the user. What is between two quotes is read from both ends up to such a column.
 type Form struct {
-	parts []formPart
-	text  string
+	parts    []formPart
+	text     string
+	controls int // characters of the form's own that no server leaves in a column
 }
 
 // formPart is what is between two quoted columns, with the column that follows it.
@@ -94,7 +95,7 @@ func ParseForm(text string) (*Form, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &Form{text: form}
+	f := &Form{text: form, controls: controls([]byte(form))}
 	if err := f.cut(items); err != nil {
 		return nil, err
 	}
@@ -104,44 +105,92 @@ func ParseForm(text string) (*Form, error) {
 // String returns the form as it was declared, names and directives resolved.
 func (f *Form) String() string { return f.text }
 
-// undirective takes a LogFormat or log_format directive off a form's text, if there is one.
+// undirective takes a LogFormat or log_format directive off a form's text, if there is one, and undoes what quotes and backslashes
+// mean there.
 func undirective(text string) (string, error) {
 	text = strings.TrimSuffix(strings.TrimSpace(text), ";")
-	nginx := false
-	if rest, ok := strings.CutPrefix(text, "LogFormat "); ok {
-		text = strings.TrimSpace(rest)
-		if end := strings.LastIndexByte(text, '"'); strings.HasPrefix(text, `"`) && end > 0 {
-			text = text[1:end] // the name is after it
-		}
-		return strings.NewReplacer(`\"`, `"`, `\\`, `\`).Replace(text), nil
-	}
-	if rest, ok := strings.CutPrefix(text, "log_format "); ok {
-		nginx = true
-		if at := strings.IndexAny(rest, `'"`); at >= 0 {
-			if strings.Contains(rest[:at], "escape=none") {
+	name, rest := word(text)
+	switch strings.ToLower(name) {
+	case "logformat": // the format, and perhaps a name
+		first, _, err := quotedWord(rest)
+		return unbackslash(first), err
+	case "log_format":
+		_, rest, err := quotedWord(rest) // its name
+		for err == nil && strings.HasPrefix(strings.TrimLeft(rest, `'"`), "escape=") {
+			var one string
+			if one, rest, err = quotedWord(rest); one == "escape=none" {
 				return "", errors.New("with escape=none a client of the server writes quotes and whole lines of the log: nothing in it can be believed. Take it off")
 			}
-			rest = rest[at:]
 		}
-		text = rest
+		if err != nil {
+			return "", err
+		}
+		return joined(rest)
 	}
-	if !nginx && !strings.HasPrefix(text, "'") {
-		return strings.ReplaceAll(text, `\"`, `"`), nil
+	if strings.HasPrefix(text, "'") {
+		return joined(text)
+	}
+	if whole, after, err := quotedWord(text); err == nil && after == "" && strings.HasPrefix(text, `"`) {
+		text = whole
+	}
+	return unbackslash(text), nil
+}
+
+// word cuts text at its first white space.
+func word(text string) (first, rest string) {
+	if at := strings.IndexAny(text, " \t\r\n"); at >= 0 {
+		return text[:at], strings.TrimSpace(text[at:])
+	}
+	return text, ""
+}
+
+// quotedWord takes what is in quotes off the front of text, or a word. Backslashes are left but before a quote of that sort.
+func quotedWord(text string) (first, rest string, err error) {
+	if text == "" || text[0] != '\'' && text[0] != '"' {
+		first, rest = word(text)
+		return first, rest, nil
 	}
 	var b strings.Builder
-	for text != "" { // nginx joins what is in quotes
-		quote := text[0]
-		if quote != '\'' && quote != '"' {
+	for i := 1; i < len(text); i++ {
+		switch {
+		case text[i] == text[0]:
+			return b.String(), strings.TrimSpace(text[i+1:]), nil
+		case text[i] == '\\' && i+1 < len(text):
+			if i++; text[i] != text[0] {
+				b.WriteByte('\\')
+			}
+		}
+		b.WriteByte(text[i])
+	}
+	return "", "", errors.New("a quote is not closed")
+}
+
+// joined is what nginx makes of several strings in quotes, with comments between them.
+func joined(text string) (string, error) {
+	var b strings.Builder
+	for text != "" {
+		switch text[0] {
+		case '#':
+			_, text, _ = strings.Cut(text, "\n")
+			text = strings.TrimSpace(text)
+			continue
+		case '\'', '"':
+		default:
 			return "", fmt.Errorf("%q is outside of quotes: write the string of log_format", text)
 		}
-		end := strings.IndexByte(text[1:], quote)
-		if end < 0 {
-			return "", errors.New("a quote is not closed")
+		one, rest, err := quotedWord(text)
+		if err != nil {
+			return "", err
 		}
-		b.WriteString(text[1 : 1+end])
-		text = strings.TrimSpace(text[end+2:])
+		b.WriteString(one)
+		text = rest
 	}
-	return b.String(), nil
+	return unbackslash(b.String()), nil
+}
+
+// unbackslash undoes what both servers read in a form.
+func unbackslash(text string) string {
+	return strings.NewReplacer(`\\`, `\`, `\"`, `"`, `\'`, `'`, `\t`, "\t", `\n`, "\n", `\r`, "\r").Replace(text)
 }
 
 // formItems reads the texts and columns of a form.
@@ -257,8 +306,10 @@ func apacheColumn(form string) (c formColumn, length int, err error) {
 	case 'u':
 		c = columnUser
 	case 't':
-		if c = columnTime; name != "" {
-			c = columnAny // a format of strftime
+		if c = columnTime; name != "" { // a format of strftime
+			if c = columnWord; strings.ContainsAny(name, " \t") || strings.Contains(name, "%c") {
+				c = columnAny
+			}
 		}
 	case 'r':
 		c = columnRequest
@@ -314,14 +365,15 @@ func (f *Form) cut(items []formItem) error {
 	var part []formItem
 	end := func(quoted formColumn) {
 		p := formPart{front: part, quoted: quoted}
-		blanks := func(i formItem) bool { return i.column.mayHoldBlanks() }
-		if first := slices.IndexFunc(part, blanks); first >= 0 {
-			last := first
-			for i := first; i < len(part); i++ {
-				if blanks(part[i]) {
-					last = i
+		first, last := -1, -1
+		for i, it := range part {
+			if it.column.mayHoldBlanks() && (i+1 == len(part) || part[i+1].text[0] >= ' ') { // a tab ends it: servers escape those of a client's
+				if last = i; first < 0 {
+					first = i
 				}
 			}
+		}
+		if first >= 0 {
 			p.front, p.middle, p.back = part[:first], part[first:last+1], part[last+1:]
 		}
 		f.parts, part = append(f.parts, p), nil

@@ -14,7 +14,7 @@ const maxNarrow = 256
 // read takes a line of the form apart; false for one of another form. Of a line that was cut it needs the request and the
 // status, and what is before them.
 func (f *Form) read(m []byte, l *accessLine) bool {
-	l.declared = true
+	l.declared, l.controls = true, f.controls
 	l.user = dash
 	for i := range f.parts {
 		p := &f.parts[i]
@@ -36,7 +36,7 @@ func (f *Form) read(m []byte, l *accessLine) bool {
 		}
 		m = m[end+1:]
 		if end = closing(m); end < 0 {
-			return l.cut && l.hasRequest()
+			return l.cut && (l.hasRequest() || p.quoted == columnRequest && l.begun(m) && l.hasRequest())
 		}
 		if !l.put(p.quoted, m[:end]) {
 			return false
@@ -54,7 +54,7 @@ func (l *accessLine) hasRequest() bool {
 	if l.cut {
 		l.forwarded = nil
 	}
-	return l.peer != nil && l.status != 0 && (l.request != nil || l.target != nil)
+	return l.peer != nil && (l.status != 0 || l.open) && (l.request != nil || l.target != nil)
 }
 
 // emptyUser reads a part with Apache's word for an empty name, two quotes, in it. It returns where the part ends, -1 if there is none.

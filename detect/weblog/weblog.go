@@ -14,7 +14,8 @@ import (
 // Known is what is known of a message besides its bytes.
 type Known struct {
 	// Cut says that the message is only the beginning of what was written, and whoever wrote it may have chosen where it ends.
-	// All such are ignored but lines of access logs that have their request and their status before that.
+	// All such are ignored but lines of access logs that have their request and their status before that, or at least the path
+	// that was asked for, and objects that have all that a rule asks for.
 	Cut bool
 	// Form is the form of the access log that the message is a line of, as the operator declared it. It is only for programs
 	// that write such logs.
