@@ -228,7 +228,7 @@ func (c *Config) Check(report setting.Report) {
 	for r, path := range c.paths() {
 		switch filepath.Ext(path) {
 		case ".gz", ".tar", ".tgz", ".zip", ".xz", ".zst", ".csv", ".dat":
-			report(role(r).String(), fmt.Sprintf("%q is no MaxMind DB file: unpack the download and name the file inside, like %s", path, role(r).example()))
+			report(role(r).String(), fmt.Sprintf("%q is not a MaxMind DB file: unpack the download and name the file inside, like %s", path, role(r).example()))
 		}
 		if strings.HasSuffix(path, "/") {
 			report(role(r).String(), fmt.Sprintf("%q is a directory: name the file in it, like %s%s", path, path, role(r).example()))

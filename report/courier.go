@@ -295,7 +295,7 @@ func (c *Courier) checkReputation(ctx context.Context, item *store.Item, now tim
 		return out
 	}
 	if err != nil {
-		score.Missing = "it could not be had: " + err.Error()
+		score.Missing = "it could not be obtained:  " + err.Error()
 	}
 	switch {
 	case score.Known && !wanted.Holds(score.Value):

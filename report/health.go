@@ -133,12 +133,12 @@ func (c *Courier) publish(ctx context.Context) {
 	c.standing.Store(&now)
 	switch {
 	case now.Open:
-		c.o.Logger.Info("the destination takes reports again", "destination", c.Destination())
+		c.o.Logger.Info("the destination accepts reports again", "destination", c.Destination())
 	case now.Long && !was.Long:
 		c.o.Logger.Error("nothing has reached the destination for an hour; what is due waits", "destination", c.Destination(), "since", now.Since,
-			"detail", now.Detail, "remedy", "see whether its name resolves and its port answers from this machine")
+			"detail", now.Detail, "remedy", "check whether its name resolves and its port answers from this machine")
 	case was.Open || was.Closed != now.Closed || was.Detail != now.Detail && now.Closed:
-		c.o.Logger.Warn("the destination takes no reports", "destination", c.Destination(), "closed", now.Closed, "detail", now.Detail, "until", now.Until)
+		c.o.Logger.Warn("the destination accepts no reports", "destination", c.Destination(), "closed", now.Closed, "detail", now.Detail, "until", now.Until)
 	}
 	if h.named || now.Open && was.Closed {
 		c.keep(ctx)
@@ -166,7 +166,7 @@ func (c *Courier) keep(ctx context.Context) {
 		value, _ = json.Marshal(closing{Until: h.resume.Round(0), Since: h.since.Round(0), Scope: h.scope, Detail: h.detail})
 	}
 	if err := c.o.PutNote(ctx, c.noteKey(), value); err != nil {
-		c.o.Logger.Warn("could not keep until when the destination is closed", "destination", c.Destination(), "error", err)
+		c.o.Logger.Warn("could not store until when the destination is paused", "destination", c.Destination(), "error", err)
 	}
 }
 

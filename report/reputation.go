@@ -174,10 +174,10 @@ func (r *Reputation) Problems(now time.Time) []event.Problem {
 		return nil
 	}
 	return []event.Problem{{
-		What: "scores of addresses cannot be had",
+		What: "scores of addresses cannot be obtained",
 		Cause: fmt.Sprintf("%s; next try %s. What waits for one goes out without it after %d minutes, or is dropped where the policy has reputation.unknown: drop",
 			strings.TrimRight(r.why, ". "), later(r.resume, now).UTC().Format(time.RFC3339), int(maxScoreWait.Minutes())),
-		Remedy: "see whether report.abuseipdb.key_file has a valid key, how many checks a day its plan allows, and whether report.abuseipdb.url answers from this machine",
+		Remedy: "check whether report.abuseipdb.key_file has a valid key, how many checks a day its plan allows, and whether report.abuseipdb.url answers from this machine",
 		Since:  r.since,
 	}}
 }

@@ -387,7 +387,7 @@ func TestReputationUnavailable(t *testing.T) {
 			if got := p.states(); got[store.Delivered] != 15 || got[store.Dismissed] != 15 {
 				t.Errorf("%s: after five minutes: %v", mode, got)
 			}
-			if mode != "no key" && !strings.HasPrefix(s.missing[14], "it could not be had: ") {
+			if mode != "no key" && !strings.HasPrefix(s.missing[14], "it could not be obtained:  ") {
 				t.Errorf("%s: it says %q", mode, s.missing[14])
 			}
 			stop()

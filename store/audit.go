@@ -77,19 +77,19 @@ func (a *Audit) PutAside(tx Tx, now time.Time) error {
 			continue
 		}
 		if err := loseStates(tx, b.table, b.key, raw, now); err != nil {
-			return fmt.Errorf("put aside: %w", err)
+			return fmt.Errorf("quarantine: %w", err)
 		}
 		if b.table != Addresses || len(b.key) != 16 {
 			if err := tx.Delete(b.table, b.key); err != nil {
-				return fmt.Errorf("put aside: %w", err)
+				return fmt.Errorf("quarantine: %w", err)
 			}
 		}
 		if err := tx.Put(Aside, asideKey(b.table, b.key), raw); err != nil {
-			return fmt.Errorf("put aside: %w", err)
+			return fmt.Errorf("quarantine: %w", err)
 		}
 	}
 	if err := tx.Delete(Meta, []byte(CountsKey)); err != nil { // New counts again
-		return fmt.Errorf("put aside: %w", err)
+		return fmt.Errorf("quarantine: %w", err)
 	}
 	return nil
 }

@@ -137,7 +137,7 @@ type addressPage struct {
 func (s *Server) serveAddressPage(w http.ResponseWriter, r *http.Request) {
 	addr, err := netip.ParseAddr(r.PathValue("ip"))
 	if err != nil {
-		fail(w, r, http.StatusBadRequest, "That is no IP address.")
+		fail(w, r, http.StatusBadRequest, "That is not an IP address.")
 		return
 	}
 	known, err := s.address(addr)

@@ -197,19 +197,19 @@ func figures(health *Health, stats *store.Stats) []figureView {
 		dropped += source.Dropped
 		gaps += source.Gaps
 	}
-	var waiting, told, dry, failed uint64
+	var waiting, sent, dry, failed uint64
 	for _, states := range stats.Items {
 		waiting += states[store.Pending] + states[store.Claimed]
-		told += states[store.Delivered] + states[store.Duplicate]
+		sent += states[store.Delivered] + states[store.Duplicate]
 		dry += states[store.DryRun]
 		failed += states[store.Rejected] + states[store.Expired]
 	}
-	toldNote := ""
+	sentNote := ""
 	if dry > 0 {
-		toldNote = figure(dry) + " in dry run"
+		sentNote = figure(dry) + " in dry-run mode"
 	}
 	if failed > 0 {
-		toldNote = figure(failed) + " not taken"
+		sentNote = figure(failed) + " not accepted"
 	}
 	lossNote := "of those"
 	if gaps > 0 {
@@ -218,7 +218,7 @@ func figures(health *Health, stats *store.Stats) []figureView {
 	return []figureView{
 		{ID: "events", Name: "Events kept", Value: figure(stats.Events), Note: "in " + size(stats.Usage.Used)},
 		{ID: "addresses", Name: "Addresses", Value: figure(stats.Addresses), Note: "remembered"},
-		{ID: "reports", Name: "Reports sent", Value: figure(told), Note: toldNote},
+		{ID: "reports", Name: "Reports sent", Value: figure(sent), Note: sentNote},
 		{ID: "waiting", Name: "Waiting", Value: figure(waiting), Note: "in the outbox"},
 		{ID: "records", Name: "Records read", Value: figure(records), Note: "since the start"},
 		{ID: "lost", Name: "Lost", Value: figure(dropped), Note: lossNote, Alarm: dropped+gaps > 0},

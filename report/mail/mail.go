@@ -180,7 +180,7 @@ func (s *Sender) unreachable(err error) report.Outcome {
 		errors.Is(err, net.ErrClosed), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return s.say(report.Later, "the mail server cannot be reached", err)
 	default: // no STARTTLS, a certificate that does not fit, no way to authenticate: a setting is wrong
-		return s.say(report.Closed, "the mail server and the settings do not fit", err)
+		return s.say(report.Closed, "the mail server and the settings do not match", err)
 	}
 }
 
@@ -211,7 +211,7 @@ func (s *Sender) deliver(client *smtp.Client, m *mail.Msg, r *event.Report) repo
 	waited := time.Since(r.Judged)
 	switch patient := waited >= 0 && waited < patience; {
 	case later != nil && (taken == 0 || patient):
-		return s.refused("the mail server does not take it for all recipients yet", later)
+		return s.refused("the mail server does not accept it for all recipients yet", later)
 	case taken == 0:
 		return s.refused("the mail server refuses every recipient", never)
 	}
@@ -228,13 +228,13 @@ func (s *Sender) deliver(client *smtp.Client, m *mail.Msg, r *event.Report) repo
 func (s *Sender) data(client *smtp.Client, m *mail.Msg) report.Outcome {
 	w, err := client.Data()
 	if err != nil {
-		return s.refused("the mail server does not take the mail", err)
+		return s.refused("the mail server does not accept the mail", err)
 	}
 	if _, err := m.WriteTo(w); err != nil {
 		return s.say(report.Later, "the mail could not be sent", err) // without its end, so it cannot have arrived
 	}
 	if err := w.Close(); err != nil {
-		out := s.refused("the mail server does not take the mail", err)
+		out := s.refused("the mail server does not accept the mail", err)
 		out.Unanswered = code(err) == 0
 		return out
 	}

@@ -224,7 +224,7 @@ func testBroken(t *testing.T, rig *Rig, result report.Result) {
 func checkOutcome(t *testing.T, rig *Rig, out report.Outcome) {
 	t.Helper()
 	if !slices.Contains(report.Results(), out.Result) || out.Result >= report.Dismissed {
-		t.Errorf("%v is no result that a sender gives", out.Result)
+		t.Errorf("%v is not a result that a sender gives", out.Result)
 	}
 	if len(out.Detail) > report.MaxDetail {
 		t.Errorf("the detail has %d bytes, at most %d are allowed", len(out.Detail), report.MaxDetail)

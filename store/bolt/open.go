@@ -121,7 +121,7 @@ func checkPath(path string) (*check, error) {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no regular file: set store.path to one", path)
+		return nil, fmt.Errorf("%s is not a regular file: set store.path to one", path)
 	}
 	f, err := os.OpenFile(path, os.O_RDWR, 0) // as bbolt will
 	if err != nil {
