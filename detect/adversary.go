@@ -206,7 +206,7 @@ func advice(t *target, by *Way) string {
 	case !t.own:
 		return fmt.Sprintf("a peer may choose what is written there (line %d), also blanks: write <user> or <any> for it", t.at.Line)
 	default:
-		return "this is a fault of tattled itself: please report it"
+		return "this is a bug of tattled: please report it"
 	}
 }
 
@@ -263,7 +263,7 @@ func (v *adversary) plain(targets []target) {
 		}
 		if by != nil && t.own {
 			v.faults = append(v.faults, Fault{File: v.service.File, Line: t.at.Line, Problem: fmt.Sprintf(
-				"match: this pattern of rule %s is in vain, as rule %s (line %d) describes its lines and comes first: put the narrower rule first",
+				"match: this pattern of rule %s is unreachable, as rule %s (line %d) describes its lines and comes first: put the narrower rule first",
 				t.rule.Name, by.Name, by.Line)})
 		}
 	}

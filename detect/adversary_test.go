@@ -91,7 +91,7 @@ func TestAdversaryCatches(t *testing.T) {
 		"the wider rule first": {
 			"match: ['bad <any> from <ip>']\nsamples: [{line: bad thing from 203.0.113.5, ip: 203.0.113.5}]\n" +
 				"- {name: two, kind: probe, categories: [15], match: ['bad password from <ip>'], samples: [{line: bad thing from 203.0.113.5, ip: 203.0.113.5}]}",
-			"this pattern of rule two is in vain, as rule one (line 4) describes its lines",
+			"this pattern of rule two is unreachable, as rule one (line 4) describes its lines",
 		},
 	} {
 		content := "service: mine\nprograms: [mine]\nrules:\n- name: one\n  kind: probe\n  categories: [15]\n  " + strings.ReplaceAll(c.rules, "\nsamples", "\n  samples") + "\n"

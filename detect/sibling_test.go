@@ -90,7 +90,7 @@ func TestCoverIsOne(t *testing.T) {
 			t.Fatalf("%s:%d: %s: %v", rule.Service.File, p.Line, offered, err)
 		}
 		if !made[0].Covers(v) {
-			t.Errorf("%s:%d: %s is no cover", rule.Service.File, p.Line, offered)
+			t.Errorf("%s:%d: %s is not a cover", rule.Service.File, p.Line, offered)
 		}
 	})
 }

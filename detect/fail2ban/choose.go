@@ -49,7 +49,7 @@ func (t *translation) anchored(whole string) (*regexp.Regexp, error) {
 	ip := strings.Replace(address, "?P<ip>", "?:", 1)
 	re, err := regexp.Compile(strings.ReplaceAll(whole, hostMark, `(?:`+ip+`|\[?`+ip+`\]?)`))
 	if err != nil {
-		return nil, fmt.Errorf("it is no expression of RE2: %w", err)
+		return nil, fmt.Errorf("it is not an RE2 expression: %w", err)
 	}
 	return re, nil
 }
@@ -122,12 +122,12 @@ func (s sequence) example() string {
 // hold no text that could be a forged line: tattled reads an expression in two ways only.
 func (t *translation) regex(r *Rule, tree *syntax.Regexp, whole string) error {
 	if strings.Count(whole, hostMark) > 1 {
-		return errors.New("the address stands in more than one place, which one expression of RE2 cannot name")
+		return errors.New("the address is in more than one place, which a single RE2 expression cannot name")
 	}
 	before, behind := openAround(tree)
 	begins, ends := strings.HasPrefix(whole, "^"), strings.HasSuffix(whole, "$")
 	if (before || !begins) && (behind || !ends) {
-		return errors.New("text of any length stands before the address and behind it: a peer could write an address of his choice there")
+		return errors.New("there is text of any length before and after the address: a peer could write an address of his choice there")
 	}
 	body := strings.TrimPrefix(whole, "^")
 	if cut, found := cutEnd(body); found {

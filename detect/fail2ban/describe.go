@@ -167,7 +167,7 @@ func (f *Filter) findPrograms(name, daemon string, journal value, known []string
 			name = front
 		}
 		add(name)
-		f.Notes = append(f.Notes, "programs: the filter does not tell: write the log's tag, or program: of a followed file")
+		f.Notes = append(f.Notes, "programs: the filter does not name any: write the log's tag, or program: of a followed file")
 	}
 }
 

@@ -103,7 +103,7 @@ func Translate(path string, o Options) (*Filter, error) {
 		f.findPrograms(name, daemon.String(), settings["journalmatch"], o.Known)
 	}
 	if len(f.Programs) == 0 {
-		return nil, fmt.Errorf("%s: neither the filter nor its name tells which program it is about: name one", path)
+		return nil, fmt.Errorf("%s: neither the filter nor its name says which program it is about: name one", path)
 	}
 	t := translation{filter: f, options: &o, name: name}
 	if err := t.prefix(settings["prefregex"]); err != nil {
@@ -192,7 +192,7 @@ func (f *Filter) Prove(attack detect.Attack) error {
 			i = slices.IndexFunc(f.Rules, func(r *Rule) bool { return r.Name == m[1] })
 		}
 		if i < 0 {
-			return fmt.Errorf("the translation is at fault: %s", faults[at].Problem)
+			return fmt.Errorf("the translation is wrong: %s", faults[at].Problem)
 		}
 		f.refuse(i, faults[at].Problem)
 	}
@@ -221,7 +221,7 @@ func (f *Filter) dropHarmful(fault detect.Fault, attack detect.Attack) error {
 		f.Rules = append(f.Rules, r)
 		for _, one := range prove(rules, attack) {
 			if one.File == fault.File && one.Line == fault.Line {
-				f.refuse(len(f.Rules)-1, "it would spoil a built-in rule: "+one.String())
+				f.refuse(len(f.Rules)-1, "it would break a built-in rule: "+one.String())
 				break
 			}
 		}
@@ -340,7 +340,7 @@ func (t *translation) branch(l line, text string) error {
 	}
 	tree, err := syntax.Parse(whole, syntax.Perl)
 	if err != nil {
-		return fmt.Errorf("it is no expression of RE2: %w", err)
+		return fmt.Errorf("it is not an RE2 expression: %w", err)
 	}
 	if bare, changed := withoutBlank(tree); changed {
 		tree, t.stamped = bare, true
@@ -394,7 +394,7 @@ const leftover = `^\^(?:: |\\s[*+?]?| [*+?]?|\\\[\\\](?:\\s[*+]?)?|\(\?:\\\[\\\]
 func (t *translation) message(body string) (string, error) {
 	if front, rest, found := strings.Cut(body, headerMark); found {
 		if strings.Trim(front, `^\s*+?(: `) != "" || strings.Contains(rest, headerMark) {
-			return "", errors.New("the header of the log line stands in its middle")
+			return "", errors.New("the header of the log line is in the middle of the expression")
 		}
 		if depth := strings.Count(front, "("); depth > 0 {
 			if rest, found = strings.CutPrefix(rest, strings.Repeat(")", depth)); !found {

@@ -150,7 +150,7 @@ func (w *writer) literal(re *syntax.Regexp) ([]sequence, error) {
 			one = []sequence{{{kind: addr}}}
 		case re.Flags&syntax.FoldCase != 0 && low != up:
 			if folded++; folded > maxFolded {
-				return nil, errors.New("a pattern tells upper from lower case")
+				return nil, errors.New("a pattern is case-sensitive")
 			}
 			one = []sequence{{{text: low}}, {{text: up}}}
 		}

@@ -113,7 +113,7 @@ func anchors(slots []slot) ([]slot, error) {
 			case at == len(way)-1:
 				way = way[:at]
 			default:
-				return nil, fmt.Errorf("text stands behind the end of the line")
+				return nil, fmt.Errorf("there is text after the end of the line")
 			}
 			closed = append(closed, way)
 		}
@@ -121,7 +121,7 @@ func anchors(slots []slot) ([]slot, error) {
 	}
 	for _, s := range slots {
 		if slices.ContainsFunc(s, is(begin)) || slices.ContainsFunc(s, is(end)) {
-			return nil, fmt.Errorf("the beginning or the end of the line stands in its middle")
+			return nil, fmt.Errorf("the beginning or the end of the line is in the middle of the expression")
 		}
 	}
 	return slots, nil
@@ -215,7 +215,7 @@ func meet(front sequence, last, it item) ([]sequence, error) {
 	case last.kind == maybe && it.kind == word, last.kind == digits && it.kind == word:
 		return []sequence{append(slices.Clone(front[:len(front)-1]), it)}, nil
 	}
-	return nil, fmt.Errorf("%s and %s meet: nothing tells where one ends", fields[last.kind], fields[it.kind])
+	return nil, fmt.Errorf("%s and %s are adjacent: nothing marks where one ends", fields[last.kind], fields[it.kind])
 }
 
 // atBoundary resolves a boundary of a word behind fixed text.
@@ -228,7 +228,7 @@ func atBoundary(front sequence, last item, rest sequence) ([]sequence, error) {
 	}
 	ends := []rune(last.text)
 	if !isWord(ends[len(ends)-1]) {
-		return nil, fmt.Errorf(`\b behind %q has no counterpart in a pattern`, last.text)
+		return nil, fmt.Errorf(`\b after %q has no counterpart in a pattern`, last.text)
 	}
 	switch {
 	case len(rest) == 0:

@@ -10,7 +10,7 @@ import (
 // YAML writes the rule file.
 func (f *Filter) YAML() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# Made of fail2ban's filter %s by `tattled import fail2ban`. Read it before use: what kind of event\n", f.source)
+	fmt.Fprintf(&b, "# Made from fail2ban's filter %s by `tattled import fail2ban`. Read it before use: what kind of event\n", f.source)
 	b.WriteString("# each rule is, its categories and whether its log proves addresses (handshake) are guesses or options.\n")
 	for _, n := range f.Notes {
 		comment(&b, "", n)

@@ -36,7 +36,7 @@ func CompileExpression(text string, of Owner) (*Variant, error) {
 func newExpression(text string) (*expression, error) {
 	tree, err := syntax.Parse(text, syntax.Perl)
 	if err != nil {
-		return nil, fmt.Errorf("no valid expression: %w", err)
+		return nil, fmt.Errorf("not a valid expression: %w", err)
 	}
 	if !anchored(tree) {
 		return nil, fmt.Errorf("the expression is not anchored: begin it with ^ and end it with $, outside of alternatives")
@@ -70,7 +70,7 @@ func newExpression(text string) (*expression, error) {
 	}
 	e.greedy, err = regexp.Compile(text)
 	if err != nil {
-		return nil, fmt.Errorf("no valid expression: %w", err)
+		return nil, fmt.Errorf("not a valid expression: %w", err)
 	}
 	turn(tree)
 	e.twin, err = regexp.Compile(source(tree))

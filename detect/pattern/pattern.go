@@ -285,7 +285,7 @@ func checkItems(items []Item, none bool) error {
 			continue
 		}
 		if i+1 < len(items) && items[i+1].Field != Literal {
-			return fmt.Errorf("two fields meet: put fixed text between them")
+			return fmt.Errorf("two fields are adjacent: put fixed text between them")
 		}
 		if it.Field.Wide() {
 			continue
@@ -294,7 +294,7 @@ func checkItems(items []Item, none bool) error {
 			return fmt.Errorf("the text %q between two fields could be part of the field before it: put a byte into it that such a field cannot hold", items[i+1].Text)
 		}
 		if i >= 2 && classSuffix(items[i-1].Text, it.Field.class()) == len(items[i-1].Text) {
-			return fmt.Errorf("the text %q between two fields could be part of the field behind it: put a byte into it that such a field cannot hold", items[i-1].Text)
+			return fmt.Errorf("the text %q between two fields could be part of the field after it: put a byte into it that such a field cannot hold", items[i-1].Text)
 		}
 	}
 	count[Port] += count[IPPort]

@@ -288,7 +288,7 @@ func statusOf(b []byte) int {
 func (j *JSON) Explain(m []byte) (p parse.Parsed) {
 	s := jsonScan{tree: &j.tree, line: m}
 	if !s.scan() {
-		p.Failed = "it is no JSON object, or was cut off"
+		p.Failed = "it is not a JSON object, or was cut off"
 		return p
 	}
 	for _, f := range j.file.Fields.All {
@@ -309,7 +309,7 @@ func (j *JSON) Explain(m []byte) (p parse.Parsed) {
 	case p.Peer == "":
 		p.Failed = "it has no ip where fields: says"
 	default:
-		p.Failed = "no rule's where: suits it"
+		p.Failed = "no rule's where: matches it"
 	}
 	return p
 }
