@@ -159,7 +159,7 @@ func (d *Daemon) openRawLogs() error {
 	raw.restore(marks)
 	raw.keep = d.committer.PutMark
 	d.pipeline.attacked = func(service string, column netip.Addr) {
-		d.log.Warn("many lines tell of an attack and not by whom: a client writes what looks like another part of them", "service", service,
+		d.log.Warn("many lines show an attack but not the attacker: a client writes what looks like another part of them", "service", service,
 			"first_column", column, "remedy", "tattled explain 'one of the lines'; for an access log declare its form")
 	}
 	d.pipeline.unformed = func(source string) {
@@ -285,7 +285,7 @@ func (d *Daemon) Run(ctx context.Context, hangup <-chan os.Signal) error {
 		}},
 	})
 	if kept := d.keeper.Close(keepPatience); kept != nil {
-		d.log.Warn("connections may not outlive this stop", "error", kept)
+		d.log.Warn("connections may not survive this stop", "error", kept)
 	}
 	if err == nil {
 		d.log.Info("stopped")
@@ -379,11 +379,11 @@ func (d *Daemon) health() web.Health {
 	h := web.Health{Live: true, Ready: d.anyOpen(), DryRun: d.dryRun()}
 	add := func(problems ...event.Problem) { h.Problems = append(h.Problems, problems...) }
 	if len(d.repairs) > 0 {
-		add(event.Problem{What: "the state file was repaired at the start", Cause: strings.Join(d.repairs, "; "), Remedy: "see whether the disk is sound; this is gone after the next start"})
+		add(event.Problem{What: "the state file was repaired at the start", Cause: strings.Join(d.repairs, "; "), Remedy: "check the disk for errors; this problem is gone after the next start"})
 	}
 	stuck := d.diskProblems()
 	if d.committer.Full() {
-		stuck = append(stuck, event.Problem{What: "no space left for the state file", Cause: "nothing is taken until there is", Remedy: "make room on its file system, or raise store.max_size"})
+		stuck = append(stuck, event.Problem{What: "no space left for the state file", Cause: "nothing is accepted until there is", Remedy: "make room on its file system, or raise store.max_size"})
 	}
 	h.Ready = h.Ready && len(stuck) == 0
 	add(stuck...)
@@ -397,7 +397,7 @@ func (d *Daemon) health() web.Health {
 	add(d.outboxProblems(now)...)
 	add(d.scores.Problems(now)...)
 	if err := d.places.Err(); err != nil {
-		add(event.Problem{What: "a GeoIP database cannot be used", Cause: strings.ReplaceAll(err.Error(), "\n", "; "), Remedy: "put a sound file in its place (geoip.city, geoip.asn): it is picked up automatically"})
+		add(event.Problem{What: "a GeoIP database cannot be used", Cause: strings.ReplaceAll(err.Error(), "\n", "; "), Remedy: "put an intact file in its place (geoip.city, geoip.asn): it is picked up automatically"})
 	}
 	add(awayProblems(d.store.Outages(), now)...)
 	add(d.drift.problems()...)

@@ -62,7 +62,7 @@ func (o *outlet) problems() []event.Problem {
 		return nil
 	}
 	return []event.Problem{{
-		What:   o.name + " takes nothing",
+		What:   o.name + " accepts nothing",
 		Cause:  fmt.Sprintf("%s; it is tried again at %s", s.Detail, s.Until.UTC().Format(time.RFC3339)),
 		Remedy: o.remedy(),
 		Since:  s.Since,
@@ -72,9 +72,9 @@ func (o *outlet) problems() []event.Problem {
 // remedy is for a destination that takes nothing.
 func (o *outlet) remedy() string {
 	if o.action == policy.Report {
-		return "see that its address answers from this machine (report.abuseipdb.url), that the key is valid, and that its quota is not used up"
+		return "check that its address answers from this machine (report.abuseipdb.url), that the key is valid, and that its quota is not used up"
 	}
-	return "see that alerts.mail.server answers from this machine and accepts its user, password, sender and recipients"
+	return "check that alerts.mail.server answers from this machine and accepts its user, password, sender and recipients"
 }
 
 // expiryShown is for how long the page shows that reports were given up unsent.

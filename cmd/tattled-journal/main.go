@@ -95,7 +95,7 @@ func parseOptions(args []string, messages io.Writer) (*options, error) {
 	f.StringVar(&o.directory, "directory", "", "read the journal files in this folder")
 	f.StringVar(&o.namespace, "namespace", "", "read the journal of this namespace")
 	f.Var(&o.matches, "match", "read only entries with FIELD=VALUE; may be repeated: the same field means or, different fields mean and")
-	f.BoolVar(&o.noFollow, "no-follow", false, "end when all was read")
+	f.BoolVar(&o.noFollow, "no-follow", false, "end when everything is read")
 	f.IntVar(&o.every, "cursor-every", 512, "entries a batch, at most")
 	if err := f.Parse(args); err != nil {
 		return nil, err

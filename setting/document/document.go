@@ -156,7 +156,7 @@ func (d *decoder) mapping(n *yaml.Node, path string, v reflect.Value) {
 		key, val := n.Content[i], n.Content[i+1]
 		at := Join(path, key.Value)
 		if first, twice := seen[key.Value]; twice {
-			d.refuse(key.Line, at, fmt.Sprintf("stands twice, first in line %d: keep one", first))
+			d.refuse(key.Line, at, fmt.Sprintf("appears twice, first in line %d: keep one", first))
 			continue
 		}
 		seen[key.Value] = key.Line
@@ -209,7 +209,7 @@ func wanted(v reflect.Value) string {
 	case reflect.Bool:
 		return "true or false"
 	case reflect.String:
-		return "a text"
+		return "a string"
 	case reflect.Float32, reflect.Float64:
 		return "a number"
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
