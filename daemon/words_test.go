@@ -80,7 +80,7 @@ var seenByUsers = []string{
 }
 
 // TestWords holds what a user reads to plain words: messages, help, problems and their remedies, alerts, pages, documents,
-// comments of the example configuration and of units.
+// comments of the example configuration, of units and of packages.
 func TestWords(t *testing.T) {
 	const root = ".."
 	texts := 0
@@ -119,10 +119,10 @@ func TestWords(t *testing.T) {
 
 // TestWordsAreJudged shows that a planted phrase is found in its line, and that what is fine is let pass.
 func TestWordsAreJudged(t *testing.T) {
-	source := "package p\n\nimport \"behind text\"\n\n" +
-		"var a = \"it has something behind its path\"\n" + // line 5
-		"var b = \"this value is \" +\n\tname() + \"; %q is \" +\n\t\"no duration\"\n" + // line 8, where the phrase ends
-		"var c = `first line\nthe file stands\n here`\n" + // line 10
+	source := "// Package p is\n// no example.\npackage p\n\nimport \"behind text\"\n\n" + // line 2, where the phrase ends
+		"var a = \"it has something behind its path\"\n" + // line 7
+		"var b = \"this value is \" +\n\tname() + \"; %q is \" +\n\t\"no duration\"\n" + // line 10
+		"var c = `first line\nthe file stands\n here`\n" + // line 12
 		"var key = \"told\"\n" +
 		"// a comment that tells\n" +
 		"type s struct {\n\tTold bool `json:\"told\" yaml:\"told as it is\"`\n}\n"
@@ -134,7 +134,9 @@ func TestWordsAreJudged(t *testing.T) {
 	for _, p := range passages {
 		got = append(got, judgeWords(p)...)
 	}
-	want := []string{`5: "behind": write after`, `8: "is no": write is not a, are not`, `10: "stands": write is`}
+	want := []string{
+		`2: "is no": write is not a, are not`, `7: "behind": write after`, `10: "is no": write is not a, are not`, `12: "stands": write is`,
+	}
 	if !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
@@ -219,15 +221,22 @@ func goSources(t *testing.T, root string) []string {
 	return files
 }
 
-// readStrings returns the strings of a Go source that are prose: those with a blank, together with what + adds to them. Import
-// paths and tags of fields are left out, and so are single words, such as keys, labels and classes.
+// readStrings returns the package comment of a Go source, and its strings that are prose: those with a blank, together with
+// what + adds to them. Import paths and tags of fields are left out, and so are single words, such as keys, labels and classes.
 func readStrings(file string, source any) ([]passage, error) {
 	files := token.NewFileSet()
-	parsed, err := parser.ParseFile(files, file, source, parser.SkipObjectResolution)
+	parsed, err := parser.ParseFile(files, file, source, parser.ParseComments|parser.SkipObjectResolution)
 	if err != nil {
 		return nil, err
 	}
 	var passages []passage
+	if parsed.Doc != nil {
+		var p passage
+		for _, comment := range parsed.Doc.List {
+			p = append(p, passage{{comment.Text + "\n", files.Position(comment.Pos()).Line, true}}...)
+		}
+		passages = append(passages, p)
+	}
 	ast.Inspect(parsed, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.ImportSpec:

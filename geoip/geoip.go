@@ -1,4 +1,4 @@
-// Package geoip says where an address lies: country, city and autonomous system, from MaxMind DB files (GeoLite2, GeoIP2,
+// Package geoip says where an address is: country, city and autonomous system, from MaxMind DB files (GeoLite2, GeoIP2,
 // DB-IP) that an updater may replace at any moment. It downloads nothing, asks no network and writes nothing. The pipeline
 // calls Place once an event; the daemon calls Load at start and on reload, and keeps Run alive.
 //

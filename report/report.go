@@ -1,4 +1,4 @@
-// Package report brings what is due to where it is due: a Courier takes items from the store's outbox, one after the
+// Package report delivers due reports to their destinations: a Courier takes items from the store's outbox, one after the
 // other, asks the address's reputation where a policy wants it, hands the report to a Sender and writes down what became
 // of it. It keeps the pace, backs off, and stays closed where a destination said so. It judges nothing (policy does) and
 // keeps nothing (store does). daemon starts one Courier a destination.

@@ -9,7 +9,7 @@
 //
 // Backend is what a database must do for it: bolt keeps a file, mem keeps nothing beyond the process; storetest is the
 // suite that both pass. Every record carries a checksum over its table, its key and its value. A record that fails it is
-// put aside and counted, and never trusted.
+// quarantined and counted, and never trusted.
 //
 // What is known about addresses is written twice. A group's addresses go into dense records first (Recent), and memory has where
 // they are; later, many at a time and in the order of their keys, they are folded into the table Addresses. With a million

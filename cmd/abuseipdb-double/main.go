@@ -1,6 +1,6 @@
 // Command abuseipdb-double serves a local AbuseIPDB: the API's report and check as far as they are known, what they were
 // asked, and faults on demand. tattled talks to it when report.abuseipdb.url is http://127.0.0.1:8089/api/v2/. It is for
-// trying and testing; nothing that it is told leaves the machine.
+// trying and testing; nothing that it receives leaves the machine.
 package main
 
 import (

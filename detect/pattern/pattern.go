@@ -1,9 +1,9 @@
 // Package pattern reads messages by the patterns and expressions of rules. A pattern is fixed text and fields; compiled, it is a
 // Variant for each way to write out its alternatives, and an Index finds, among all variants that may be of a message, those whose
 // fixed text it has. Fields that a peer can fill hold any bytes, so every way to read a message counts: two ways that name different
-// peers make it ambiguous. Matching is linear in the message and allocates nothing. Write, Reach and Variant.Covers tell what the
-// patterns say for those who try them: the adversary, explain, and the check for covers. What a service or a rule is, this
-// package does not know: it is told an Owner and a Frame.
+// peers make it ambiguous. Matching is linear in the message and allocates nothing. Write, Reach and Variant.Covers give what the
+// patterns say to those who try them: the adversary, explain, and the check for covers. What a service or a rule is, this
+// package does not know: it gets an Owner and a Frame.
 package pattern
 
 import (

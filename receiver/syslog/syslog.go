@@ -18,7 +18,7 @@
 // What may lead to a report is decided by the way in: a listener's configuration, where the peer of a connection is, and
 // which user writes to a unix socket. One datagram is one record, so that a line feed in a stranger's text begins no other.
 //
-// # Connections that outlive the process
+// # Connections that survive the process
 //
 // A TCP connection that sent a whole record is kept in systemd's file descriptor store (Passed.Keeper). It is taken back
 // when the peer or a limit ends it. When the process stops or dies it stays, with what the kernel holds for it and for
@@ -33,8 +33,8 @@
 //     no record is torn, glued or doubled by it.
 //   - How the stream is framed is in the connection's name in the store, so that no text can pass for a record
 //     because somebody begins to read in the middle of it.
-//   - A connection that stands in the middle of a record longer than max_line is not kept, because the next reader could not
-//     tell where it ends. When the process stops just then, the connection is closed; and so it is when systemd does not
+//   - A connection that is in the middle of a record longer than max_line is not kept, because the next reader could not
+//     know where it ends. When the process stops just then, the connection is closed; and so it is when systemd does not
 //     take its removal in time.
 //   - A connection that sent nothing, or only the beginning of its first record, is not kept while the process runs, so
 //     that a flood of them costs systemd nothing. When the process stops, those that sent something are.

@@ -1,4 +1,4 @@
-// Package document reads a YAML text into a struct, strictly: a key that no field has, a key twice and a value of the wrong
+// Package document reads YAML into a struct, strictly: a key that no field has, a key twice and a value of the wrong
 // form are faults, and all of them are found at once, each with its line. The configuration and the shipped policies are read
 // by it. It opens no file, and knows nothing of what a value means: that is for the Check of each section.
 package document
