@@ -143,10 +143,10 @@ func (a *address) decode(b []byte) bool {
 	return !d.bad && a.state.UnmarshalBinary(d.b) == nil
 }
 
-// worth is a moment, in milliseconds, up to which an address deserves its place: the older, the sooner it makes way.
-// Each doubling of its events is worth six hours; one that was told of outlives every one that was not, because without
-// its windows it would be told of twice.
-func (a *address) worth() int64 {
+// evictionPriority is a moment, in milliseconds, up to which an address deserves its place: the older, the sooner it is evicted.
+// Each doubling of its events is worth six hours; one that was reported stays longer than every one that was not, because without
+// its windows it would be reported twice.
+func (a *address) evictionPriority() int64 {
 	const hour = int64(time.Hour / time.Millisecond)
 	w := a.last + int64(bits.Len64(a.total))*6*hour
 	if a.told > 0 {

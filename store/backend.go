@@ -44,18 +44,18 @@ type Table uint8
 
 // The tables.
 const (
-	Meta      Table = iota + 1 // "schema" and "counts"
-	Events                     // sequence -> event
-	Addresses                  // key of an address -> what is known about it
-	Recent                     // commit, part -> addresses that are newer than in Addresses
-	Items                      // sequence -> item of the outbox
-	ItemIDs                    // ID -> sequence
-	Due                        // destination, state, time, sequence: items that wait or are claimed
-	Done                       // time, sequence: items that are settled
-	Streams                    // name of a stream -> cursor
-	Scores                     // address -> score
-	Notes                      // name -> note
-	Aside                      // table, key -> a record that failed its checksum
+	Meta       Table = iota + 1 // "schema" and "counts"
+	Events                      // sequence -> event
+	Addresses                   // key of an address -> what is known about it
+	Recent                      // commit, part -> addresses that are newer than in Addresses
+	Items                       // sequence -> item of the outbox
+	ItemIDs                     // ID -> sequence
+	Due                         // destination, state, time, sequence: items that wait or are claimed
+	Done                        // time, sequence: items that are settled
+	Streams                     // name of a stream -> cursor
+	Scores                      // address -> score
+	Notes                       // name -> note
+	Quarantine                  // table, key -> a record that failed its checksum
 	tableEnd
 )
 
@@ -92,7 +92,7 @@ func (t Table) String() string {
 		return "scores"
 	case Notes:
 		return "notes"
-	case Aside:
+	case Quarantine:
 		return "aside"
 	default:
 		return fmt.Sprintf("table(%d)", uint8(t))
