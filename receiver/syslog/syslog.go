@@ -6,7 +6,7 @@
 //	UDP, unix  recvmmsg, up to 64 datagrams ──────────────────────────┐
 //	TCP        accept ─ a goroutine a connection: peek ─ wire.Framer ─┴─ ring ─ wire.Parser ─ Batch ─ Handle
 //
-// A header that wire.Parser does not know is shown to go-syslog's parsers (see opinion).
+// A header that wire.Parser does not know is shown to go-syslog's parsers (see fallback).
 //
 // Every peer is taken for hostile. What one connection can hold is bounded (nothing while it is idle: the beginning of a
 // record waits in the kernel), how many there are is bounded, and when there are too many, the longest silent one of the
@@ -29,7 +29,7 @@
 //     record is lost or comes twice. Without a ring, records are discarded after Handle returned, and what Handle has taken
 //     and not yet committed is lost by a kill.
 //   - A record may be half there. Its beginning waits in the kernel, or, where that had to give it up, in a memory file
-//     that is kept with the connection and says which bytes of the stream it has. See memo: killed between any two steps,
+//     that is kept with the connection and says which bytes of the stream it has. See spill: killed between any two steps,
 //     no record is torn, glued or doubled by it.
 //   - How the stream is framed is in the connection's name in the store, so that no text can pass for a record
 //     because somebody begins to read in the middle of it.
@@ -53,17 +53,17 @@ import (
 // Receiver is one listener. It implements receiver.Receiver.
 type Receiver struct {
 	cfg    Config
-	at     place
+	at     endpoint
 	loc    *time.Location
 	meter  receiver.Meter
-	second opinion
+	second fallback
 
 	strangers refusals
 
 	// One of these, by cfg.Listen.
 	udp  *net.UDPConn
 	tcp  *net.TCPListener
-	unix *unixSocket
+	unix *unixListener
 
 	passed bool // the socket came from systemd
 

@@ -35,7 +35,7 @@ func (c *Config) MayReport() bool {
 }
 
 // beyond reports whether peers beyond this machine may send to a TCP listener at at, and are named in allow.
-func (c *Config) beyond(at place) bool {
+func (c *Config) beyond(at endpoint) bool {
 	if at.addr.Addr().Unmap().IsLoopback() {
 		return false
 	}
