@@ -57,7 +57,7 @@ func (ref *reference) peers(message string) map[string]bool {
 	all := map[string]bool{}
 	ref.event = false
 	texts := []string{message}
-	if one := string(once([]byte(message))); one != message {
+	if one := string(unwrapRepeated([]byte(message))); one != message {
 		texts = append(texts, one)
 	}
 	for _, text := range texts {

@@ -171,7 +171,7 @@ func (e *expression) try(m []byte, v *Variant, r *parse.Result) {
 	if at == nil || at[2*e.ip] < 0 {
 		return
 	}
-	c := caught{ip: at[2*e.ip], ipEnd: at[2*e.ip+1]}
+	c := captures{ip: at[2*e.ip], ipEnd: at[2*e.ip+1]}
 	if e.port >= 0 && at[2*e.port] >= 0 {
 		port, ok := parse.Port(m[at[2*e.port]:at[2*e.port+1]])
 		if !ok {

@@ -150,8 +150,8 @@ func expand(pattern string) ([][]Item, error) {
 	return all, nil
 }
 
-// ways are a pattern before its alternatives are written out, in this many ways.
-type ways struct {
+// alternatives are a pattern before its alternatives are written out, in this many ways.
+type alternatives struct {
 	elements []element
 	count    int
 }
@@ -162,8 +162,8 @@ type element struct {
 	choices [][]Item // nil for an item
 }
 
-func parsePattern(pattern string) (ways, error) {
-	w := ways{count: 1}
+func parsePattern(pattern string) (alternatives, error) {
+	w := alternatives{count: 1}
 	if len(pattern) > maxPattern {
 		return w, fmt.Errorf("the pattern is longer than %d bytes", maxPattern)
 	}
@@ -189,7 +189,7 @@ func parsePattern(pattern string) (ways, error) {
 }
 
 // write appends a way by its number.
-func (w *ways) write(items []Item, number int) []Item {
+func (w *alternatives) write(items []Item, number int) []Item {
 	each := w.count // ways with what was chosen so far
 	for i := range w.elements {
 		e := &w.elements[i]
