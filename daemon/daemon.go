@@ -249,9 +249,9 @@ func RuleFaults(problems []detect.Fault) Faults {
 	return faults
 }
 
-// Run runs until ctx ends and returns nil when all has stopped and nothing that was taken is lost. Each signal on hangup
+// Run runs until ctx ends and returns nil when all has stopped and nothing that was taken is lost. Each signal on reloads
 // reloads the configuration. An error means that the daemon could not go on: start it again.
-func (d *Daemon) Run(ctx context.Context, hangup <-chan os.Signal) error {
+func (d *Daemon) Run(ctx context.Context, reloads <-chan os.Signal) error {
 	defer d.close()
 	if err := d.refreshOwn(); err != nil {
 		return err
@@ -280,7 +280,7 @@ func (d *Daemon) Run(ctx context.Context, hangup <-chan os.Signal) error {
 			func(ctx context.Context) error {
 				return d.manager.watchdog(ctx, d.committer.Beat, d.committer.Committing)
 			},
-			func(ctx context.Context) error { return d.obey(ctx, hangup) },
+			func(ctx context.Context) error { return d.handleReloads(ctx, reloads) },
 			d.followOwn, d.watchDisk, d.keepBackups, d.watchDrift, d.watchSources, d.places.Run,
 		}},
 	})
@@ -341,13 +341,13 @@ func (d *Daemon) followOwn(ctx context.Context) error {
 	return nil
 }
 
-// obey reloads on every signal.
-func (d *Daemon) obey(ctx context.Context, hangup <-chan os.Signal) error {
+// handleReloads reloads on every signal.
+func (d *Daemon) handleReloads(ctx context.Context, reloads <-chan os.Signal) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-hangup:
+		case <-reloads:
 			d.manager.reloading()
 			d.reload()
 			d.manager.ready(d.status())

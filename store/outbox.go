@@ -150,8 +150,8 @@ func (o *Outbox) Recover(ctx context.Context, now time.Time, u Uncertainty) (Rec
 	return r, nil
 }
 
-// hint wakes who waits for Changed.
-func (o *Outbox) hint() {
+// notify wakes who waits for Changed.
+func (o *Outbox) notify() {
 	select {
 	case o.changed <- struct{}{}:
 	default:

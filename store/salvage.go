@@ -234,7 +234,7 @@ func (s *Salvage) acquaint(tx Tx, addr netip.Addr, i *Item) error {
 		return nil
 	}
 	a := address{
-		first: milli(i.Report.First), last: milli(i.Report.Last), total: uint64(max(i.Report.Count, 1)), told: max(milli(i.Report.Judged), 0),
+		first: milli(i.Report.First), last: milli(i.Report.Last), total: uint64(max(i.Report.Count, 1)), notified: max(milli(i.Report.Judged), 0),
 		country: cut(i.Report.Place.Country, 2), asn: i.Report.Place.ASN,
 	}
 	return tx.Put(Addresses, key[:], seal(nil, Addresses, key[:], a.append(nil)))

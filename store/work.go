@@ -72,8 +72,8 @@ type touched struct {
 // maxTouched is how many addresses are in memory at once, of a few kilobytes each. Those of a larger group are written in between.
 const maxTouched = 1024
 
-// errAgain asks for the transaction to be done again: a request failed after it had written.
-var errAgain = errors.New("do it again")
+// errRetry asks for the transaction to be done again: a request failed after it had written.
+var errRetry = errors.New("do it again")
 
 // begin makes w ready for a transaction.
 func (w *work) begin(s *Store, now time.Time) {
@@ -209,8 +209,8 @@ func (w *work) putAddresses() error {
 	}
 	slices.SortFunc(w.order, func(a, b *touched) int { return bytes.Compare(a.key[:], b.key[:]) })
 	for _, t := range w.order {
-		if told := t.now.state.Told(); !told.IsZero() {
-			t.now.told = max(told.UnixMilli(), 0)
+		if told := t.now.state.LastNotified(); !told.IsZero() {
+			t.now.notified = max(told.UnixMilli(), 0)
 		}
 		w.value = t.now.append(w.value[:0])
 		at, err := w.parts.add(t.key, w.value)
@@ -329,7 +329,7 @@ func (w *work) answer(requests []*request) error {
 		}
 		if tx.wrote {
 			r.skip = true
-			return errAgain
+			return errRetry
 		}
 	}
 	return nil
