@@ -27,12 +27,12 @@ import (
 // Destination is the name of this Sender.
 const Destination = "mail"
 
-// patience is how long a mail waits for all recipients. A server that takes it for some and not yet for others (grey
+// greylistWait is how long a mail waits for all recipients. A server that takes it for some and not yet for others (grey
 // listing) is asked again, so that nobody gets it twice; after that, those get it who can.
-const patience = time.Hour
+const greylistWait = time.Hour
 
-// farewell is how long the server may take to say goodbye.
-const farewell = 2 * time.Second
+// quitTimeout is how long the server may take to answer QUIT.
+const quitTimeout = 2 * time.Second
 
 // Sender sends mails. One call of Send is made at a time.
 type Sender struct {
@@ -116,7 +116,7 @@ func (s *Sender) Send(ctx context.Context, r *event.Report) report.Outcome {
 	}
 	out := s.deliver(client, m, r)
 	if out.Result == report.Delivered { // the mail is in: how the conversation ends changes nothing
-		conn.SetDeadline(time.Now().Add(farewell))
+		conn.SetDeadline(time.Now().Add(quitTimeout))
 		_ = client.Quit()
 	}
 	return out
@@ -209,7 +209,7 @@ func (s *Sender) deliver(client *smtp.Client, m *mail.Msg, r *event.Report) repo
 		}
 	}
 	waited := time.Since(r.Judged)
-	switch patient := waited >= 0 && waited < patience; {
+	switch patient := waited >= 0 && waited < greylistWait; {
 	case later != nil && (taken == 0 || patient):
 		return s.refused("the mail server does not accept it for all recipients yet", later)
 	case taken == 0:
