@@ -110,7 +110,7 @@ func importFail2ban(ctx context.Context, flags *importFlags, path string, out, e
 		return err
 	}
 	if len(filter.Rules) == 0 {
-		tell(errOut, filter)
+		summarize(errOut, filter)
 		if len(filter.Refused) == 0 && len(filter.Covered) > 0 {
 			return errors.New("nothing was translated: rules that tattled has already describe all of it")
 		}
@@ -119,12 +119,12 @@ func importFail2ban(ctx context.Context, flags *importFlags, path string, out, e
 	if err := writeNew(flags.output, filter.YAML(), out); err != nil {
 		return err
 	}
-	tell(errOut, filter)
+	summarize(errOut, filter)
 	return nil
 }
 
-// tell sums up what was translated and what was not.
-func tell(w io.Writer, f *fail2ban.Filter) {
+// summarize sums up what was translated and what was not.
+func summarize(w io.Writer, f *fail2ban.Filter) {
 	for _, r := range slices.Concat(f.Refused, f.Covered) {
 		fmt.Fprintf(w, "line %d of %s: %s\n", r.Line, event.Visible(r.File), event.Visible(r.Reason))
 	}

@@ -103,7 +103,7 @@ func match(ctx context.Context, flags *matchFlags, files []string, in io.Reader,
 	s := newScan(rules, jobs, w)
 	s.form = form
 	if flags.jobs == 0 {
-		s.alone = manyBlocks
+		s.inline = manyBlocks
 	}
 	switch {
 	case flags.json:
@@ -169,7 +169,7 @@ func (s *scan) tellShapes(errOut io.Writer) {
 
 // matchFile brings one file, or standard input, to s.
 func matchFile(ctx context.Context, s *scan, flags *matchFlags, name string, zone *time.Location, in io.Reader, errOut io.Writer) error {
-	log, err := openLog(ctx, name, in, s.letGo)
+	log, err := openLog(ctx, name, in, s.beginWait)
 	if err != nil {
 		return err
 	}
