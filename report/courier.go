@@ -196,7 +196,7 @@ func (c *Courier) wait(ctx context.Context, until time.Time) {
 // something is added.
 func (c *Courier) step(ctx context.Context) (until time.Time, idle bool, err error) {
 	now := time.Now()
-	c.health.rekey(c.scope())
+	c.health.resumeIfScopeChanged(c.scope())
 	if until := c.health.resume; now.Before(until) {
 		return until, true, nil
 	}

@@ -202,7 +202,7 @@ func TestWrongKey(t *testing.T) {
 		if got := p.states(); got[store.Pending] != 20 || len(p.far.Reports()) != 0 {
 			t.Errorf("%v", got)
 		}
-		if standing := c.Standing(); standing.Open || !standing.Closed || standing.Detail == "" {
+		if standing := c.Standing(); standing.Open || !standing.Paused || standing.Detail == "" {
 			t.Errorf("standing %+v", standing)
 		}
 		p.client.SetKey(setting.NewSecret(key))

@@ -175,12 +175,12 @@ func (s *Sender) unreachable(err error) report.Outcome {
 	var garbage textproto.ProtocolError
 	switch {
 	case errors.As(err, &answer) && answer.Code/100 == 5:
-		return s.say(report.Closed, "the mail server refuses us", err)
+		return s.say(report.Paused, "the mail server refuses us", err)
 	case errors.As(err, &answer), errors.As(err, &network), errors.As(err, &garbage), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
 		errors.Is(err, net.ErrClosed), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return s.say(report.Later, "the mail server cannot be reached", err)
 	default: // no STARTTLS, a certificate that does not fit, no way to authenticate: a setting is wrong
-		return s.say(report.Closed, "the mail server and the settings do not match", err)
+		return s.say(report.Paused, "the mail server and the settings do not match", err)
 	}
 }
 
@@ -245,7 +245,7 @@ func (s *Sender) data(client *smtp.Client, m *mail.Msg) report.Outcome {
 func (s *Sender) refused(what string, err error) report.Outcome {
 	switch c := code(err); {
 	case c == 530, c == 534, c == 535, c == 538:
-		return s.say(report.Closed, what, err) // RFC 4954: authentication required, or not good enough
+		return s.say(report.Paused, what, err) // RFC 4954: authentication required, or not good enough
 	case c/100 == 5:
 		return s.say(report.Rejected, what, err)
 	default:
