@@ -7,7 +7,7 @@ VERSION  ?= $(shell packaging/version)
 FUZZTIME ?= 30s
 KILLS    ?= 200
 
-# -buildvcs=false: the version is put in here, and git refuses to tell of a tree that belongs to somebody else.
+# -buildvcs=false: the version is put in here, and git refuses to describe a tree that belongs to somebody else.
 BUILD    := go build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)'
 TOOL     := go tool -modfile=tools/go.mod
 SCRIPTS  := $(shell grep -rlE '^\#!(/bin/sh|/bin/bash|/usr/bin/env bash)' .ci bench e2e packaging tools 2>/dev/null) $(wildcard e2e/*.sh)
@@ -19,7 +19,7 @@ help: ## what there is
 	@echo
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo 'The first two install what they miss (Debian, Ubuntu; as root). Where to read on: README.md, CONTRIBUTING.md.'
+	@echo 'The first two install missing prerequisites (Debian, Ubuntu; as root). See also: README.md, CONTRIBUTING.md.'
 
 run: build ## build and run it here: dry-run, page on http://127.0.0.1:9817, syslog on 127.0.0.1:5514, state in ./var
 	@mkdir -p var

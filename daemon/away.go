@@ -10,7 +10,7 @@ import (
 )
 
 // awayRemedy is for a service that lets nobody in.
-const awayRemedy = "see whether what the service asks for accounts (LDAP, RADIUS, SSSD, a database) is reachable"
+const awayRemedy = "check whether the service's account directory (LDAP, RADIUS, SSSD, a database) is reachable"
 
 // awayShown is how long after its last event an outage of a service remains a problem.
 const awayShown = 10 * time.Minute
@@ -46,8 +46,8 @@ func awayProblems(outages []policy.Outage, now time.Time) []event.Problem {
 			continue
 		}
 		all = append(all, event.Problem{
-			What: o.Service + ": addresses that logged in before fail now",
-			Cause: fmt.Sprintf("%d addresses that logged in before have failed, more than get in; reports about such addresses are held back meanwhile, for six hours at most",
+			What: o.Service + ": addresses that logged in before now fail",
+			Cause: fmt.Sprintf("%d addresses that logged in before have failed, more than succeed; reports about such addresses are held back meanwhile, for six hours at most",
 				o.Addresses),
 			Remedy: awayRemedy,
 			Since:  o.Since,

@@ -89,7 +89,7 @@ func (d *Daemon) backUp(now time.Time) {
 	}
 	_, err := d.backup.Backup(now, keptBackups)
 	if d.backups.done(err) {
-		d.log.Warn("the state file was not backed up; it is tried again every hour, and this is not said again", "error", err)
+		d.log.Warn("the state file was not backed up; it is tried again every hour, and this is not logged again", "error", err)
 	}
 }
 
@@ -118,7 +118,7 @@ func restoredProblems(r store.Restored, held uint64, windows map[string]time.Dur
 		What: "the state file was damaged or missing, and was restored",
 		Cause: fmt.Sprintf("until %s nothing follows from older events, and addresses whose state was lost are not reported (%d reports since the start)",
 			r.At.Add(longest).UTC().Format(time.RFC3339), held),
-		Remedy: "see whether the disk is sound; what was done is in the log",
+		Remedy: "check the disk for errors; what was done is in the log",
 		Since:  r.At,
 	}}
 }

@@ -104,7 +104,7 @@ store:
 		at := regexp.MustCompile(regexp.QuoteMeta(path) + `:(\d+): ` + regexp.QuoteMeta(setting) + `: .*` + regexp.QuoteMeta(want))
 		m := at.FindStringSubmatch(all)
 		if m == nil {
-			t.Errorf("%s is not told with %q", setting, want)
+			t.Errorf("%s is not reported with %q", setting, want)
 			return
 		}
 		n, err := strconv.Atoi(m[1])
@@ -114,7 +114,7 @@ store:
 		name := setting[max(strings.LastIndexAny(setting, "."), 0):]
 		name = strings.Trim(regexp.MustCompile(`\[\d+\]`).ReplaceAllString(name, ""), ".")
 		if line := strings.Split(text, "\n")[n-1]; !strings.Contains(line, name) && !strings.Contains(line, "fialed") {
-			t.Errorf("%s is told at line %d: %s", setting, n, line)
+			t.Errorf("%s is reported at line %d: %s", setting, n, line)
 		}
 	}
 	for setting, want := range map[string]string{

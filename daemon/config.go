@@ -104,7 +104,7 @@ type Rules struct {
 // Check implements checker.
 func (r *Rules) Check(report setting.Report) {
 	if r.Drift != 0 && r.Drift != -1 && r.Drift < 100 {
-		report("drift", fmt.Sprintf("%d is too few lines to tell: write 100 or more, or -1 for no alarm", r.Drift))
+		report("drift", fmt.Sprintf("%d lines are too few for an alarm: write 100 or more, or -1 for no alarm", r.Drift))
 	}
 }
 

@@ -80,8 +80,8 @@ func TestEmptySections(t *testing.T) {
 
 func TestConfigFaults(t *testing.T) {
 	for text, want := range map[string]string{
-		"sources: {journal: {}}\nsources: {}\n":            "t.yaml:2: sources: stands twice, first in line 1",
-		"sources: {journal: {reporter: [a]}}\n":            "t.yaml:1: sources.journal.reporter: a text belongs here",
+		"sources: {journal: {}}\nsources: {}\n":            "t.yaml:2: sources: appears twice, first in line 1",
+		"sources: {journal: {reporter: [a]}}\n":            "t.yaml:1: sources.journal.reporter: a string belongs here",
 		"sources:\n  jornal: {}\n":                         `t.yaml:2: sources.jornal: no such setting: did you mean "journal"?`,
 		"sources: {files: {path: /x}}\n":                   `t.yaml:1: sources.files: a list belongs here`,
 		"sources: {journal: {}}\nregular_ports: [70000]\n": `t.yaml:2: regular_ports[0]: "70000" is not a whole number from 0 to 65535`,

@@ -165,7 +165,7 @@ func (d *Daemon) openRawLogs() error {
 	raw.restore(marks)
 	raw.keep = d.committer.PutMark
 	d.pipeline.attacked = func(service string, column netip.Addr) {
-		d.log.Warn("many lines tell of an attack and not by whom: a client writes what looks like another part of them", "service", service,
+		d.log.Warn("many lines show an attack but not the attacker: a client writes what looks like another part of them", "service", service,
 			"first_column", column, "remedy", "tattled explain 'one of the lines'; for an access log declare its form")
 	}
 	d.pipeline.unformed = func(source string) {
@@ -251,9 +251,9 @@ func RuleFaults(problems []detect.Fault) Faults {
 	return faults
 }
 
-// Run runs until ctx ends and returns nil when all has stopped and nothing that was taken is lost. Each signal on hangup
+// Run runs until ctx ends and returns nil when all has stopped and nothing that was taken is lost. Each signal on reloads
 // reloads the configuration. An error means that the daemon could not go on: start it again.
-func (d *Daemon) Run(ctx context.Context, hangup <-chan os.Signal) error {
+func (d *Daemon) Run(ctx context.Context, reloads <-chan os.Signal) error {
 	defer d.close()
 	if err := d.refreshOwn(); err != nil {
 		return err
@@ -282,12 +282,12 @@ func (d *Daemon) Run(ctx context.Context, hangup <-chan os.Signal) error {
 			func(ctx context.Context) error {
 				return d.manager.watchdog(ctx, d.committer.Beat, d.committer.Committing)
 			},
-			func(ctx context.Context) error { return d.obey(ctx, hangup) },
+			func(ctx context.Context) error { return d.handleReloads(ctx, reloads) },
 			d.followOwn, d.watchDisk, d.keepBackups, d.watchDrift, d.watchSources, d.places.Run,
 		}},
 	})
 	if kept := d.keeper.Close(keepPatience); kept != nil {
-		d.log.Warn("connections may not outlive this stop", "error", kept)
+		d.log.Warn("connections may not survive this stop", "error", kept)
 	}
 	if err == nil {
 		d.log.Info("stopped")
@@ -343,13 +343,13 @@ func (d *Daemon) followOwn(ctx context.Context) error {
 	return nil
 }
 
-// obey reloads on every signal.
-func (d *Daemon) obey(ctx context.Context, hangup <-chan os.Signal) error {
+// handleReloads reloads on every signal.
+func (d *Daemon) handleReloads(ctx context.Context, reloads <-chan os.Signal) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-hangup:
+		case <-reloads:
 			d.manager.reloading()
 			d.reload()
 			d.manager.ready(d.status())
@@ -381,11 +381,11 @@ func (d *Daemon) health() web.Health {
 	h := web.Health{Live: true, Ready: d.anyOpen(), DryRun: d.dryRun()}
 	add := func(problems ...event.Problem) { h.Problems = append(h.Problems, problems...) }
 	if len(d.repairs) > 0 {
-		add(event.Problem{What: "the state file was repaired at the start", Cause: strings.Join(d.repairs, "; "), Remedy: "see whether the disk is sound; this is gone after the next start"})
+		add(event.Problem{What: "the state file was repaired at the start", Cause: strings.Join(d.repairs, "; "), Remedy: "check the disk for errors; this problem is gone after the next start"})
 	}
 	stuck := d.diskProblems()
 	if d.committer.Full() {
-		stuck = append(stuck, event.Problem{What: "no space left for the state file", Cause: "nothing is taken until there is", Remedy: "make room on its file system, or raise store.max_size"})
+		stuck = append(stuck, event.Problem{What: "no space left for the state file", Cause: "nothing is accepted until there is", Remedy: "make room on its file system, or raise store.max_size"})
 	}
 	h.Ready = h.Ready && len(stuck) == 0
 	add(stuck...)
@@ -399,7 +399,7 @@ func (d *Daemon) health() web.Health {
 	add(d.outboxProblems(now)...)
 	add(d.scores.Problems(now)...)
 	if err := d.places.Err(); err != nil {
-		add(event.Problem{What: "a GeoIP database cannot be used", Cause: strings.ReplaceAll(err.Error(), "\n", "; "), Remedy: "put a sound file in its place (geoip.city, geoip.asn): it is picked up automatically"})
+		add(event.Problem{What: "a GeoIP database cannot be used", Cause: strings.ReplaceAll(err.Error(), "\n", "; "), Remedy: "put an intact file in its place (geoip.city, geoip.asn): it is picked up automatically"})
 	}
 	add(awayProblems(d.store.Outages(), now)...)
 	add(d.drift.problems()...)

@@ -115,12 +115,12 @@ func (d *disputes) problems(rules *detect.Rules, now time.Time) []event.Problem 
 		if one == nil || !one.problem(now) {
 			continue
 		}
-		remedy := "see what `tattled explain` says of one"
+		remedy := "check what `tattled explain` says of one"
 		if rules.ReadsAccess(s.Programs[0]) {
 			remedy += ", and declare the form of the access log (sources.files[].form)"
 		}
 		all = append(all, event.Problem{
-			What: s.Name + ": its lines tell of an attack and not by whom",
+			What: s.Name + ": its lines show an attack but not the attacker",
 			Cause: fmt.Sprintf("in %d lines or more within an hour a client wrote what looks like another part of the line%s: nobody is reported for them",
 				disputedLines, columnsText(d.columns(s.Name, now))),
 			Remedy: remedy,

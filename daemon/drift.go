@@ -70,7 +70,7 @@ func (d *drift) problems() []event.Problem {
 			all = append(all, event.Problem{
 				What:   name + ": no rule matches what it logs",
 				Cause:  fmt.Sprintf("none of %d lines since %s matched a rule; if it was attacked in that time, its log format changed", s.lines, s.since.UTC().Format("2006-01-02 15:04")),
-				Remedy: "see what `tattled explain` says of one of its lines",
+				Remedy: "check what `tattled explain` says of one of its lines",
 				Since:  s.since,
 			})
 		}

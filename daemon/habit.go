@@ -76,7 +76,7 @@ func (h *habit) problems(source string, now time.Time) []event.Problem {
 	return []event.Problem{{
 		What:   source + " is silent",
 		Cause:  fmt.Sprintf("nothing has come from it since %s; before that it was never silent for longer than %s", h.last.UTC().Format(time.RFC3339), usual.Round(time.Second)),
-		Remedy: "see whether what logs there still runs, and whether its lines still get here",
+		Remedy: "check whether the program that logs there still runs, and whether its lines still arrive here",
 		Since:  h.last,
 	}}
 }

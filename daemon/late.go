@@ -21,9 +21,9 @@ const (
 // remedy is for a source that cannot be opened.
 func (o *opener) remedy() string {
 	if strings.Contains(o.source, "://") {
-		return "see who has its address (ss -lntup), or change the source"
+		return "check which process has its address (ss -lntup), or change the source"
 	}
-	return "see what the cause names, or take the source out of the configuration"
+	return "fix what the cause names, or take the source out of the configuration"
 }
 
 // opener opens one source of the configuration.

@@ -51,7 +51,7 @@ func (p prefixed) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-func (h journalHandler) of(level slog.Level) slog.Handler {
+func (h journalHandler) forLevel(level slog.Level) slog.Handler {
 	switch {
 	case level >= slog.LevelError:
 		return h.err
@@ -63,11 +63,11 @@ func (h journalHandler) of(level slog.Level) slog.Handler {
 }
 
 func (h journalHandler) Enabled(ctx context.Context, level slog.Level) bool {
-	return h.of(level).Enabled(ctx, level)
+	return h.forLevel(level).Enabled(ctx, level)
 }
 
 func (h journalHandler) Handle(ctx context.Context, r slog.Record) error {
-	return h.of(r.Level).Handle(ctx, r)
+	return h.forLevel(r.Level).Handle(ctx, r)
 }
 
 func (h journalHandler) WithAttrs(attrs []slog.Attr) slog.Handler {

@@ -42,7 +42,7 @@ func newMetrics() *metrics {
 	return &metrics{
 		commits: histogram("store_commit_seconds", "How long one commit to the state file took.",
 			[]float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5}),
-		latency: histogram("report_latency_seconds", "From the judgement to the destination's yes.",
+		latency: histogram("report_latency_seconds", "From the judgement until the destination accepted the report.",
 			[]float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 60, 600, 3600, 86400}),
 		countries: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "tattled", Name: "events_by_country_total", Help: "Events stored, by the country of the address (?? if unknown).",
@@ -83,16 +83,16 @@ func (d *Daemon) registerMetrics() error {
 	}), "source")
 	m.add(prometheus.CounterValue, "receiver_dropped_total", "Records received that went no further, by reason.", d.dropped, "source", "reason")
 	m.add(prometheus.CounterValue, "receiver_outcomes_total", "Records received that were judged: matched, ignored or refused. With those dropped they are all that were received.", d.outcomes, "source", "outcome")
-	m.add(prometheus.CounterValue, "receiver_errors_total", "Faults of a source that passed: failed reads, helpers that died, clients that misbehaved.", d.eachSource(func(r receiver.Receiver) float64 {
+	m.add(prometheus.CounterValue, "receiver_errors_total", "Transient faults of a source: failed reads, helpers that died, clients that misbehaved.", d.eachSource(func(r receiver.Receiver) float64 {
 		return float64(r.Meter().Errors.Load())
 	}), "source")
 	m.add(prometheus.CounterValue, "receiver_gaps_total", "Places where records were lost before they could be read.", d.eachSource(func(r receiver.Receiver) float64 {
 		return float64(r.Meter().Gaps.Load())
 	}), "source")
-	m.add(prometheus.CounterValue, "receiver_cut_total", "Records longer than their source takes.", d.eachSource(func(r receiver.Receiver) float64 {
+	m.add(prometheus.CounterValue, "receiver_cut_total", "Records longer than their source accepts.", d.eachSource(func(r receiver.Receiver) float64 {
 		return float64(r.Meter().Cut.Load())
 	}), "source")
-	m.add(prometheus.CounterValue, "receiver_second_opinions_total", "Records whose header only go-syslog's parser was asked about, and whether it knew.", d.secondOpinions, "source", "result")
+	m.add(prometheus.CounterValue, "receiver_second_opinions_total", "Records whose header was left to go-syslog's parser, and whether it knew it.", d.secondOpinions, "source", "result")
 	m.add(prometheus.GaugeValue, "source_up", "1 while a source can be read, 0 while it cannot be opened, is missing or may not be read, and is tried again.", d.eachSource(func(r receiver.Receiver) float64 {
 		return oneIf(up(r))
 	}), "source")
@@ -109,7 +109,7 @@ func (d *Daemon) registerMetrics() error {
 	m.add(prometheus.CounterValue, "detect_unmatched_total", "Records of a known program in which no rule found anything, by service.", d.unmatched, "program")
 	m.add(prometheus.GaugeValue, "detect_drifting", "1 while none of many records of a known program matched: its format may have changed.", d.drift.each, "program")
 	m.add(prometheus.CounterValue, "detect_refused_total", "Records that a rule describes and that name no peer for sure, by service and reason.", d.refused, "service", "reason")
-	m.add(prometheus.GaugeValue, "detect_raw_logs", "Logs in which peers can write whole lines: no line of theirs proves an address.", d.rawLogs(func(c rawCount) float64 { return float64(c.logs) }), "source")
+	m.add(prometheus.GaugeValue, "detect_raw_logs", "Logs in which peers can write whole lines: none of their lines proves an address.", d.rawLogs(func(c rawCount) float64 { return float64(c.logs) }), "source")
 	m.add(prometheus.CounterValue, "detect_raw_overflows_total", "Bounds on such logs that were reached: all logs of a program, or of the source, count as such since.", d.rawLogs(func(c rawCount) float64 { return float64(c.overflows) }), "source")
 	m.add(prometheus.CounterValue, "policy_decisions_total", "Policies that were reached, and what came of it.", d.decisions, "policy", "action")
 	m.add(prometheus.CounterValue, "policy_gate_refused_total", "Reports to third parties, and alerts about addresses that are internal, that the gate refused.", d.gateRefused, "reason")
@@ -118,14 +118,14 @@ func (d *Daemon) registerMetrics() error {
 	m.add(prometheus.GaugeValue, "store_file_bytes", "Size of the state file.", d.fromStore(func(s *store.Stats) float64 { return float64(s.Usage.Size) }))
 	m.add(prometheus.GaugeValue, "store_events", "Events kept.", d.fromStore(func(s *store.Stats) float64 { return float64(s.Events) }))
 	m.add(prometheus.GaugeValue, "store_addresses", "Addresses (of IPv6: /64 networks) kept.", d.fromStore(func(s *store.Stats) float64 { return float64(s.Addresses) }))
-	m.add(prometheus.CounterValue, "store_damaged_total", "Records of the state file that failed their checksum and were put aside.", d.fromStore(func(s *store.Stats) float64 { return float64(s.Damaged) }))
+	m.add(prometheus.CounterValue, "store_damaged_total", "Records of the state file that failed their checksum and were quarantined.", d.fromStore(func(s *store.Stats) float64 { return float64(s.Damaged) }))
 	m.add(prometheus.CounterValue, "store_reports_held_total", "Reports that were held back because the state file was restored and their addresses may have been reported before.", d.fromStore(func(s *store.Stats) float64 { return float64(s.Held) }))
-	m.add(prometheus.CounterValue, "store_backups_total", "Backups of the state file: made, skipped for want of space, or failed.", d.backups.each, "result")
+	m.add(prometheus.CounterValue, "store_backups_total", "Backups of the state file: made, skipped for lack of space, or failed.", d.backups.each, "result")
 	m.add(prometheus.CounterValue, "store_evicted_total", "What retention and limits removed.", d.evicted, "what")
-	m.add(prometheus.GaugeValue, "store_full", "1 while there is no space left and nothing is taken.", func(emit func(float64, ...string)) {
+	m.add(prometheus.GaugeValue, "store_full", "1 while there is no space left and nothing is accepted.", func(emit func(float64, ...string)) {
 		emit(oneIf(d.committer.Full()))
 	})
-	m.add(prometheus.GaugeValue, "store_commit_waiting_seconds", "For how long the commit in hand has been going on: long when the disk does not answer.", func(emit func(float64, ...string)) {
+	m.add(prometheus.GaugeValue, "store_commit_waiting_seconds", "How long the current commit has been running: long when the disk does not respond.", func(emit func(float64, ...string)) {
 		emit(d.committer.Committing().Seconds())
 	})
 	m.add(prometheus.GaugeValue, "outbox_items", "Reports in the outbox, by state.", d.outbox, "destination", "state")
@@ -139,10 +139,10 @@ func (d *Daemon) registerMetrics() error {
 		}
 	}, "database")
 	d.registerReload()
-	m.add(prometheus.GaugeValue, "problems", "What is wrong at present: /healthz names each with cause and remedy.", func(emit func(float64, ...string)) {
+	m.add(prometheus.GaugeValue, "problems", "Current problems: /healthz names each with cause and remedy.", func(emit func(float64, ...string)) {
 		emit(float64(len(d.health().Problems)))
 	})
-	m.add(prometheus.GaugeValue, "dry_run", "1 while nothing is sent to AbuseIPDB for want of a key.", func(emit func(float64, ...string)) { emit(oneIf(d.dryRun())) })
+	m.add(prometheus.GaugeValue, "dry_run", "1 while nothing is sent to AbuseIPDB because there is no key.", func(emit func(float64, ...string)) { emit(oneIf(d.dryRun())) })
 	m.add(prometheus.GaugeValue, "build_info", "Always 1; the labels say what runs.", func(emit func(float64, ...string)) {
 		emit(1, d.options.Version, runtime.Version())
 	}, "version", "goversion")

@@ -36,7 +36,7 @@ func (m *missteps) problems(source string, meter *receiver.Meter, named bool, no
 	var all []event.Problem
 	if n := m.recent(source, receiver.OutOfStep, meter, now); n > 0 {
 		all = append(all, event.Problem{
-			What:   source + ": a sender counts its messages wrongly",
+			What:   source + ": a sender's octet counts are wrong",
 			Cause:  fmt.Sprintf("%d connections were closed because a count before a message was not its length in bytes, and records were lost", n),
 			Remedy: "have the sender count bytes, not characters, or send lines",
 		})
@@ -45,7 +45,7 @@ func (m *missteps) problems(source string, meter *receiver.Meter, named bool, no
 		all = append(all, event.Problem{
 			What:   source + ": a sender in allow does not speak syslog",
 			Cause:  fmt.Sprintf("%d connections of senders in allow were closed because what they began with is not syslog (HTTP, TLS, mail, ...)", n),
-			Remedy: "see that they send syslog without TLS, and with a priority such as <38> before each message",
+			Remedy: "check that they send syslog without TLS, and with a priority such as <38> before each message",
 		})
 	}
 	return all

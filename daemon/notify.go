@@ -83,16 +83,16 @@ const (
 	diskEvery  = 5 * time.Second
 )
 
-// watchDisk tells the log once when the disk does not answer, and when it does again.
+// watchDisk tells the log once when the disk does not respond, and when it does again.
 func (d *Daemon) watchDisk(ctx context.Context) error {
 	slow := false
 	every(ctx, diskEvery, func() {
 		problems := d.diskProblems()
 		switch {
 		case len(problems) > 0 && !slow:
-			d.log.Error("the disk does not answer", "cause", problems[0].Cause, "remedy", problems[0].Remedy)
+			d.log.Error("the disk does not respond", "cause", problems[0].Cause, "remedy", problems[0].Remedy)
 		case len(problems) == 0 && slow:
-			d.log.Info("the disk answers again")
+			d.log.Info("the disk responds again")
 		}
 		slow = len(problems) > 0
 	})
@@ -106,9 +106,9 @@ func (d *Daemon) diskProblems() []event.Problem {
 		return nil
 	}
 	return []event.Problem{{
-		What:   "the disk of the state file does not answer",
-		Cause:  fmt.Sprintf("a commit has waited for %s, and nothing is taken until it is done", waits.Round(time.Second)),
-		Remedy: "see what the kernel says of the disk (journalctl -k), and who else writes to it",
+		What:   "the disk of the state file does not respond",
+		Cause:  fmt.Sprintf("a commit has waited for %s, and nothing is accepted until it is done", waits.Round(time.Second)),
+		Remedy: "check the kernel's messages about the disk (journalctl -k), and what else writes to it",
 		Since:  time.Now().Add(-waits),
 	}}
 }

@@ -62,7 +62,7 @@ func (o *outlet) problems() []event.Problem {
 		return nil
 	}
 	return []event.Problem{{
-		What:   o.name + " takes nothing",
+		What:   o.name + " accepts nothing",
 		Cause:  fmt.Sprintf("%s; it is tried again at %s", s.Detail, s.Until.UTC().Format(time.RFC3339)),
 		Remedy: o.live.Load().destination(o.name).remedy,
 		Since:  s.Since,

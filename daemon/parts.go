@@ -137,7 +137,7 @@ func openBackend(cfg store.Config) (*bolt.Backend, []string, error) {
 	}
 	notes := restoredNotes(&found)
 	if found.Records > 0 {
-		notes = append(notes, fmt.Sprintf("%d records of the state file failed their checksum and were put aside; addresses whose records they were are not reported for a window, because they may have been already", found.Records))
+		notes = append(notes, fmt.Sprintf("%d records of the state file failed their checksum and were quarantined; the addresses that they were about are not reported for a window, because they may have been already", found.Records))
 	}
 	if found.Meta {
 		notes = append(notes, "one of the state file's two meta pages was damaged: its last transaction may be missing")
@@ -159,16 +159,16 @@ func restoredNotes(found *bolt.Opened) []string {
 	}
 	notes := []string{what + ", and " + place + " took its place"}
 	if s := found.Salvaged; found.Aside != "" {
-		notes = append(notes, fmt.Sprintf("out of the damaged file came %d addresses, %d reports, %d events and the positions of %d logs that were newer", s.Addresses, s.Reports, s.Events, s.Positions))
+		notes = append(notes, fmt.Sprintf("from the damaged file %d addresses, %d reports, %d events and the positions of %d logs that were newer were recovered", s.Addresses, s.Reports, s.Events, s.Positions))
 	}
 	if n := found.Salvaged.Dropped; n > 0 {
 		notes = append(notes, fmt.Sprintf("of %d reports nobody knows whether they were sent: they were dropped", n))
 	}
 	if found.Unread != nil {
-		notes = append(notes, fmt.Sprintf("nothing was taken from the damaged file: %v", found.Unread))
+		notes = append(notes, fmt.Sprintf("nothing was recovered from the damaged file: %v", found.Unread))
 	}
 	for _, name := range found.Removed {
-		notes = append(notes, "an older damaged file made way: "+name)
+		notes = append(notes, "an older damaged file was removed: "+name)
 	}
 	return notes
 }

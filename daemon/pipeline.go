@@ -51,7 +51,7 @@ func (s *scratch) log(b *receiver.Batch, r *receiver.Record) rawLog {
 	if strings.HasPrefix(stream, syslog.StreamPrefix) {
 		stream = ""
 	}
-	return rawLog{b.Source, stream, s.names.of(r.Program), s.names.of(r.Host)}
+	return rawLog{b.Source, stream, s.names.intern(r.Program), s.names.intern(r.Host)}
 }
 
 func newPipeline(e *atomic.Pointer[engine], t *tally, places *geoip.Databases, out submitter) *pipeline {
@@ -161,7 +161,7 @@ func (p *pipeline) event(s *scratch, r *receiver.Record, b *receiver.Batch) even
 		Kind: f.Rule.Kind, Service: f.Rule.Service.Name, Rule: f.Rule.Name, Categories: f.Rule.Categories,
 		Addr: f.Addr, Port: f.Port, LocalPort: f.LocalPort, Proto: f.Proto,
 		Handshake: f.Handshake() && whole(f, r) && !p.raw.has(s.log(b, r)), Stray: f.Stray, Session: f.Rule.Service.Session, Weak: f.Weak(),
-		User: textOf(f.User, maxName), Path: textOf(f.Path, event.MaxPath), Program: s.names.of(r.Program), PID: textOf(r.PID, maxName), Host: s.names.of(r.Host),
+		User: textOf(f.User, maxName), Path: textOf(f.Path, event.MaxPath), Program: s.names.intern(r.Program), PID: textOf(r.PID, maxName), Host: s.names.intern(r.Host),
 		Source: b.Source, Reporter: b.Reporter, Trust: r.Trust,
 		Place: p.places.Place(f.Addr),
 		Line:  textOf(r.Message, event.MaxLine),
@@ -231,8 +231,8 @@ type names struct {
 	bytes int
 }
 
-// of returns b as a string, of at most maxName bytes.
-func (n *names) of(b []byte) string {
+// intern returns b as a string, of at most maxName bytes.
+func (n *names) intern(b []byte) string {
 	b = cutOff(b, maxName)
 	if s, ok := n.kept[string(b)]; ok {
 		return s

@@ -237,7 +237,7 @@ func TestLineIsBoundedOnACharacter(t *testing.T) {
 func TestNamesAreBounded(t *testing.T) {
 	var n names
 	for i := range 10 * maxNames {
-		n.of(fmt.Appendf(nil, "host-%d", i))
+		n.intern(fmt.Appendf(nil, "host-%d", i))
 		if len(n.kept) > maxNames {
 			t.Fatalf("%d names are kept, want at most %d", len(n.kept), maxNames)
 		}

@@ -224,16 +224,16 @@ policy: [{name: open, do: [alert]}, {name: private, private: true, do: [alert]}]
 		destination, policy, addr, want string
 	}{
 		{"mail", "open", "45.9.20.7", ""},
-		{"mail", "open", "10.0.0.7", "not sent, because the address is no public one (private)"},
+		{"mail", "open", "10.0.0.7", "not sent, because the address is not a public one (private)"},
 		{"mail", "open", "45.11.0.1", "not sent, because it is an address of this machine"},
-		{"mail", "open", "45.12.0.1", "not sent, because the address lies in a trusted network"},
+		{"mail", "open", "45.12.0.1", "not sent, because the address is in a trusted network"},
 		{"mail", "open", "172.64.1.1", ""},
-		{"mail", "gone", "10.0.0.7", "not sent, because the address is no public one (private)"},
+		{"mail", "gone", "10.0.0.7", "not sent, because the address is not a public one (private)"},
 		{"mail", "private", "10.0.0.7", ""},
 		{"mail", "private", "45.11.0.1", ""},
-		{"mail", "private", "45.12.0.1", "not sent, because the address lies in a trusted network"},
+		{"mail", "private", "45.12.0.1", "not sent, because the address is in a trusted network"},
 		{"abuseipdb", "open", "45.9.20.7", ""},
-		{"abuseipdb", "private", "10.0.0.7", "not sent, because the address is no public one (private)"},
+		{"abuseipdb", "private", "10.0.0.7", "not sent, because the address is not a public one (private)"},
 		{"abuseipdb", "private", "172.64.1.1", "not sent, because the address is a network of Cloudflare"},
 	} {
 		r := event.Report{Destination: c.destination, Policy: c.policy, Addr: netip.MustParseAddr(c.addr)}

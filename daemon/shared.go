@@ -23,7 +23,7 @@ func (d *Daemon) sharedHit(h policy.Hit) {
 }
 
 // sharedRemedy is for an address that is no content delivery network's.
-const sharedRemedy = "look at its events; if it is to be reported all the same, set report.abuseipdb.report_infrastructure"
+const sharedRemedy = "look at its events; if it is to be reported anyway, set report.abuseipdb.report_infrastructure"
 
 func edgeRemedy(h policy.Hit) string {
 	if !strings.HasPrefix(h.Service, "web-") {
@@ -39,7 +39,7 @@ func sharedProblems(g *policy.Gate) []event.Problem {
 		if h.Edge() {
 			all = append(all, event.Problem{
 				What:   fmt.Sprintf("%s: a log has its address in the visitor's place", h.List.Operator),
-				Cause:  fmt.Sprintf("the log of %s has %s where a visitor's address should be, so that attackers are not told from others", h.Service, h.Addr),
+				Cause:  fmt.Sprintf("the log of %s has %s where a visitor's address should be, so attackers cannot be distinguished from others", h.Service, h.Addr),
 				Remedy: edgeRemedy(h),
 			})
 		} else {

@@ -46,7 +46,7 @@ func (c *checking) places() {
 		case errors.Is(err, fs.ErrNotExist):
 			c.warnings = append(c.warnings, fmt.Sprintf("%s: %v: places stay unknown until it is there", db.setting, err))
 		default:
-			c.fault(db.setting, fmt.Sprintf("%v: name a MaxMind DB file of that sort, which the service may read", err))
+			c.fault(db.setting, fmt.Sprintf("%v: name a MaxMind DB file of that type, which the service may read", err))
 		}
 	}
 }

@@ -81,11 +81,11 @@ func strangeProblems(source string, t *sourceTally, now time.Time) []event.Probl
 	p := event.Problem{What: source + ": no rule knows the program of its lines", Since: t.habit.firstRecord()}
 	switch {
 	case nameless == lines && lines >= namelessLines:
-		p.Cause = fmt.Sprintf("none of %d lines has a header that is known, so that nobody knows whose they are", lines)
-		p.Remedy = "name the program that logs there with program: of this source; `tattled explain` says what becomes of a line then"
+		p.Cause = fmt.Sprintf("none of %d lines has a known header, so their programs are unknown", lines)
+		p.Remedy = "name the program that logs there with program: of this source; `tattled explain` shows what becomes of a line then"
 	case lines >= strangeLines && now.Sub(p.Since) >= strangeTime:
 		p.Cause = fmt.Sprintf("of %d lines none is of a known program", lines)
-		p.Remedy = "see what `tattled explain` says of one of its lines; write rules for it (rules.directory), or take the source out"
+		p.Remedy = "check what `tattled explain` says of one of its lines; write rules for it (rules.directory), or take the source out"
 	default:
 		return nil
 	}

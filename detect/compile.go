@@ -47,16 +47,16 @@ type matcher struct {
 
 // unit is the matcher for the messages of a program, as far as the services that know the program agree on the frame.
 type unit struct {
-	// What is looked at for every message stands together.
-	next    *unit                     // of the same programs
-	index   *pattern.Index            // nil with a parser
-	veto    *pattern.Index            // of the rules of kind none, which are asked only about what an event's rule has read; nil without one
-	service *Service                  // has a parser, which takes the place of everything else; else nil
-	parser  atomic.Pointer[parser]    // nil until it is asked for
-	glance  func(message []byte) bool // at what the parser is asked for; nil for every message
-	longest int                       // bytes of the longest message that is read; 0 for any
-	stamped bool                      // a message may begin with a stamp, which is taken off first
-	raw     bool                      // its services are, and others know the programs as well
+	// What is looked at for every message is together.
+	next      *unit                     // of the same programs
+	index     *pattern.Index            // nil with a parser
+	veto      *pattern.Index            // of the rules of kind none, which are asked only about what an event's rule has read; nil without one
+	service   *Service                  // has a parser, which takes the place of everything else; else nil
+	parser    atomic.Pointer[parser]    // nil until it is asked for
+	prefilter func(message []byte) bool // reports what the parser is to be asked for; nil for every message
+	longest   int                       // bytes of the longest message that is read; 0 for any
+	stamped   bool                      // a message may begin with a stamp, which is taken off first
+	raw       bool                      // its services are, and others know the programs as well
 }
 
 // newUnit builds the matcher for variants. What no event's rule reads is ignored, whatever rules of kind none say of it: these
@@ -163,7 +163,7 @@ func (r *Rules) build(m *matcher, sound bool) []Fault {
 		found = append(found, f.All...)
 	}
 	for _, s := range m.services {
-		if s.unread && glances[s.parserName] != nil {
+		if s.unread && prefilters[s.parserName] != nil {
 			continue // see parserOf
 		}
 		r.read(s)
@@ -176,9 +176,9 @@ func (r *Rules) build(m *matcher, sound bool) []Fault {
 		return found
 	}
 	units := newUnits(m.services, variants)
-	if n := scattered(units); n > pattern.MaxScattered {
+	if n := floating(units); n > pattern.MaxFloating {
 		found = append(found, Fault{Problem: fmt.Sprintf("rules: %d patterns for the program %q begin alike: "+
-			"give them different beginnings, at most %d may share one", n, m.names[0], pattern.MaxScattered)})
+			"give them different beginnings, at most %d may share one", n, m.names[0], pattern.MaxFloating)})
 	}
 	for i, u := range units[1:] {
 		units[i].next = u
@@ -199,11 +199,11 @@ func (r *Rules) parserOf(u *unit) parser {
 	return u.service.parser
 }
 
-func scattered(units []*unit) (most int) {
+func floating(units []*unit) (most int) {
 	for _, u := range units {
 		for _, x := range []*pattern.Index{u.index, u.veto} {
 			if x != nil {
-				most = max(most, x.Scattered())
+				most = max(most, x.Floating())
 			}
 		}
 	}
@@ -226,7 +226,7 @@ func newUnits(services []*Service, variants map[*Service][]*pattern.Variant) []*
 	}
 	for _, key := range keys {
 		if s := first[key]; s.parserName != "" {
-			units = append(units, &unit{service: s, glance: glances[s.parserName]})
+			units = append(units, &unit{service: s, prefilter: prefilters[s.parserName]})
 		} else {
 			units = append(units, newUnit(s.frame, together[key]))
 		}

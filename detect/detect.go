@@ -210,7 +210,7 @@ func (r *Rules) judge(p *program, message []byte, known Known, f *Finding) Verdi
 	var begun *Rule // what a message that is too long begins to be
 	one := message
 	if len(message) > 0 && message[0] == 'm' {
-		one = once(message)
+		one = unwrapRepeated(message)
 	}
 	first := p.matcher.first.Load()
 	if first == nil {
@@ -238,7 +238,7 @@ func (r *Rules) judge(p *program, message []byte, known Known, f *Finding) Verdi
 			f.Raw = f.Raw || u.raw && n > 0
 		}
 		if u.service != nil {
-			if u.glance == nil || u.glance(text) {
+			if u.prefilter == nil || u.prefilter(text) {
 				one := r.parserOf(u).Judge(text)
 				if f.Named = f.Named || one.Named; one.Found {
 					found.Join(&one)
@@ -299,7 +299,7 @@ func (f *Finding) take(found *parse.Result) {
 
 // judgeKnown reads an access line, or the beginning of an object, of which something is known beforehand.
 func (r *Rules) judgeKnown(u *unit, text []byte, known Known, f *Finding, found *parse.Result) {
-	if u.service == nil || u.glance != nil && known.Form == nil && !u.glance(text) {
+	if u.service == nil || u.prefilter != nil && known.Form == nil && !u.prefilter(text) {
 		return
 	}
 	var one parse.Result
@@ -359,9 +359,9 @@ func (r *Rules) hostile(rule int32) bool {
 // none reports whether a rule describes lines that are no events.
 func (r *Rules) none(rule int32) bool { return rule >= 0 && r.rules[rule].Kind == 0 }
 
-// once takes off what rsyslog writes around a message that came several times in a row ($RepeatedMsgReduction on, as
+// unwrapRepeated takes off what rsyslog writes around a message that came several times in a row ($RepeatedMsgReduction on, as
 // Ubuntu ships it): "message repeated 3 times: [ text]". It counts as one.
-func once(m []byte) []byte {
+func unwrapRepeated(m []byte) []byte {
 	const front, middle = "message repeated ", " times: ["
 	if !parse.HasPrefix(m, front) || m[len(m)-1] != ']' {
 		return m

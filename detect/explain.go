@@ -128,7 +128,7 @@ func (x *Explainer) Explain(program, message []byte) Explanation {
 func (x *Explainer) ExplainKnown(program, message []byte, known Known) Explanation {
 	var e Explanation
 	e.Verdict = x.rules.DetectKnown(program, message, known, &e.Finding)
-	e.Message = once(message)
+	e.Message = unwrapRepeated(message)
 	if e.Repeated = len(e.Message) != len(message); e.Repeated {
 		e.Skipped = len(message) - len("]") - len(e.Message)
 	}

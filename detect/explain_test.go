@@ -50,7 +50,7 @@ func TestExplainPackets(t *testing.T) {
 	x := NewExplainer(load(t, Options{Disable: []string{"netfilter/accept"}}))
 	const rest = "MAC= SRC=198.51.100.9 DST=192.0.2.10 LEN=60 PROTO=TCP SPT=51234 DPT=22 WINDOW=65535 RES=0x00 SYN URGP=0 "
 	for line, want := range map[string]string{
-		"hello":                         "no line about a packet",
+		"hello":                         "not a line about a packet",
 		"DROP IN= OUT=eth0 " + rest:     "did not come in: IN= is empty",
 		"DROP IN=eth0 OUT=eth1 " + rest: "OUT= names where it went on",
 		"odd IN=eth0 OUT= " + rest:      `no word of the prefix "odd "`,

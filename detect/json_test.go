@@ -169,7 +169,7 @@ func TestJSONFaults(t *testing.T) {
 		"target: request.uri=>request: p":                     "leave method out",
 		"where: {agent: '*zgrab*'}=>where: {agnt: x}":         "web.yaml:22: no such field: agnt (there are target, user, agent, logger, msg, path, query, method, status)",
 		"where: {agent: '*zgrab*'}=>where: {status: 4x}":      `web.yaml:22: status: "4x" is neither`,
-		"where: {agent: '*zgrab*'}=>where: {method: 'G*'}":    `web.yaml:22: method: "G*" is no method`,
+		"where: {agent: '*zgrab*'}=>where: {method: 'G*'}":    `web.yaml:22: method: "G*" is not a method`,
 		"where: {agent: '*zgrab*'}=>where: {}":                `rule "agent" matches nothing: write where:`,
 		"where: {agent: '*zgrab*'}=>match: ['x <ip>']":        "a rule of the json parser has no patterns",
 		"parser: json=>before: [x]\nparser: json":             "before and after are for patterns",

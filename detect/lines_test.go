@@ -14,7 +14,7 @@ func TestLines(t *testing.T) {
 		case s.Lines == LinesUnsaid:
 			t.Errorf("%s: lines: is missing", s.File)
 		case len(s.Proof) < 15:
-			t.Errorf("%s: %q is no proof", s.File, s.Proof)
+			t.Errorf("%s: %q is not a proof", s.File, s.Proof)
 		case (s.Raw || s.parserName == "mikrotik") && s.Lines.Whole(false, false):
 			t.Errorf("%s: its lines are %s", s.File, s.Lines)
 		}

@@ -107,7 +107,7 @@ func readFile(files fs.FS, name string, into *bytes.Buffer) ([]byte, error) {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no regular file", name)
+		return nil, fmt.Errorf("%s is not a regular file", name)
 	}
 	if info.Size() > maxFile {
 		return nil, fmt.Errorf("it is larger than %d bytes: split it", maxFile)
@@ -209,11 +209,11 @@ func (l *loader) add(form *rulefile.File, user bool, f *rulefile.Faults) {
 func newService(form *rulefile.File, user bool, f *rulefile.Faults) *Service {
 	s := &Service{Name: form.Service.Value, Session: form.Session, Raw: form.Raw, Drift: form.Drift == nil || *form.Drift, File: f.File, builtin: !user, stamped: form.Stamp, parserName: form.Parser.Value}
 	if !isName(s.Name) {
-		f.Add(form.Service.Line, "service: %q is no name: write lower-case letters, digits and hyphens", s.Name)
+		f.Add(form.Service.Line, "service: %q is not a name: write lower-case letters, digits and hyphens", s.Name)
 	}
 	for _, p := range form.Programs {
 		if p.Value == "" || slices.Contains(s.Programs, p.Value) {
-			f.Add(p.Line, "programs: %q is empty or there twice", p.Value)
+			f.Add(p.Line, "programs: %q is empty or listed twice", p.Value)
 		}
 		if strings.IndexByte(p.Value, wildcard) == 0 || strings.Count(p.Value, string(wildcard)) > 1 {
 			f.Add(p.Line, "programs: %q: one * stands for any text, but not at the front, and once", p.Value)
@@ -221,7 +221,7 @@ func newService(form *rulefile.File, user bool, f *rulefile.Faults) *Service {
 		s.Programs = append(s.Programs, p.Value)
 	}
 	if form.Raw && !form.Stamp {
-		f.Add(form.Service.Line, "raw: it goes with stamp: true, because a stamp tells which lines the program itself began")
+		f.Add(form.Service.Line, "raw: it goes with stamp: true, because a stamp marks the lines that the program itself began")
 	}
 	s.readLines(form, f)
 	if len(s.Programs) == 0 {
@@ -230,7 +230,7 @@ func newService(form *rulefile.File, user bool, f *rulefile.Faults) *Service {
 	if form.Longest.Line > 0 {
 		var err error
 		if s.longest, err = strconv.Atoi(form.Longest.Value); err != nil || s.longest < 1 {
-			f.Add(form.Longest.Line, "longest: %q is no number of bytes", form.Longest.Value)
+			f.Add(form.Longest.Line, "longest: %q is not a number of bytes", form.Longest.Value)
 		}
 	}
 	s.frame = pattern.Frame{Before: frameTexts("before", form.Before, f), After: frameTexts("after", form.After, f)}
@@ -279,7 +279,7 @@ func frameTexts(key string, list []rulefile.Text, f *rulefile.Faults) []string {
 	var all []string
 	for _, t := range list {
 		if t.Value == "" {
-			f.Add(t.Line, "%s: an empty text", key)
+			f.Add(t.Line, "%s: an empty string", key)
 		}
 		all = append(all, t.Value)
 	}
@@ -299,11 +299,11 @@ func newRule(s *Service, form *rulefile.Rule, f *rulefile.Faults) *Rule {
 		f.Add(r.Line, "handshake: no line of this log proves an address, as its lines are %s: leave handshake out", s.Lines)
 	}
 	if !isName(r.Name) {
-		f.Add(r.Line, "name: %q is no name: write lower-case letters, digits and hyphens", r.Name)
+		f.Add(r.Line, "name: %q is not a name: write lower-case letters, digits and hyphens", r.Name)
 	}
 	if form.Kind.Value == noEvent {
 		if r.Handshake || r.Weak || len(form.Categories) > 0 {
-			f.Add(r.Line, "kind: lines that are no events have neither handshake, weak nor categories")
+			f.Add(r.Line, "kind: lines that are not events have neither handshake, weak nor categories")
 		}
 	} else if err := r.Kind.UnmarshalText([]byte(form.Kind.Value)); err != nil {
 		f.Add(max(form.Kind.Line, r.Line), "kind: %v", err)
@@ -311,7 +311,7 @@ func newRule(s *Service, form *rulefile.Rule, f *rulefile.Faults) *Rule {
 	for _, c := range form.Categories {
 		n, err := strconv.Atoi(c.Value)
 		if err != nil || n < 1 || n > 23 || slices.Contains(r.Categories, n) {
-			f.Add(c.Line, "categories: %q is no category, or there twice: AbuseIPDB has 1 to 23", c.Value)
+			f.Add(c.Line, "categories: %q is not a category, or listed twice: AbuseIPDB has 1 to 23", c.Value)
 		}
 		r.Categories = append(r.Categories, n)
 	}
@@ -339,7 +339,7 @@ func (l *loader) disable() {
 		service, rule, one := strings.Cut(name, "/")
 		at := slices.IndexFunc(l.services, func(s *Service) bool { return s.Name == service })
 		if at < 0 || one && !l.disableRules(l.services[at], func(r *Rule) bool { return r.Name == rule }) {
-			l.faults = append(l.faults, Fault{Problem: fmt.Sprintf("rules.disable: there is no %q, or it is there twice: write service or service/rule", name)})
+			l.faults = append(l.faults, Fault{Problem: fmt.Sprintf("rules.disable: there is no %q, or it is listed twice: write service or service/rule", name)})
 			continue
 		}
 		if !one {

@@ -43,9 +43,9 @@ var newParsers = map[string]func(form *rulefile.File, o *Options, f *rulefile.Fa
 // accessParser is the name of the parser for access logs in rule files.
 const accessParser = "access"
 
-// glances are cheap looks at a message, by the name of a parser: false if the parser is sure to find nothing in it. A
+// prefilters are cheap looks at a message, by the name of a parser: false if the parser is sure to find nothing in it. A
 // service whose parser has one is read when a message first passes.
-var glances = map[string]func(message []byte) bool{
+var prefilters = map[string]func(message []byte) bool{
 	accessParser: weblog.BeginsDate,
 	"json":       weblog.BeginsObject,
 	"netfilter":  packet.NamesValue,

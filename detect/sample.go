@@ -28,13 +28,13 @@ func newSample(form *rulefile.Sample, f *rulefile.Faults) Sample {
 	}
 	for _, port := range []rulefile.Text{form.Port, form.LocalPort} {
 		if _, ok := parse.Port([]byte(port.Value)); !ok && port.Line > 0 {
-			f.Add(port.Line, "samples: %q is no port", port.Value)
+			f.Add(port.Line, "samples: %q is not a port", port.Value)
 		}
 	}
 	if form.IP.Line > 0 {
 		addr, err := netip.ParseAddr(form.IP.Value)
 		if err != nil || addr.Zone() != "" || addr.Is4In6() {
-			f.Add(form.IP.Line, "samples: %q is no address as tattled writes them", form.IP.Value)
+			f.Add(form.IP.Line, "samples: %q is not an address as tattled writes them", form.IP.Value)
 		}
 		s.Addr = addr
 	}
@@ -46,7 +46,7 @@ func newSample(form *rulefile.Sample, f *rulefile.Faults) Sample {
 			}
 		}
 		if s.refused == NotRefused || form.IP.Line > 0 {
-			f.Add(form.Refused.Line, "samples: refused: %q is no reason (one of %v), or the sample has an ip as well", form.Refused.Value, reasons)
+			f.Add(form.Refused.Line, "samples: refused: %q is not a reason (one of %v), or the sample has an ip as well", form.Refused.Value, reasons)
 		}
 	}
 	return s

@@ -1,5 +1,5 @@
-// Package event is the vocabulary of tattled: what was seen (Event), of what sort it is (Kind), where its address lies
-// (Place), and what is due to be told to whom (Report). It holds values only: nothing here reads a clock, a disk or a
+// Package event is the vocabulary of tattled: what was seen (Event), of what kind it is (Kind), where its address is
+// (Place), and what is due to be reported to whom (Report). It holds values only: nothing here reads a clock, a disk or a
 // network, and nothing of tattled is imported. Every other package speaks it.
 package event
 

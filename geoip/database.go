@@ -98,7 +98,7 @@ func contentOf(path string) ([]byte, stamp, error) {
 	at := stampFrom(info)
 	switch {
 	case !info.Mode().IsRegular():
-		return nil, at, fmt.Errorf("%s is no regular file", path)
+		return nil, at, fmt.Errorf("%s is not a regular file", path)
 	case info.Size() > maxSize:
 		return nil, at, fmt.Errorf("%s has %d bytes, more than %d", path, info.Size(), maxSize)
 	}

@@ -1,4 +1,4 @@
-// Package geoip says where an address lies: country, city and autonomous system, from MaxMind DB files (GeoLite2, GeoIP2,
+// Package geoip says where an address is: country, city and autonomous system, from MaxMind DB files (GeoLite2, GeoIP2,
 // DB-IP) that an updater may replace at any moment. It downloads nothing, asks no network and writes nothing. The pipeline
 // calls Place once an event; the daemon calls Load at start and on reload, and keeps Run alive.
 //
@@ -228,7 +228,7 @@ func (c *Config) Check(report setting.Report) {
 	for r, path := range c.paths() {
 		switch filepath.Ext(path) {
 		case ".gz", ".tar", ".tgz", ".zip", ".xz", ".zst", ".csv", ".dat":
-			report(role(r).String(), fmt.Sprintf("%q is no MaxMind DB file: unpack the download and name the file inside, like %s", path, role(r).example()))
+			report(role(r).String(), fmt.Sprintf("%q is not a MaxMind DB file: unpack the download and name the file inside, like %s", path, role(r).example()))
 		}
 		if strings.HasSuffix(path, "/") {
 			report(role(r).String(), fmt.Sprintf("%q is a directory: name the file in it, like %s%s", path, path, role(r).example()))

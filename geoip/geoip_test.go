@@ -182,8 +182,8 @@ func TestLoadKeepsTheOldOne(t *testing.T) {
 		"missing":   {func(string) error { return nil }, "no such file"},
 		"empty":     {func(p string) error { return os.WriteFile(p, nil, 0o600) }, "city"},
 		"garbage":   {func(p string) error { return os.WriteFile(p, garbage, 0o600) }, "open the city database"},
-		"directory": {func(p string) error { return os.Mkdir(p, 0o700) }, "no regular file"},
-		"fifo":      {func(p string) error { return syscall.Mkfifo(p, 0o600) }, "no regular file"},
+		"directory": {func(p string) error { return os.Mkdir(p, 0o700) }, "not a regular file"},
+		"fifo":      {func(p string) error { return syscall.Mkfifo(p, 0o600) }, "not a regular file"},
 		"wrong type": {func(p string) error {
 			return os.WriteFile(p, mmdb(t, "GeoLite2-ASN", map[string]mmdbtype.Map{"203.0.113.0/24": asnRecord(1, "x")}), 0o600)
 		}, "takes a file like GeoLite2-City.mmdb"},
@@ -457,7 +457,7 @@ func TestCheck(t *testing.T) {
 	got := map[string]string{}
 	c.Check(func(path, problem string) { got[path] = problem })
 	want := map[string]string{
-		"city": `"/srv/GeoLite2-City.tar.gz" is no MaxMind DB file: unpack the download and name the file inside, like GeoLite2-City.mmdb`,
+		"city": `"/srv/GeoLite2-City.tar.gz" is not a MaxMind DB file: unpack the download and name the file inside, like GeoLite2-City.mmdb`,
 		"asn":  `"/var/lib/GeoIP/" is a directory: name the file in it, like /var/lib/GeoIP/GeoLite2-ASN.mmdb`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

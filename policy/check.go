@@ -74,7 +74,7 @@ func (c *Config) Check(report setting.Report) {
 	case within < 0 || within > maxWithin:
 		report("within", fmt.Sprintf("%s is out of range: write at most 30d", c.Within))
 	case within == 0 && (c.Threshold > 1 || len(c.After) > 0):
-		report("within", "it is missing: say in what time the events must lie, such as within: 10m")
+		report("within", "it is missing: write in what time the events must be, such as within: 10m")
 	case within > 0 && within < time.Second:
 		report("within", fmt.Sprintf("%s is too short: many logs have whole seconds only, write at least 1s", c.Within))
 	}
@@ -90,12 +90,12 @@ func (c *Config) checkDistinct(report setting.Report) {
 	switch c.Distinct {
 	case "", distinctPorts, distinctUsers, distinctPaths:
 	default:
-		report("distinct", fmt.Sprintf("%q can not be counted: write ports, users or paths, or leave it out", c.Distinct))
+		report("distinct", fmt.Sprintf("%q cannot be counted: write ports, users or paths, or leave it out", c.Distinct))
 	}
 	switch {
 	case c.MinDistinct == 0:
 	case c.Distinct == "":
-		report("min_distinct", "it needs distinct: write of what there must be so many, such as distinct: users")
+		report("min_distinct", "it needs distinct: write what must be so many, such as distinct: users")
 	case c.MinDistinct < 2 || c.MinDistinct > maxMinDistinct:
 		report("min_distinct", fmt.Sprintf("%d is out of range: write 2 to %d", c.MinDistinct, maxMinDistinct))
 	case c.Threshold < c.MinDistinct || c.Threshold > maxBroad:
@@ -113,9 +113,9 @@ func (c *Config) checkSuccesses(report setting.Report) {
 	case len(c.When.Kind) != 1 || c.When.Kind[0] != event.AuthFailure:
 		report("successes", "it weighs logins against failures of logins: write when: {kind: [auth-failure]}, or drop it")
 	case len(c.After) > 0:
-		report("successes", "it can not be combined with after: a success that follows failures is what such a policy is about")
+		report("successes", "it cannot be combined with after: a success that follows failures is what such a policy is about")
 	case c.Distinct != "" && c.Distinct != distinctUsers:
-		report("successes", fmt.Sprintf("it can not be combined with distinct: %s: write users, or leave distinct out", c.Distinct))
+		report("successes", fmt.Sprintf("it cannot be combined with distinct: %s: write users, or leave distinct out", c.Distinct))
 	}
 }
 
@@ -157,11 +157,11 @@ func (c *Config) checkDo(report setting.Report) {
 		switch do {
 		case doReport:
 			if c.Reputation != nil {
-				report(fmt.Sprintf("do[%d]", i), "a policy with a reputation can not report: AbuseIPDB forbids reports that rest on its own scores. Use alert, or drop the reputation")
+				report(fmt.Sprintf("do[%d]", i), "a policy with a reputation cannot report: AbuseIPDB forbids reports that rest on its own scores. Use alert, or drop the reputation")
 			}
 		case doAlert, doCount:
 		default:
-			report(fmt.Sprintf("do[%d]", i), fmt.Sprintf("%q is nothing that can be done: write report, alert or count", do))
+			report(fmt.Sprintf("do[%d]", i), fmt.Sprintf("%q is not an action: write report, alert or count", do))
 		}
 	}
 }
@@ -179,19 +179,19 @@ func (w *When) check(report setting.Report) {
 		}
 	}
 	if w.Strength != "" && w.Strength != strong && w.Strength != weak {
-		report("when.strength", fmt.Sprintf("%q is none: write strong or weak, or leave it out", w.Strength))
+		report("when.strength", fmt.Sprintf("%q is not a strength: write strong or weak, or leave it out", w.Strength))
 	}
 	if len(w.Country) > 0 && len(w.CountryNot) > 0 {
-		report("when.country_not", "it can not be combined with country: keep the one that is shorter")
+		report("when.country_not", "it cannot be combined with country: keep the one that is shorter")
 	}
 	checkCountries("when.country", w.Country, report)
 	checkCountries("when.country_not", w.CountryNot, report)
 	if len(w.ASN) > 0 && len(w.ASNNot) > 0 {
-		report("when.asn_not", "it can not be combined with asn: keep the one that is shorter")
+		report("when.asn_not", "it cannot be combined with asn: keep the one that is shorter")
 	}
 	for i, p := range w.Ports {
 		if p.First == 0 || p.Last < p.First {
-			report(fmt.Sprintf("when.ports[%d]", i), "it is no port: write a number like 22 or a range like 8000-8100")
+			report(fmt.Sprintf("when.ports[%d]", i), "it is not a port: write a number like 22 or a range like 8000-8100")
 		}
 	}
 }
@@ -199,7 +199,7 @@ func (w *When) check(report setting.Report) {
 func checkKinds(path string, kinds []event.Kind, report setting.Report) {
 	for i, k := range kinds {
 		if _, err := k.MarshalText(); err != nil {
-			report(fmt.Sprintf("%s[%d]", path, i), fmt.Sprintf("it is no kind of event: write one of %v", event.Kinds()))
+			report(fmt.Sprintf("%s[%d]", path, i), fmt.Sprintf("it is not a kind of event: write one of %v", event.Kinds()))
 		}
 	}
 }
@@ -209,11 +209,11 @@ func checkCountries(path string, codes []string, report setting.Report) {
 		if isCountry(code) {
 			continue
 		}
-		problem := fmt.Sprintf("%q is no country: write its ISO 3166-1 code, such as BE, or \"??\" for an unknown one", code)
+		problem := fmt.Sprintf("%q is not a country: write its ISO 3166-1 code, such as BE, or \"??\" for an unknown one", code)
 		if upper := strings.ToUpper(code); isCountry(upper) {
 			problem = fmt.Sprintf("%q must be written in capitals: %s", code, upper)
 		} else if code == "UK" {
-			problem = "\"UK\" is no country's code: the United Kingdom is GB"
+			problem = "\"UK\" is not a country's code: the United Kingdom is GB"
 		}
 		report(fmt.Sprintf("%s[%d]", path, i), problem)
 	}
@@ -226,14 +226,14 @@ func (r *Reputation) check(report setting.Report) {
 		score int
 	}{{"reputation.min_score", lowest}, {"reputation.max_score", highest}} {
 		if s.score < 0 || s.score > 100 {
-			report(s.path, fmt.Sprintf("%d is no score: write 0 to 100", s.score))
+			report(s.path, fmt.Sprintf("%d is not a score: write 0 to 100", s.score))
 		}
 	}
 	if lowest > highest {
-		report("reputation.min_score", fmt.Sprintf("%d is above max_score %d: no score lies between", lowest, highest))
+		report("reputation.min_score", fmt.Sprintf("%d is above max_score %d: no score is between them", lowest, highest))
 	}
 	if r.MinScore == nil && r.MaxScore == nil {
-		report("reputation", "it has neither min_score nor max_score, and so is no condition: add one, or drop it")
+		report("reputation", "it has neither min_score nor max_score, and so is not a condition: add one, or drop it")
 	}
 	if age := r.MaxAge.D(); age != 0 && (age < 24*time.Hour || age > 365*24*time.Hour) {
 		report("reputation.max_age", fmt.Sprintf("%s is out of range: write 1d to 365d", r.MaxAge))

@@ -110,11 +110,11 @@ func (r Refusal) Because() string {
 	case Invalid:
 		return "there is no usable address"
 	case Trusted:
-		return "the address lies in a trusted network"
+		return "the address is in a trusted network"
 	case Own:
 		return "it is an address of this machine"
 	case Loopback, Private, LinkLocal, Multicast, Documentation, Special:
-		return "the address is no public one (" + r.String() + ")"
+		return "the address is not a public one (" + r.String() + ")"
 	case Untrusted:
 		return "anybody could have forged the record on its way here (trust: report for the source would accept that)"
 	case UDP, ICMP:

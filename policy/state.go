@@ -62,8 +62,8 @@ func (s *State) Windows() []Window {
 	return all
 }
 
-// Told returns when anything proven was last reported of the address; zero if nothing was.
-func (s *State) Told() time.Time {
+// LastNotified returns when anything proven was last reported of the address; zero if nothing was.
+func (s *State) LastNotified() time.Time {
 	var last int64
 	for _, w := range s.windows {
 		if w.class == proven {
@@ -129,12 +129,12 @@ func (s *State) nextTrack() *track {
 
 // muted reports whether a notification of class c to d comes within the window of one that mutes it.
 func (s *State) muted(d *destination, policy string, c class, now int64, clock *Clock) bool {
-	return s.open(d, policy, proven, now, clock) || c != proven && s.open(d, policy, c, now, clock)
+	return s.windowOpen(d, policy, proven, now, clock) || c != proven && s.windowOpen(d, policy, c, now, clock)
 }
 
-// open reports whether now lies in the window of class c. A window that begins in the future was opened by a clock that was
+// windowOpen reports whether now is in the window of class c. A window that begins in the future was opened by a clock that was
 // ahead: it begins now, and so never lasts longer than once its length.
-func (s *State) open(d *destination, policy string, c class, now int64, clock *Clock) bool {
+func (s *State) windowOpen(d *destination, policy string, c class, now int64, clock *Clock) bool {
 	w := s.window(d, policy, c)
 	if w == nil {
 		return false

@@ -18,12 +18,12 @@ import (
 const DefaultRate = 10
 
 const (
-	// grace is how long an attempt under way may go on after the Courier was told to stop.
-	grace = 5 * time.Second
-	// maxScoreWait is how long an item waits for a score that cannot be had at present.
+	// shutdownGrace is how long an attempt under way may go on after the Courier was asked to stop.
+	shutdownGrace = 5 * time.Second
+	// maxScoreWait is how long an item waits for a score that cannot be obtained at present.
 	maxScoreWait = 5 * time.Minute
-	// recheck bounds a wait that ends at a time of the clock, so that a clock that was set is noticed.
-	recheck = time.Minute
+	// maxWait bounds a wait that ends at a time of the clock, so that a clock that was set is noticed.
+	maxWait = time.Minute
 	// shortest keeps an answer that something was due already from becoming a busy loop.
 	shortest = 10 * time.Millisecond
 )
@@ -145,7 +145,7 @@ func (c *Courier) Count(r Result) uint64 {
 
 // Run carries until ctx ends. An attempt that is then under way may go on for five seconds; if its answer has not come
 // by then its item stays claimed, and the next Run finds it so. What is settled until then is written down, so the store
-// must outlive the Courier. Run returns nil when ctx ended and an error when the store does not take what it must keep.
+// must live longer than the Courier. Run returns nil when ctx ended and an error when the store does not take what it must keep.
 func (c *Courier) Run(ctx context.Context) error {
 	c.restore(time.Now())
 	recovered, err := c.outbox.Recover(ctx, time.Now(), c.uncertainty())
@@ -180,7 +180,7 @@ func (c *Courier) ended(ctx context.Context, err error) error {
 func (c *Courier) wait(ctx context.Context, until time.Time) {
 	var due <-chan time.Time
 	if !until.IsZero() {
-		timer := time.NewTimer(min(max(time.Until(until), shortest), recheck))
+		timer := time.NewTimer(min(max(time.Until(until), shortest), maxWait))
 		defer timer.Stop()
 		due = timer.C
 	}
@@ -196,7 +196,7 @@ func (c *Courier) wait(ctx context.Context, until time.Time) {
 // something is added.
 func (c *Courier) step(ctx context.Context) (until time.Time, idle bool, err error) {
 	now := time.Now()
-	c.health.rekey(c.scope())
+	c.health.resumeIfScopeChanged(c.scope())
 	if until := c.health.resume; now.Before(until) {
 		return until, true, nil
 	}
@@ -204,7 +204,7 @@ func (c *Courier) step(ctx context.Context) (until time.Time, idle bool, err err
 	if tokens := c.limiter.TokensAt(now); tokens < 1 {
 		return now.Add(time.Duration((1 - tokens) / float64(c.limiter.Limit()) * float64(time.Second))), true, nil
 	}
-	going, cancel := outlive(ctx)
+	going, cancel := withGrace(ctx)
 	defer cancel()
 	item, ok, next, err := c.outbox.Claim(going, now)
 	switch {
@@ -222,11 +222,11 @@ func (c *Courier) step(ctx context.Context) (until time.Time, idle bool, err err
 	return now, false, c.attempt(going, item, now)
 }
 
-// outlive returns a context that ends grace after ctx.
-func outlive(ctx context.Context) (context.Context, context.CancelFunc) {
+// withGrace returns a context that ends shutdownGrace after ctx.
+func withGrace(ctx context.Context) (context.Context, context.CancelFunc) {
 	out, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() {
-		timer := time.NewTimer(grace)
+		timer := time.NewTimer(shutdownGrace)
 		defer timer.Stop()
 		select {
 		case <-timer.C:
@@ -295,7 +295,7 @@ func (c *Courier) checkReputation(ctx context.Context, item *store.Item, now tim
 		return out
 	}
 	if err != nil {
-		score.Missing = "it could not be had: " + err.Error()
+		score.Missing = "it could not be obtained:  " + err.Error()
 	}
 	switch {
 	case score.Known && !wanted.Holds(score.Value):

@@ -153,7 +153,7 @@ func sleep(d time.Duration) {
 func TestOutage(t *testing.T) {
 	for name, failure := range map[string]report.Outcome{
 		"later":             {Result: report.Later, Detail: "502"},
-		"closed, no time":   {Result: report.Closed, Detail: "401"},
+		"closed, no time":   {Result: report.Paused, Detail: "401"},
 		"later, unanswered": {Result: report.Later, Unanswered: true, Detail: "cut"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -172,7 +172,7 @@ func TestOutage(t *testing.T) {
 				}
 				stop := run(t, c)
 				sleep(time.Until(over) - time.Second)
-				if standing := c.Standing(); standing.Open || standing.Closed != (failure.Result == report.Closed) || standing.Detail != failure.Detail {
+				if standing := c.Standing(); standing.Open || standing.Paused != (failure.Result == report.Paused) || standing.Detail != failure.Detail {
 					t.Errorf("standing %+v", standing)
 				}
 				at, ids := s.took()
@@ -238,7 +238,7 @@ func TestClosed(t *testing.T) {
 		b, s := newBox(), &script{scope: "key 1"}
 		start := time.Now()
 		s.answer = func(*event.Report, int) report.Outcome {
-			return report.Outcome{Result: report.Closed, Until: start.Add(9 * time.Hour), Detail: "quota"}
+			return report.Outcome{Result: report.Paused, Until: start.Add(9 * time.Hour), Detail: "quota"}
 		}
 		for n := range 10 {
 			b.add(item(n))
@@ -257,7 +257,7 @@ func TestClosed(t *testing.T) {
 		if n := s.sent(); n != 1 {
 			t.Errorf("%d attempts after the restart", n)
 		}
-		if standing := c.Standing(); standing.Open || !standing.Closed || !standing.Until.Equal(start.Add(9*time.Hour)) || standing.Detail != "quota" ||
+		if standing := c.Standing(); standing.Open || !standing.Paused || !standing.Until.Equal(start.Add(9*time.Hour)) || standing.Detail != "quota" ||
 			!standing.Since.Equal(start) {
 			t.Errorf("standing %+v", standing)
 		}
@@ -277,7 +277,7 @@ func TestClosed(t *testing.T) {
 		}
 
 		until := time.Now().Add(20 * time.Hour)
-		s.answer = func(*event.Report, int) report.Outcome { return report.Outcome{Result: report.Closed, Until: until} }
+		s.answer = func(*event.Report, int) report.Outcome { return report.Outcome{Result: report.Paused, Until: until} }
 		b.add(item(11))
 		c = report.NewCourier(s, b, options(b))
 		stop = run(t, c)
@@ -481,7 +481,7 @@ func TestResults(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for result, want := range map[report.Result]store.State{
 			report.Delivered: store.Delivered, report.DryRun: store.DryRun, report.Duplicate: store.Duplicate, report.Rejected: store.Rejected,
-			report.Later: store.Pending, report.Closed: store.Pending,
+			report.Later: store.Pending, report.Paused: store.Pending,
 		} {
 			b, s := newBox(), &script{}
 			s.answer = func(*event.Report, int) report.Outcome { return report.Outcome{Result: result, Detail: "why"} }
@@ -505,7 +505,7 @@ func TestResults(t *testing.T) {
 					t.Errorf("%v: counted as %v as well", result, r)
 				}
 			}
-			logged := result == report.Rejected || result == report.Later || result == report.Closed
+			logged := result == report.Rejected || result == report.Later || result == report.Paused
 			if got := strings.Contains(log.String(), "detail=why"); got != logged {
 				t.Errorf("%v: log %q", result, log.String())
 			}

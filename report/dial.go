@@ -22,7 +22,7 @@ func DialControl(_, address string, _ syscall.RawConn) error {
 		return fmt.Errorf("connect to %q: %w", address, err)
 	}
 	if what := refused(addr); what != "" {
-		return fmt.Errorf("connect to %s: it is %s, where tattled sends nothing: mend the URL, or what its name resolves to", addr, what)
+		return fmt.Errorf("connect to %s: it is %s, where tattled sends nothing: fix the URL, or what its name resolves to", addr, what)
 	}
 	return nil
 }

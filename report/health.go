@@ -17,21 +17,21 @@ const (
 	maxPause = 20 * time.Second
 	// maxBackOff bounds how long one item is put off that fails while others do not.
 	maxBackOff = 5 * time.Minute
-	// maxClosed bounds a closing: quotas are daily.
-	maxClosed = 25 * time.Hour
+	// maxNamedPause bounds a pause whose end the destination named: quotas are daily.
+	maxNamedPause = 25 * time.Hour
 )
 
 // health is what a Courier knows about its destination. It keeps two things apart: a destination that fails is asked
-// again soon, with any item, and seldom; an item that fails while the destination works is put off by itself.
+// again soon, with any item, and seldom; an item that fails while the destination works is put off alone.
 type health struct {
 	works    bool      // the last answer proved that the destination works
 	worked   bool      // so it was before the last answer
 	failures int       // attempts in a row without such an answer
 	since    time.Time // the first of them
 	resume   time.Time // no attempt before
-	closed   bool      // the destination said so
+	paused   bool      // the destination said so
 	named    bool      // it said until when: resume is kept over a restart
-	scope    string    // what the closing is about, see Courier.scope
+	scope    string    // what the pause is about, see Courier.scope
 	detail   string
 }
 
@@ -41,24 +41,24 @@ func (h *health) note(out Outcome, scope string, now time.Time) Outcome {
 	switch {
 	case out.Result.proves() || out.Result == DryRun:
 		*h = health{works: out.Result != DryRun}
-	case out.Result == Later || out.Result == Closed:
+	case out.Result == Later || out.Result == Paused:
 		if h.failures == 0 {
 			h.since = now
 		}
 		h.works = false
 		h.failures++
-		h.closed, h.named, h.scope, h.detail = out.Result == Closed, false, scope, out.Detail
+		h.paused, h.named, h.scope, h.detail = out.Result == Paused, false, scope, out.Detail
 		h.resume = now.Add(jitter(h.failures, maxPause))
-		if h.closed && out.Until.After(now) {
-			h.named, h.resume = true, earlier(out.Until, now.Add(maxClosed))
+		if h.paused && out.Until.After(now) {
+			h.named, h.resume = true, earlier(out.Until, now.Add(maxNamedPause))
 		}
 	}
 	return out
 }
 
-// rekey opens what was closed for another scope: a new key has a quota of its own.
-func (h *health) rekey(scope string) {
-	if h.closed && h.scope != scope {
+// resumeIfScopeChanged ends a pause that was for another scope: a new key has a quota of its own.
+func (h *health) resumeIfScopeChanged(scope string) {
+	if h.paused && h.scope != scope {
 		*h = health{}
 	}
 }
@@ -73,10 +73,10 @@ func (h *health) retryAt(item store.Item, out Outcome, doubt time.Time, window t
 	switch {
 	case !doubt.IsZero() && now.Sub(doubt) < window && attempts <= 10:
 		return earlier(item.Created, now)
-	case out.Result == Closed:
+	case out.Result == Paused:
 		return now // the destination is closed, the item is not at fault
 	case out.Until.After(now):
-		return earlier(out.Until, now.Add(maxClosed))
+		return earlier(out.Until, now.Add(maxNamedPause))
 	case h.worked:
 		return now.Add(jitter(attempts, maxBackOff))
 	default:
@@ -108,14 +108,14 @@ func jitter(n int, limit time.Duration) time.Duration {
 // longOutage is after how much time a destination that fails is worth an error in the log: it is no passing outage.
 const longOutage = time.Hour
 
-// Standing is how a Courier's destination stands, for health, page and metrics.
+// Standing is the state of a Courier's destination, for health, page and metrics.
 type Standing struct {
 	Open   bool      // the last attempt gave no cause to wait
-	Closed bool      // the destination takes nothing until somebody or something changes (key, quota, URL); else it merely fails
+	Paused bool      // the destination accepts nothing until somebody or something changes (key, quota, URL); else it merely fails
 	Since  time.Time // since when it has not been open
 	Until  time.Time // when it will be tried again
 	Detail string    // why, harmless to show
-	Long   bool      // it has failed for an hour without having said that it is closed
+	Long   bool      // it has failed for an hour without having said that it is paused
 }
 
 // Standing returns how the destination stands.
@@ -125,28 +125,28 @@ func (c *Courier) Standing() Standing { return *c.standing.Load() }
 // restart, in the store.
 func (c *Courier) publish(ctx context.Context) {
 	was, h := c.Standing(), &c.health
-	now := Standing{Open: h.resume.IsZero(), Closed: h.closed, Since: h.since, Until: h.resume, Detail: h.detail}
-	now.Long = !now.Open && !h.closed && time.Since(h.since) >= longOutage
+	now := Standing{Open: h.resume.IsZero(), Paused: h.paused, Since: h.since, Until: h.resume, Detail: h.detail}
+	now.Long = !now.Open && !h.paused && time.Since(h.since) >= longOutage
 	if was == now {
 		return
 	}
 	c.standing.Store(&now)
 	switch {
 	case now.Open:
-		c.o.Logger.Info("the destination takes reports again", "destination", c.Destination())
+		c.o.Logger.Info("the destination accepts reports again", "destination", c.Destination())
 	case now.Long && !was.Long:
 		c.o.Logger.Error("nothing has reached the destination for an hour; what is due waits", "destination", c.Destination(), "since", now.Since,
-			"detail", now.Detail, "remedy", "see whether its name resolves and its port answers from this machine")
-	case was.Open || was.Closed != now.Closed || was.Detail != now.Detail && now.Closed:
-		c.o.Logger.Warn("the destination takes no reports", "destination", c.Destination(), "closed", now.Closed, "detail", now.Detail, "until", now.Until)
+			"detail", now.Detail, "remedy", "check whether its name resolves and its port answers from this machine")
+	case was.Open || was.Paused != now.Paused || was.Detail != now.Detail && now.Paused:
+		c.o.Logger.Warn("the destination accepts no reports", "destination", c.Destination(), "closed", now.Paused, "detail", now.Detail, "until", now.Until)
 	}
-	if h.named || now.Open && was.Closed {
+	if h.named || now.Open && was.Paused {
 		c.keep(ctx)
 	}
 }
 
-// closing is the note about a closing, as it is kept in the store.
-type closing struct {
+// pauseNote is the note about a pause, as it is kept in the store.
+type pauseNote struct {
 	Until  time.Time `json:"until"`
 	Since  time.Time `json:"since"`
 	Scope  string    `json:"scope,omitempty"`
@@ -155,7 +155,7 @@ type closing struct {
 
 func (c *Courier) noteKey() string { return "closed/" + c.Destination() }
 
-// keep writes the closing down, or that there is none. If that fails, a restart costs one attempt that is refused; and a
+// keep writes the pause down, or that there is none. If that fails, a restart costs one attempt that is refused; and a
 // store that fails will show it at the next item.
 func (c *Courier) keep(ctx context.Context) {
 	if c.o.PutNote == nil {
@@ -163,30 +163,30 @@ func (c *Courier) keep(ctx context.Context) {
 	}
 	var value []byte
 	if h := &c.health; h.named {
-		value, _ = json.Marshal(closing{Until: h.resume.Round(0), Since: h.since.Round(0), Scope: h.scope, Detail: h.detail})
+		value, _ = json.Marshal(pauseNote{Until: h.resume.Round(0), Since: h.since.Round(0), Scope: h.scope, Detail: h.detail})
 	}
 	if err := c.o.PutNote(ctx, c.noteKey(), value); err != nil {
-		c.o.Logger.Warn("could not keep until when the destination is closed", "destination", c.Destination(), "error", err)
+		c.o.Logger.Warn("could not store until when the destination is paused", "destination", c.Destination(), "error", err)
 	}
 }
 
-// restore takes up a closing that was kept.
+// restore resumes a pause that was kept.
 func (c *Courier) restore(now time.Time) {
 	if c.o.Note == nil {
 		return
 	}
-	var was closing
+	var was pauseNote
 	if json.Unmarshal(c.o.Note(c.noteKey()), &was) != nil || !was.Until.After(now) || was.Scope != c.scope() {
 		return
 	}
 	c.health = health{
-		failures: 1, since: was.Since, resume: earlier(was.Until, now.Add(maxClosed)),
-		closed: true, named: true, scope: was.Scope, detail: Harmless(was.Detail, MaxDetail),
+		failures: 1, since: was.Since, resume: earlier(was.Until, now.Add(maxNamedPause)),
+		paused: true, named: true, scope: was.Scope, detail: Harmless(was.Detail, MaxDetail),
 	}
-	c.standing.Store(&Standing{Closed: true, Since: was.Since, Until: c.health.resume, Detail: c.health.detail})
+	c.standing.Store(&Standing{Paused: true, Since: was.Since, Until: c.health.resume, Detail: c.health.detail})
 }
 
-// scope says what a closing is about, if the sender tells: with another key or server it is void.
+// scope says what a pause is about, if the sender says so: with another key or server it is void.
 func (c *Courier) scope() string {
 	if s, ok := c.sender.(interface{ Scope() string }); ok {
 		return s.Scope()

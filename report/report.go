@@ -1,4 +1,4 @@
-// Package report brings what is due to where it is due: a Courier takes items from the store's outbox, one after the
+// Package report delivers due reports to their destinations: a Courier takes items from the store's outbox, one after the
 // other, asks the address's reputation where a policy wants it, hands the report to a Sender and writes down what became
 // of it. It keeps the pace, backs off, and stays closed where a destination said so. It judges nothing (policy does) and
 // keeps nothing (store does). daemon starts one Courier a destination.
@@ -38,7 +38,7 @@ type DuplicateWindow interface {
 // Outcome is what became of one attempt.
 type Outcome struct {
 	Result Result
-	// Until is when to try again: the item alone for Later, the whole destination for Closed. Zero leaves it to the
+	// Until is when to try again: the item alone for Later, the whole destination for Paused. Zero leaves it to the
 	// Courier. It matters to no other result.
 	Until time.Time
 	// Unanswered says that the report may have arrived although the result is Later: it was on its way, and no answer was
@@ -60,7 +60,7 @@ const (
 	DryRun                      // not sent, because no key is configured; everything but the sending was done
 	Duplicate                   // the destination has it already: as good as delivered
 	Later                       // not now: the fault may pass
-	Closed                      // the destination takes nothing at present: quota, authentication, outage. The item is not at fault
+	Paused                      // the destination accepts nothing at present: quota, authentication, outage. The item is not at fault
 	Rejected                    // the destination will never take this item
 	Dismissed                   // not sent: by the time it was due, something spoke against it
 	Expired                     // not sent again: nobody knows whether it arrived, and the configuration says to drop it then
@@ -86,7 +86,7 @@ func (r Result) String() string {
 		return "duplicate"
 	case Later:
 		return "later"
-	case Closed:
+	case Paused:
 		return "closed"
 	case Rejected:
 		return "rejected"

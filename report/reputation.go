@@ -20,7 +20,7 @@ const knownFor = 24 * time.Hour
 
 // checker asks for an address's score, counting reports of at most maxAge, which is whole days. The outcome is Delivered when score
 // holds, DryRun when there is nobody to ask, Rejected when the score of this address cannot be known, Dismissed when nobody may be
-// asked about this address, Later or Closed when it cannot be had at present. Scope says whose answers these are: what was closed for
+// asked about this address, Later or Paused when it cannot be obtained at present. Scope says whose answers these are: what was paused for
 // one is not for another. *abuseipdb.Client is one.
 type checker interface {
 	Check(ctx context.Context, addr netip.Addr, maxAge time.Duration) (score int, out Outcome)
@@ -174,10 +174,10 @@ func (r *Reputation) Problems(now time.Time) []event.Problem {
 		return nil
 	}
 	return []event.Problem{{
-		What: "scores of addresses cannot be had",
+		What: "scores of addresses cannot be obtained",
 		Cause: fmt.Sprintf("%s; next try %s. What waits for one goes out without it after %d minutes, or is dropped where the policy has reputation.unknown: drop",
 			strings.TrimRight(r.why, ". "), later(r.resume, now).UTC().Format(time.RFC3339), int(maxScoreWait.Minutes())),
-		Remedy: "see whether report.abuseipdb.key_file has a valid key, how many checks a day its plan allows, and whether report.abuseipdb.url answers from this machine",
+		Remedy: "check whether report.abuseipdb.key_file has a valid key, how many checks a day its plan allows, and whether report.abuseipdb.url answers from this machine",
 		Since:  r.since,
 	}}
 }
@@ -193,7 +193,7 @@ func (r *Reputation) fail(out Outcome, now time.Time) error {
 	r.why = out.Detail
 	r.resume = now.Add(jitter(r.failures, maxBackOff))
 	if out.Until.After(now) {
-		r.resume = earlier(out.Until, now.Add(maxClosed))
+		r.resume = earlier(out.Until, now.Add(maxNamedPause))
 	}
 	return &Unavailable{Until: r.resume, Detail: r.why}
 }

@@ -202,7 +202,7 @@ func TestWrongKey(t *testing.T) {
 		if got := p.states(); got[store.Pending] != 20 || len(p.far.Reports()) != 0 {
 			t.Errorf("%v", got)
 		}
-		if standing := c.Standing(); standing.Open || !standing.Closed || standing.Detail == "" {
+		if standing := c.Standing(); standing.Open || !standing.Paused || standing.Detail == "" {
 			t.Errorf("standing %+v", standing)
 		}
 		p.client.SetKey(setting.NewSecret(key))
@@ -387,7 +387,7 @@ func TestReputationUnavailable(t *testing.T) {
 			if got := p.states(); got[store.Delivered] != 15 || got[store.Dismissed] != 15 {
 				t.Errorf("%s: after five minutes: %v", mode, got)
 			}
-			if mode != "no key" && !strings.HasPrefix(s.missing[14], "it could not be had: ") {
+			if mode != "no key" && !strings.HasPrefix(s.missing[14], "it could not be obtained:  ") {
 				t.Errorf("%s: it says %q", mode, s.missing[14])
 			}
 			stop()

@@ -49,7 +49,7 @@ func (d *Duration) UnmarshalText(text []byte) error {
 }
 
 func parseDuration(text string) (time.Duration, error) {
-	fail := fmt.Errorf("%q is no duration: write it like 90s, 10m, 24h or 90d", text)
+	fail := fmt.Errorf("%q is not a duration: write it like 90s, 10m, 24h or 90d", text)
 	var total time.Duration
 	rest := text
 	for _, unit := range []struct {
@@ -107,7 +107,7 @@ func (n *Network) UnmarshalText(text []byte) error {
 		return fmt.Errorf("%q is an IPv4-mapped network: write it as IPv4", s)
 	}
 	if p != p.Masked() {
-		return fmt.Errorf("%q has bits behind its mask: did you mean %s?", s, p.Masked())
+		return fmt.Errorf("%q has bits after its mask: did you mean %s?", s, p.Masked())
 	}
 	*n = Network(p)
 	return nil

@@ -24,12 +24,12 @@ const maxSeqs = 16
 // maxKinds bounds the kinds of events that an address counts.
 const maxKinds = 32
 
-// address is what a record in Addresses and in Recent holds. Its head is enough to tell what it is worth; the rest
+// address is what a record in Addresses and in Recent holds. Its head is enough to say what it is worth; the rest
 // follows.
 type address struct {
-	last  int64  // the last event by its own time, but not after it was read; milliseconds
-	total uint64 // events
-	told  int64  // when anything was last told of it, milliseconds; 0 if nothing was
+	last     int64  // the last event by its own time, but not after it was read; milliseconds
+	total    uint64 // events
+	notified int64  // when anything was last reported of it, milliseconds; 0 if nothing was
 
 	first   int64 // milliseconds
 	counts  [maxKinds]uint64
@@ -79,7 +79,7 @@ func (a *address) append(b []byte) []byte {
 	}
 	b = binary.AppendVarint(b, a.last)
 	b = binary.AppendUvarint(b, a.total)
-	b = binary.AppendUvarint(b, uint64(a.told))
+	b = binary.AppendUvarint(b, uint64(a.notified))
 	b = binary.AppendVarint(b, a.last-a.first)
 	var set uint32
 	for k, n := range a.counts {
@@ -117,7 +117,7 @@ func (a *address) head(d *decoder) {
 	default:
 		d.bad = true
 	}
-	a.last, a.total, a.told = d.varint(), d.uvarint(), int64(d.number(math.MaxInt64))
+	a.last, a.total, a.notified = d.varint(), d.uvarint(), int64(d.number(math.MaxInt64))
 }
 
 // decode replaces a by what append wrote. It takes any bytes and keeps none of them.
@@ -143,14 +143,14 @@ func (a *address) decode(b []byte) bool {
 	return !d.bad && a.state.UnmarshalBinary(d.b) == nil
 }
 
-// worth is a moment, in milliseconds, up to which an address deserves its place: the older, the sooner it makes way.
-// Each doubling of its events is worth six hours; one that was told of outlives every one that was not, because without
-// its windows it would be told of twice.
-func (a *address) worth() int64 {
+// evictionPriority is a moment, in milliseconds, up to which an address deserves its place: the older, the sooner it is evicted.
+// Each doubling of its events is worth six hours; one that was reported stays longer than every one that was not, because without
+// its windows it would be reported twice.
+func (a *address) evictionPriority() int64 {
 	const hour = int64(time.Hour / time.Millisecond)
 	w := a.last + int64(bits.Len64(a.total))*6*hour
-	if a.told > 0 {
-		w = max(w, a.told) + 1000*hour
+	if a.notified > 0 {
+		w = max(w, a.notified) + 1000*hour
 	}
 	return w
 }

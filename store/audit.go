@@ -7,7 +7,7 @@ import (
 )
 
 // Audit looks at every record of a file before the file is trusted, for a Backend that reads it with care. Records that
-// fail their checksum are put aside; more than a few, or other numbers of records than were written, and the file is
+// fail their checksum are quarantined; more than a few, or other numbers of records than were written, and the file is
 // damaged as a whole.
 type Audit struct {
 	// Bad is how many records failed their checksum.
@@ -37,7 +37,7 @@ func (a *Audit) Record(t Table, key, value []byte) error {
 		}
 	}
 	if !Verify(t, key, value) {
-		if a.Bad++; len(a.bad) < maxAside {
+		if a.Bad++; len(a.bad) < maxQuarantined {
 			a.bad = append(a.bad, badRecord{t, bytes.Clone(key)})
 		}
 		return nil
@@ -53,7 +53,7 @@ func (a *Audit) Verdict() error {
 	switch {
 	case !a.schema:
 		return fmt.Errorf("%w: there is no schema in it", ErrDamaged)
-	case a.Bad >= maxAside:
+	case a.Bad >= maxQuarantined:
 		return fmt.Errorf("%w: %d records fail their checksum", ErrDamaged, a.Bad)
 	}
 	c, ok := decodeCounts(a.counts)
@@ -68,28 +68,28 @@ func (a *Audit) Verdict() error {
 	return nil
 }
 
-// PutAside takes the bad records out of their tables. Addresses among them are known from now on as such whose state was
+// Quarantine takes the bad records out of their tables. Addresses among them are known from now on as such whose state was
 // lost.
-func (a *Audit) PutAside(tx Tx, now time.Time) error {
+func (a *Audit) Quarantine(tx Tx, now time.Time) error {
 	for _, b := range a.bad {
 		raw := bytes.Clone(tx.Get(b.table, b.key))
 		if raw == nil {
 			continue
 		}
 		if err := loseStates(tx, b.table, b.key, raw, now); err != nil {
-			return fmt.Errorf("put aside: %w", err)
+			return fmt.Errorf("quarantine: %w", err)
 		}
 		if b.table != Addresses || len(b.key) != 16 {
 			if err := tx.Delete(b.table, b.key); err != nil {
-				return fmt.Errorf("put aside: %w", err)
+				return fmt.Errorf("quarantine: %w", err)
 			}
 		}
-		if err := tx.Put(Aside, asideKey(b.table, b.key), raw); err != nil {
-			return fmt.Errorf("put aside: %w", err)
+		if err := tx.Put(Quarantine, quarantineKey(b.table, b.key), raw); err != nil {
+			return fmt.Errorf("quarantine: %w", err)
 		}
 	}
 	if err := tx.Delete(Meta, []byte(CountsKey)); err != nil { // New counts again
-		return fmt.Errorf("put aside: %w", err)
+		return fmt.Errorf("quarantine: %w", err)
 	}
 	return nil
 }

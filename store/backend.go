@@ -9,7 +9,7 @@
 //
 // Backend is what a database must do for it: bolt keeps a file, mem keeps nothing beyond the process; storetest is the
 // suite that both pass. Every record carries a checksum over its table, its key and its value. A record that fails it is
-// put aside and counted, and never trusted.
+// quarantined and counted, and never trusted.
 //
 // What is known about addresses is written twice. A group's addresses go into dense records first (Recent), and memory has where
 // they are; later, many at a time and in the order of their keys, they are folded into the table Addresses. With a million
@@ -44,18 +44,18 @@ type Table uint8
 
 // The tables.
 const (
-	Meta      Table = iota + 1 // "schema" and "counts"
-	Events                     // sequence -> event
-	Addresses                  // key of an address -> what is known about it
-	Recent                     // commit, part -> addresses that are newer than in Addresses
-	Items                      // sequence -> item of the outbox
-	ItemIDs                    // ID -> sequence
-	Due                        // destination, state, time, sequence: items that wait or are claimed
-	Done                       // time, sequence: items that are settled
-	Streams                    // name of a stream -> cursor
-	Scores                     // address -> score
-	Notes                      // name -> note
-	Aside                      // table, key -> a record that failed its checksum
+	Meta       Table = iota + 1 // "schema" and "counts"
+	Events                      // sequence -> event
+	Addresses                   // key of an address -> what is known about it
+	Recent                      // commit, part -> addresses that are newer than in Addresses
+	Items                       // sequence -> item of the outbox
+	ItemIDs                     // ID -> sequence
+	Due                         // destination, state, time, sequence: items that wait or are claimed
+	Done                        // time, sequence: items that are settled
+	Streams                     // name of a stream -> cursor
+	Scores                      // address -> score
+	Notes                       // name -> note
+	Quarantine                  // table, key -> a record that failed its checksum
 	tableEnd
 )
 
@@ -92,7 +92,7 @@ func (t Table) String() string {
 		return "scores"
 	case Notes:
 		return "notes"
-	case Aside:
+	case Quarantine:
 		return "aside"
 	default:
 		return fmt.Sprintf("table(%d)", uint8(t))

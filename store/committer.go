@@ -17,13 +17,13 @@ import (
 )
 
 const (
-	lazily     = time.Second     // cursors that moved without an event are committed after this
-	retryAfter = time.Second     // with no space left, the group is tried again after this
-	beatEvery  = 2 * time.Second // an idle committer proves that it lives
-	maxDo      = 1024            // requests in one group
-	maxCursors = 20000           // streams in one group
-	maxBytes   = 4 << 20         // of events in one group, as sizeOf has it
-	maxEvents  = 60000           // in one group, whatever MaxGroup is: a commit has 65536 parts of Recent at most
+	cursorFlushInterval = time.Second     // cursors that moved without an event are committed after this
+	retryAfter          = time.Second     // with no space left, the group is tried again after this
+	beatEvery           = 2 * time.Second // an idle committer proves that it lives
+	maxDo               = 1024            // requests in one group
+	maxCursors          = 20000           // streams in one group
+	maxBytes            = 4 << 20         // of events in one group, as sizeOf has it
+	maxEvents           = 60000           // in one group, whatever MaxGroup is: a commit has 65536 parts of Recent at most
 )
 
 // CommitterOptions is how a Committer works. The zero value is good.
@@ -68,7 +68,7 @@ type Committer struct {
 	err      error // ErrStopped, or why a commit failed
 	outboxes map[string]*Outbox
 
-	alone      sync.WaitGroup // requests that make a transaction of their own; joined only while running is false
+	inline     sync.WaitGroup // requests that make a transaction of their own; joined only while running is false
 	committing sync.Mutex     // one transaction at a time: Run has it as long as it runs
 	work       work
 }
@@ -122,7 +122,7 @@ func (c *Committer) Submit(ctx context.Context, events []event.Event, stream str
 			return c.err
 		}
 		if c.takes(len(events), size) {
-			c.join(events, size, stream, cursor)
+			c.enqueue(events, size, stream, cursor)
 			c.mu.Unlock()
 			return nil
 		}
@@ -157,11 +157,11 @@ func sizeOf(events []event.Event) int {
 // rush has the open group committed next.
 func (c *Committer) rush() {
 	c.urgent = time.Now().Add(-c.options.Linger)
-	c.poke()
+	c.wakeUp()
 }
 
-// join takes events and cursor into the open group.
-func (c *Committer) join(events []event.Event, size int, stream string, cursor receiver.Cursor) {
+// enqueue takes events and cursor into the open group.
+func (c *Committer) enqueue(events []event.Event, size int, stream string, cursor receiver.Cursor) {
 	g := c.open
 	g.events = append(g.events, events...)
 	g.bytes += size
@@ -179,7 +179,7 @@ func (c *Committer) join(events []event.Event, size int, stream string, cursor r
 	default:
 		return
 	}
-	c.poke()
+	c.wakeUp()
 }
 
 // Hurry has what was submitted committed next, where otherwise it would wait for more: a cursor alone for a second. It does
@@ -193,7 +193,7 @@ func (c *Committer) Hurry() {
 	c.rush()
 }
 
-func (c *Committer) poke() {
+func (c *Committer) wakeUp() {
 	select {
 	case c.wake <- struct{}{}:
 	default:
@@ -210,11 +210,11 @@ type request struct {
 	done  chan struct{} // closed when err is final
 }
 
-// A request waits, then runs; who waits for it may call it off before it runs.
+// A request waits, then runs; who waits for it may cancel it before it runs.
 const (
 	waiting int32 = iota
 	started
-	calledOff
+	canceled
 )
 
 // start reports whether the request is to run now.
@@ -245,7 +245,7 @@ func (c *Committer) Do(ctx context.Context, fn func(*WriteTx) error) error {
 			return c.err
 		}
 		if !c.running {
-			c.alone.Add(1)
+			c.inline.Add(1)
 			c.mu.Unlock()
 			return c.doAlone(r)
 		}
@@ -254,7 +254,7 @@ func (c *Committer) Do(ctx context.Context, fn func(*WriteTx) error) error {
 			// Somebody waits for this, most often before a request that others wait for: it lingers a tenth as long.
 			if soon := time.Now().Add(-c.options.Linger / 10 * 9); c.urgent.IsZero() || soon.Before(c.urgent) {
 				c.urgent = soon
-				c.poke()
+				c.wakeUp()
 			}
 			c.mu.Unlock()
 			break
@@ -278,7 +278,7 @@ func (r *request) wait(ctx context.Context) error {
 			return r.err
 		case <-ctx.Done():
 		}
-		if r.state.CompareAndSwap(waiting, calledOff) {
+		if r.state.CompareAndSwap(waiting, canceled) {
 			return ctx.Err()
 		}
 		select {
@@ -291,7 +291,7 @@ func (r *request) wait(ctx context.Context) error {
 
 // doAlone runs one request while there is no Run, which waits for it if it begins meanwhile.
 func (c *Committer) doAlone(r *request) error {
-	defer c.alone.Done()
+	defer c.inline.Done()
 	c.committing.Lock()
 	defer c.committing.Unlock()
 	c.mu.Lock()
@@ -332,7 +332,7 @@ func (c *Committer) Run(ctx context.Context) error {
 	}
 	c.running = true
 	c.mu.Unlock()
-	c.alone.Wait() // or one that saw no Run, and is not yet at its transaction, would wait for this Run's end
+	c.inline.Wait() // or one that saw no Run, and is not yet at its transaction, would wait for this Run's end
 	c.committing.Lock()
 	defer c.committing.Unlock()
 	c.mu.Lock()
@@ -371,13 +371,13 @@ func (c *Committer) wait() time.Duration {
 		wait = min(wait, c.options.Linger-time.Since(c.urgent))
 	}
 	if !c.lazy.IsZero() {
-		wait = min(wait, lazily-time.Since(c.lazy))
+		wait = min(wait, cursorFlushInterval-time.Since(c.lazy))
 	}
 	return wait
 }
 
-// take closes the open group and opens the next one. With last, nothing joins any more.
-func (c *Committer) take(last bool) *group {
+// swap closes the open group and opens the next one. With last, nothing joins any more.
+func (c *Committer) swap(last bool) *group {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	g := c.open
@@ -393,7 +393,7 @@ func (c *Committer) take(last bool) *group {
 
 // commit makes the open group durable, however long that takes. Once ctx has ended, no space is final.
 func (c *Committer) commit(ctx context.Context, last bool) error {
-	g := c.take(last)
+	g := c.swap(last)
 	for len(g.events)+len(g.cursors)+len(g.marks)+len(g.do) > 0 {
 		err := c.transact(g)
 		if err == nil {
@@ -468,7 +468,7 @@ func (c *Committer) transact(g *group) error {
 		w.begin(c.store, now)
 		w.hold, w.since = c.options.Hold, c.holds(now)
 		err := c.store.backend.Update(func(tx Tx) error { return w.run(tx, g, p) })
-		if errors.Is(err, errAgain) {
+		if errors.Is(err, errRetry) {
 			continue
 		}
 		if err != nil {
@@ -488,7 +488,7 @@ func (c *Committer) transact(g *group) error {
 		c.options.OnCommit(g.events, w.judgement.Reports)
 	}
 	for destination := range w.changed {
-		c.Outbox(destination).hint()
+		c.Outbox(destination).notify()
 	}
 	return nil
 }

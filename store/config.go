@@ -62,7 +62,7 @@ func or[T comparable](value, otherwise T) T {
 // Check reports every fault. Zero stands for the default everywhere.
 func (c *Config) Check(report setting.Report) {
 	if c.Path != "" && filepath.Clean(c.Path) != c.Path {
-		report("path", fmt.Sprintf("%q is no plain path of a file: write it like /var/lib/tattled/state.db", c.Path))
+		report("path", fmt.Sprintf("%q is not a plain file path: write it like /var/lib/tattled/state.db", c.Path))
 	}
 	for _, n := range []struct {
 		path            string

@@ -22,9 +22,9 @@ type counts struct {
 	addresses uint64           // in Addresses or in Recent
 	items     map[itemsKey]uint64
 
-	clock     int64    // retention's clock, milliseconds
-	hand      [16]byte // where the sweep over Addresses goes on
-	scoreHand [16]byte
+	clock       int64    // retention's clock, milliseconds
+	sweepCursor [16]byte // where the sweep over Addresses goes on
+	scoreHand   [16]byte
 }
 
 // counted lists the tables whose records are counted.
@@ -72,7 +72,7 @@ func (c *counts) append(b []byte) []byte {
 	for _, t := range counted() {
 		b = binary.AppendUvarint(b, c.records[t])
 	}
-	b = append(b, c.hand[:]...)
+	b = append(b, c.sweepCursor[:]...)
 	b = append(b, c.scoreHand[:]...)
 	b = binary.AppendUvarint(b, uint64(len(c.items)))
 	for k, n := range c.items {
@@ -96,7 +96,7 @@ func decodeCounts(b []byte) (counts, bool) {
 	for _, t := range counted() {
 		c.records[t] = d.uvarint()
 	}
-	copy(c.hand[:], d.bytes(16))
+	copy(c.sweepCursor[:], d.bytes(16))
 	copy(c.scoreHand[:], d.bytes(16))
 	for range d.count(1000) {
 		k := itemsKey{destination: d.text(maxText), state: State(d.byte())}

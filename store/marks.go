@@ -31,7 +31,7 @@ func (c *Committer) PutMark(mark string) error {
 	c.open.marks = append(c.open.marks, mark)
 	if c.urgent.IsZero() {
 		c.urgent = time.Now()
-		c.poke()
+		c.wakeUp()
 	}
 	return nil
 }

@@ -89,7 +89,7 @@ func (o *Outbox) next(now time.Time) (time.Time, error) {
 // ErrNotClaimed.
 func (o *Outbox) Settle(ctx context.Context, id string, s Settlement) error {
 	if s.State != Pending && !s.State.Final() {
-		return fmt.Errorf("settle %s: %s is no end", id, s.State)
+		return fmt.Errorf("settle %s: %s is not a final state", id, s.State)
 	}
 	err := o.c.Do(ctx, func(tx *WriteTx) error {
 		item, seq := tx.w.find(id)
@@ -150,8 +150,8 @@ func (o *Outbox) Recover(ctx context.Context, now time.Time, u Uncertainty) (Rec
 	return r, nil
 }
 
-// hint wakes who waits for Changed.
-func (o *Outbox) hint() {
+// notify wakes who waits for Changed.
+func (o *Outbox) notify() {
 	select {
 	case o.changed <- struct{}{}:
 	default:

@@ -49,9 +49,9 @@ type recent struct {
 	m  map[[16]byte]place
 
 	// For the committer alone.
-	lap    [][16]byte // keys to be folded in this lap, ascending
+	pass   [][16]byte // keys to be folded in this pass, ascending
 	size   int        // how many there were when it began
-	upTo   uint64     // what commits up to here left in Recent is not needed when the lap has ended
+	upTo   uint64     // what commits up to here left in Recent is not needed when the pass has ended
 	before int        // bytes of it
 	stale  uint64     // what commits up to here left is not needed; 0 if nothing of it is there any more
 	oldest uint64     // no commit before this one has anything in Recent that is needed
@@ -89,7 +89,7 @@ func (w *work) read(p place, key [16]byte) (record []byte, ok bool, err error) {
 	record, damaged, ok := p.read(w.tx, key)
 	if damaged != nil {
 		k := p.key()
-		err = w.putAside(Recent, k[:], damaged)
+		err = w.quarantine(Recent, k[:], damaged)
 	}
 	if !ok {
 		w.lose(p)
@@ -212,7 +212,7 @@ func (w *work) fold() error {
 	if err := w.prune(r.stale); err != nil {
 		return err
 	}
-	if len(r.lap) == 0 && !w.beginLap() {
+	if len(r.pass) == 0 && !w.beginLap() {
 		return nil
 	}
 	most := max(foldLeast, r.size/lapCommits, r.size*w.parts.written/lapBytes)
@@ -221,8 +221,8 @@ func (w *work) fold() error {
 		gone[key] = true
 	}
 	n := 0
-	for n < len(r.lap) && len(w.folded) < most {
-		key := r.lap[n]
+	for n < len(r.pass) && len(w.folded) < most {
+		key := r.pass[n]
 		n++
 		at, dirty := r.m[key]
 		if !dirty || gone[key] || w.changes(key) {
@@ -241,7 +241,7 @@ func (w *work) fold() error {
 		}
 		w.folded = append(w.folded, key)
 	}
-	w.lapLeft = r.lap[n:]
+	w.lapLeft = r.pass[n:]
 	return w.putAddresses() // those that are lost
 }
 
@@ -269,12 +269,12 @@ func (w *work) beginLap() bool {
 	if len(r.m) == 0 || len(r.m) < foldAbove && r.bytes < foldBytes && w.counts.commit-r.oldest < foldCommits {
 		return false
 	}
-	r.lap = r.lap[:0]
+	r.pass = r.pass[:0]
 	for key := range r.m {
-		r.lap = append(r.lap, key)
+		r.pass = append(r.pass, key)
 	}
-	slices.SortFunc(r.lap, func(a, b [16]byte) int { return bytes.Compare(a[:], b[:]) })
-	r.size, r.upTo, r.before = len(r.lap), w.counts.commit-1, r.bytes
+	slices.SortFunc(r.pass, func(a, b [16]byte) int { return bytes.Compare(a[:], b[:]) })
+	r.size, r.upTo, r.before = len(r.pass), w.counts.commit-1, r.bytes
 	return true
 }
 
@@ -298,7 +298,7 @@ func (r *recent) publish(w *work) {
 	if w.lapLeft == nil {
 		return
 	}
-	if r.lap = w.lapLeft; len(r.lap) == 0 {
+	if r.pass = w.lapLeft; len(r.pass) == 0 {
 		r.stale, r.oldest = r.upTo, r.upTo+1
 		r.bytes -= r.before
 	}

@@ -41,11 +41,11 @@ func unseal(t Table, key, record []byte) (payload []byte, ok bool) {
 	return payload, binary.BigEndian.Uint32(record) == checksum(t, key, payload)
 }
 
-// Verify reports whether a record is what was written under that key of that table. Records of Aside are known not to be,
+// Verify reports whether a record is what was written under that key of that table. Records of Quarantine are known not to be,
 // and pass.
 func Verify(t Table, key, record []byte) bool {
 	_, ok := unseal(t, key, record)
-	return ok || t == Aside
+	return ok || t == Quarantine
 }
 
 // CheckSchema looks at the record under SchemaKey. It returns an error that is ErrNewer for a schema that this program

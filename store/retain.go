@@ -28,26 +28,26 @@ const (
 	clockHaste = 60
 )
 
-// tightness says how much must make way.
-type tightness uint8
+// pressure says how much must be evicted.
+type pressure uint8
 
 const (
-	roomy   tightness = iota
-	tight             // more than 80 % of the greatest size is used: history makes way, faster than it comes
-	tighter           // more than 90 %, or the last transaction found no space: so do reports that wait
+	pressureNone     pressure = iota
+	pressureHigh              // more than 80 % of the greatest size is used: history is evicted, faster than it comes
+	pressureCritical          // more than 90 %, or the last transaction found no space: so do reports that wait
 )
 
-func (w *work) tightness() tightness {
+func (w *work) pressure() pressure {
 	u := w.usage
 	switch {
 	case u.Max == 0:
-		return roomy
+		return pressureNone
 	case w.shrink || u.Used > u.Max/100*90:
-		return tighter
+		return pressureCritical
 	case u.Used > u.Max/100*80:
-		return tight
+		return pressureHigh
 	}
-	return roomy
+	return pressureNone
 }
 
 // clockNote is the note that keeps what the machine's clock did over a restart.
@@ -82,7 +82,7 @@ func advance(clock, now int64, elapsed time.Duration) int64 {
 // retain takes away what is too old or too much.
 func (w *work) retain() error {
 	o := &w.s.options
-	now := w.tightness()
+	now := w.pressure()
 	for _, step := range []func() error{
 		func() error { return w.retainEvents(o, now) },
 		func() error { return w.retainWaiting(now) },
@@ -108,13 +108,13 @@ func (w *work) before(age time.Duration) int64 {
 }
 
 // retainEvents drops the oldest events. Where space is tight, it drops more than come in.
-func (w *work) retainEvents(o *Options, now tightness) error {
+func (w *work) retainEvents(o *Options, now pressure) error {
 	over := 0
 	if o.Events > 0 && w.counts.records[Events] > uint64(o.Events) {
 		over = int(w.counts.records[Events] - uint64(o.Events))
 	}
 	least := 0
-	if now >= tight {
+	if now >= pressureHigh {
 		least = max(retainAtOnce, int(w.counts.records[Events]/64))
 	}
 	drop := max(over, least)
@@ -140,8 +140,8 @@ func (w *work) retainEvents(o *Options, now tightness) error {
 }
 
 // retainWaiting lets reports expire that wait for longest, where nothing else makes room.
-func (w *work) retainWaiting(now tightness) error {
-	if now < tighter {
+func (w *work) retainWaiting(now pressure) error {
+	if now < pressureCritical {
 		return nil
 	}
 	for k := range maps.Clone(w.counts.items) {
@@ -158,12 +158,12 @@ func (w *work) retainWaiting(now tightness) error {
 }
 
 // retainDone drops the items that were settled first.
-func (w *work) retainDone(o *Options, now tightness) error {
+func (w *work) retainDone(o *Options, now pressure) error {
 	over := 0
 	if o.Settled > 0 && w.counts.records[Done] > uint64(o.Settled) {
 		over = int(w.counts.records[Done] - uint64(o.Settled))
 	}
-	if now >= tight {
+	if now >= pressureHigh {
 		over = max(over, retainAtOnce+int(w.counts.itemSeq-w.s.counts.itemSeq))
 	}
 	before := w.before(o.SettledAge)
@@ -205,29 +205,29 @@ func (w *work) dropItem(key []byte) error {
 
 // candidate is an address that may have to go.
 type candidate struct {
-	key   [16]byte
-	worth int64
-	old   bool
+	key              [16]byte
+	evictionPriority int64
+	old              bool
 }
 
-// sweep looks at some addresses behind the hand, as a clock's hand goes round, and gives up those that are too old and,
+// sweep looks at some addresses from the cursor on, around and around, and gives up those that are too old and,
 // as long as there are too many, those that are worth least among them.
-func (w *work) sweep(o *Options, now tightness) error {
+func (w *work) sweep(o *Options, now pressure) error {
 	over := 0
 	if o.Addresses > 0 && w.counts.addresses > uint64(o.Addresses) {
 		over = int(w.counts.addresses - uint64(o.Addresses))
 	}
-	if now >= tight {
+	if now >= pressureHigh {
 		over = max(over, sweepAtOnce)
 	}
 	over = min(over, 8*retainAtOnce)
-	hand, before := w.counts.hand, w.before(o.AddressAge)
+	hand, before := w.counts.sweepCursor, w.before(o.AddressAge)
 	found, next, damaged := w.lookAt(max(sweepAtOnce, 4*over), before)
 	if over > 0 {
 		found = append(found, w.lookAtRecent(hand, next, before)...)
 	}
 	for _, key := range damaged {
-		if err := w.putAside(Addresses, key, w.tx.Get(Addresses, key)); err != nil {
+		if err := w.quarantine(Addresses, key, w.tx.Get(Addresses, key)); err != nil {
 			return err
 		}
 		w.buf = (&address{first: milli(w.now), last: milli(w.now), lost: milli(w.now)}).append(w.buf[:0])
@@ -242,7 +242,7 @@ func (w *work) sweep(o *Options, now tightness) error {
 			}
 			return 1
 		}
-		return int(min(max(a.worth-b.worth, -1), 1))
+		return int(min(max(a.evictionPriority-b.evictionPriority, -1), 1))
 	})
 	for i, c := range found {
 		if !c.old && i >= over {
@@ -255,14 +255,14 @@ func (w *work) sweep(o *Options, now tightness) error {
 		w.counts.addresses -= min(w.counts.addresses, 1)
 		w.evict[whatAddresses]++
 	}
-	w.counts.hand = next
+	w.counts.sweepCursor = next
 	return nil
 }
 
-// lookAtRecent returns the addresses that are newer in memory and whose keys lie from the hand up to next.
-func (w *work) lookAtRecent(hand, next [16]byte, before int64) (found []candidate) {
+// lookAtRecent returns the addresses that are newer in memory and whose keys are from the cursor up to next.
+func (w *work) lookAtRecent(from, next [16]byte, before int64) (found []candidate) {
 	for key, at := range w.s.recent.m {
-		if bytes.Compare(key[:], hand[:]) < 0 || next != [16]byte{} && bytes.Compare(key[:], next[:]) >= 0 {
+		if bytes.Compare(key[:], from[:]) < 0 || next != [16]byte{} && bytes.Compare(key[:], next[:]) >= 0 {
 			continue
 		}
 		if _, again := w.places[key]; again {
@@ -270,21 +270,21 @@ func (w *work) lookAtRecent(hand, next [16]byte, before int64) (found []candidat
 		}
 		record, _, ok := at.read(w.tx, key)
 		if !ok {
-			continue // whoever folds it puts it aside
+			continue // whoever folds it quarantines it
 		}
 		var a address
 		d := decoder{b: record}
 		a.head(&d)
-		found = append(found, candidate{key, a.worth(), a.last < before})
+		found = append(found, candidate{key, a.evictionPriority(), a.last < before})
 	}
 	return found
 }
 
-// lookAt returns up to n addresses behind the hand that are not newer in memory, and where the hand is then: nothing for
+// lookAt returns up to n addresses after the cursor that are not newer in memory, and where the cursor is then: nothing for
 // the beginning.
 func (w *work) lookAt(n int, before int64) (found []candidate, next [16]byte, damaged [][]byte) {
 	seen := 0
-	w.tx.Scan(Addresses, w.counts.hand[:], nil, false, func(k, v []byte) bool {
+	w.tx.Scan(Addresses, w.counts.sweepCursor[:], nil, false, func(k, v []byte) bool {
 		if seen++; seen > n {
 			next = [16]byte(k)
 			return false
@@ -300,7 +300,7 @@ func (w *work) lookAt(n int, before int64) (found []candidate, next [16]byte, da
 			damaged = append(damaged, bytes.Clone(k))
 			return true
 		}
-		c.worth, c.old = a.worth(), a.last < before
+		c.evictionPriority, c.old = a.evictionPriority(), a.last < before
 		found = append(found, c)
 		return true
 	})

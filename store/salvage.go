@@ -14,7 +14,7 @@ import (
 type Salvage struct {
 	Salvaged
 
-	sure map[string]bool // records that the damaged file had last: items, streams and notes, by asideKey
+	sure map[string]bool // records that the damaged file had last: items, streams and notes, by quarantineKey
 }
 
 // Salvaged is how many records came over.
@@ -135,11 +135,11 @@ func (i *Item) progress() int {
 
 func (s *Salvage) item(tx Tx, key, value []byte, last bool) error {
 	found, ok := openItem(key, value)
-	if !ok || s.sure[string(asideKey(Items, key))] {
+	if !ok || s.sure[string(quarantineKey(Items, key))] {
 		return nil
 	}
 	if last {
-		s.sure[string(asideKey(Items, key))] = true
+		s.sure[string(quarantineKey(Items, key))] = true
 	}
 	there, known := openItem(key, tx.Get(Items, key))
 	if known && (there.ID != found.ID || !last && there.progress() >= found.progress()) {
@@ -152,11 +152,11 @@ func (s *Salvage) item(tx Tx, key, value []byte, last bool) error {
 }
 
 func (s *Salvage) stream(tx Tx, key, value []byte, last bool) error {
-	if s.sure[string(asideKey(Streams, key))] {
+	if s.sure[string(quarantineKey(Streams, key))] {
 		return nil
 	}
 	if last {
-		s.sure[string(asideKey(Streams, key))] = true
+		s.sure[string(quarantineKey(Streams, key))] = true
 	}
 	if payload, ok := unseal(Streams, key, tx.Get(Streams, key)); ok && !last {
 		there, found := decoder{b: payload}, decoder{b: value[sealSize:]}
@@ -203,7 +203,7 @@ func (s *Salvage) settle(tx Tx, seq []byte, i *Item, at time.Time) error {
 	if tx.Get(ItemIDs, []byte(i.ID)) != nil {
 		return tx.Delete(Items, seq)
 	}
-	if !i.State.Final() && !s.sure[string(asideKey(Items, seq))] {
+	if !i.State.Final() && !s.sure[string(quarantineKey(Items, seq))] {
 		s.Dropped++
 		i.State, i.Settled, i.Detail = Expired, at, unknownFate
 		if err := tx.Put(Items, seq, seal(nil, Items, seq, appendItem(nil, i))); err != nil {
@@ -234,7 +234,7 @@ func (s *Salvage) acquaint(tx Tx, addr netip.Addr, i *Item) error {
 		return nil
 	}
 	a := address{
-		first: milli(i.Report.First), last: milli(i.Report.Last), total: uint64(max(i.Report.Count, 1)), told: max(milli(i.Report.Judged), 0),
+		first: milli(i.Report.First), last: milli(i.Report.Last), total: uint64(max(i.Report.Count, 1)), notified: max(milli(i.Report.Judged), 0),
 		country: cut(i.Report.Place.Country, 2), asn: i.Report.Place.ASN,
 	}
 	return tx.Put(Addresses, key[:], seal(nil, Addresses, key[:], a.append(nil)))

@@ -89,7 +89,7 @@ func (s *Store) load(tx ReadTx) error {
 	if note, sound := unseal(Notes, noteKey(clockNote), tx.Get(Notes, noteKey(clockNote))); sound && len(note) > 0 {
 		s.clock = policy.DecodeClock(note[1:])
 	}
-	s.damaged = s.counts.records[Aside] + uint64(s.recent.load(tx))
+	s.damaged = s.counts.records[Quarantine] + uint64(s.recent.load(tx))
 	if ok {
 		return nil
 	}
@@ -134,11 +134,11 @@ func (s *Store) get(t Table, key []byte) []byte {
 	return payload
 }
 
-// bad counts a damaged record that a reader met. Readers can not put it aside.
+// bad counts a damaged record that a reader met. Readers cannot quarantine it.
 func (s *Store) bad(t Table, key []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if k := string(asideKey(t, key)); !s.seenBad[k] && len(s.seenBad) < maxAside {
+	if k := string(quarantineKey(t, key)); !s.seenBad[k] && len(s.seenBad) < maxQuarantined {
 		s.seenBad[k] = true
 		s.damaged++
 	}
@@ -334,7 +334,7 @@ type Stats struct {
 	Evicted   map[string]uint64 // by what: "events", "addresses", "items", "scores", "streams", "marks", "waiting"
 	Expired   map[string]Expiry // by destination, of "waiting" above
 	Held      uint64            // reports that were held back because the store was restored
-	Damaged   uint64            // records that failed their checksum, those that lie aside from earlier included
+	Damaged   uint64            // records that failed their checksum, those quarantined earlier included
 }
 
 // Stats returns the figures. It is cheap: nothing is read.

@@ -34,17 +34,17 @@ func (g *group) reset() {
 // work is one transaction: it reads the store as it was, and what it finds is published only when the transaction is
 // durable. It is used again for the next one.
 type work struct {
-	s      *Store
-	tx     Tx
-	now    time.Time
-	usage  Usage
-	counts counts
-	evict  map[string]uint64
-	aside  uint64
-	hold   map[string]time.Duration // for how long reports are held back where a state was lost, by destination
-	since  Restored                 // the restoration, as long as anything is held back for it
-	held   uint64
-	shrink bool // nothing but to make room
+	s           *Store
+	tx          Tx
+	now         time.Time
+	usage       Usage
+	counts      counts
+	evict       map[string]uint64
+	quarantined uint64
+	hold        map[string]time.Duration // for how long reports are held back where a state was lost, by destination
+	since       Restored                 // the restoration, as long as anything is held back for it
+	held        uint64
+	shrink      bool // nothing but to make room
 
 	touched map[[16]byte]*touched // what is in memory of addresses that changed
 	order   []*touched            // of them, ascending by key
@@ -72,15 +72,15 @@ type touched struct {
 // maxTouched is how many addresses are in memory at once, of a few kilobytes each. Those of a larger group are written in between.
 const maxTouched = 1024
 
-// errAgain asks for the transaction to be done again: a request failed after it had written.
-var errAgain = errors.New("do it again")
+// errRetry asks for the transaction to be done again: a request failed after it had written.
+var errRetry = errors.New("do it again")
 
 // begin makes w ready for a transaction.
 func (w *work) begin(s *Store, now time.Time) {
 	w.s, w.now, w.usage = s, now, s.backend.Usage()
 	w.counts = s.counts.clone()
 	w.counts.commit++
-	w.evict, w.changed, w.expired, w.aside, w.held = map[string]uint64{}, map[string]bool{}, map[string]uint64{}, 0, 0
+	w.evict, w.changed, w.expired, w.quarantined, w.held = map[string]uint64{}, map[string]bool{}, map[string]uint64{}, 0, 0
 	if w.touched == nil {
 		w.touched, w.places = make(map[[16]byte]*touched), make(map[[16]byte]place)
 	}
@@ -178,7 +178,7 @@ func (w *work) address(key [16]byte) (*address, error) {
 		return &t.now, nil
 	}
 	t.now = address{lost: milli(w.now)}
-	return &t.now, w.putAside(Addresses, key[:], record)
+	return &t.now, w.quarantine(Addresses, key[:], record)
 }
 
 // place returns where Recent has what is newest of an address.
@@ -209,8 +209,8 @@ func (w *work) putAddresses() error {
 	}
 	slices.SortFunc(w.order, func(a, b *touched) int { return bytes.Compare(a.key[:], b.key[:]) })
 	for _, t := range w.order {
-		if told := t.now.state.Told(); !told.IsZero() {
-			t.now.told = max(told.UnixMilli(), 0)
+		if told := t.now.state.LastNotified(); !told.IsZero() {
+			t.now.notified = max(told.UnixMilli(), 0)
 		}
 		w.value = t.now.append(w.value[:0])
 		at, err := w.parts.add(t.key, w.value)
@@ -329,7 +329,7 @@ func (w *work) answer(requests []*request) error {
 		}
 		if tx.wrote {
 			r.skip = true
-			return errAgain
+			return errRetry
 		}
 	}
 	return nil
@@ -340,21 +340,21 @@ func (w *work) putCounts() error {
 	return w.put(Meta, []byte(CountsKey), w.buf)
 }
 
-// putAside takes a record that failed its checksum out of its table and keeps it where it does no harm.
-func (w *work) putAside(t Table, key, record []byte) error {
-	w.aside++
+// quarantine takes a record that failed its checksum out of its table and keeps it where it does no harm.
+func (w *work) quarantine(t Table, key, record []byte) error {
+	w.quarantined++
 	raw := bytes.Clone(record)
-	if err := w.delete(t, key); err != nil || w.counts.records[Aside] >= maxAside {
+	if err := w.delete(t, key); err != nil || w.counts.records[Quarantine] >= maxQuarantined {
 		return err
 	}
-	return w.putRaw(Aside, asideKey(t, key), raw)
+	return w.putRaw(Quarantine, quarantineKey(t, key), raw)
 }
 
-// maxAside bounds how many damaged records are kept.
-const maxAside = 1000
+// maxQuarantined bounds how many damaged records are kept.
+const maxQuarantined = 1000
 
-// asideKey is the key under which Aside has a damaged record of another table.
-func asideKey(t Table, key []byte) []byte { return append([]byte{byte(t)}, key...) }
+// quarantineKey is the key under which Quarantine has a damaged record of another table.
+func quarantineKey(t Table, key []byte) []byte { return append([]byte{byte(t)}, key...) }
 
 // publish takes over what is durable now.
 func (w *work) publish() {
@@ -367,7 +367,7 @@ func (w *work) publish() {
 	for what, n := range w.evict {
 		s.evicted[what] += n
 	}
-	s.damaged += w.aside
+	s.damaged += w.quarantined
 	for destination, n := range w.expired {
 		s.expired[destination] = Expiry{Reports: s.expired[destination].Reports + n, Last: w.now}
 	}

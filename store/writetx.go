@@ -143,7 +143,7 @@ func (w *work) change(i *Item, seq []byte, to func(*Item)) error {
 }
 
 // firstDue returns the first item of a destination in a state, nil if there is none. Places in Due that lead nowhere are
-// taken away, damaged items put aside.
+// taken away, damaged items quarantined.
 func (w *work) firstDue(destination string, s State) (*Item, []byte, error) {
 	for {
 		var place []byte
@@ -161,7 +161,7 @@ func (w *work) firstDue(destination string, s State) (*Item, []byte, error) {
 				return &item, seq, nil
 			}
 			if record != nil && !sound {
-				if err := w.putAside(Items, seq, record); err != nil {
+				if err := w.quarantine(Items, seq, record); err != nil {
 					return nil, nil, err
 				}
 				w.counts.move(destination, s, 0)

@@ -135,7 +135,7 @@ func (s *Server) serveAddress(w http.ResponseWriter, r *http.Request) {
 	}
 	addr, err := netip.ParseAddr(r.PathValue("ip"))
 	if err != nil {
-		fail(w, r, http.StatusBadRequest, "That is no IP address.")
+		fail(w, r, http.StatusBadRequest, "That is not an IP address.")
 		return
 	}
 	answer, err := s.address(addr)

@@ -44,7 +44,7 @@ func (c *Config) Check(report setting.Report) {
 	}
 	if c.ConfigFile != "" {
 		if err := toolkit.Validate(c.ConfigFile); err != nil {
-			report("config_file", fmt.Sprintf("%v: mend it, or leave config_file out for plain HTTP", err))
+			report("config_file", fmt.Sprintf("%v: fix it, or leave config_file out for plain HTTP", err))
 			return
 		}
 	}
@@ -55,7 +55,7 @@ func (c *Config) Check(report setting.Report) {
 	}
 	for i, host := range c.Hosts {
 		if _, err := netip.ParseAddr(host); err != nil && !isHostName(host) {
-			report(fmt.Sprintf("hosts[%d]", i), fmt.Sprintf("%q is no host name: write it without scheme, port or wildcard, like monitor.example.org", host))
+			report(fmt.Sprintf("hosts[%d]", i), fmt.Sprintf("%q is not a host name: write it without scheme, port or wildcard, like monitor.example.org", host))
 		}
 	}
 }
@@ -97,7 +97,7 @@ func localListen(listen string) (bool, error) {
 		return false, fmt.Errorf("%q is not of the form address:port: write it like %s or [::1]:9817", listen, defaultListen)
 	}
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return false, fmt.Errorf("%q is no port: write a number from 1 to 65535", port)
+		return false, fmt.Errorf("%q is not a port: write a number from 1 to 65535", port)
 	}
 	if host == "localhost" {
 		return true, nil
@@ -107,7 +107,7 @@ func localListen(listen string) (bool, error) {
 	}
 	addr, err := netip.ParseAddr(host)
 	if err != nil {
-		return false, fmt.Errorf("%q is no IP address: write the address of one of this machine's interfaces", host)
+		return false, fmt.Errorf("%q is not an IP address: write the address of one of this machine's interfaces", host)
 	}
 	return addr.Unmap().IsLoopback(), nil
 }

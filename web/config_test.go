@@ -45,15 +45,15 @@ func TestCheck(t *testing.T) {
 		"lan":             {Config{Listen: "192.0.2.1:9817", ConfigFile: limits}, map[string]string{"listen": "basic_auth_users"}},
 		"lan in writing":  {Config{Listen: "192.0.2.1:9817", AllowUnauthenticated: true}, nil},
 		"lan with users":  {Config{Listen: "192.0.2.1:9817", ConfigFile: users}, nil},
-		"bad file":        {Config{Listen: "192.0.2.1:9817", ConfigFile: broken}, map[string]string{"config_file": "mend it"}},
+		"bad file":        {Config{Listen: "192.0.2.1:9817", ConfigFile: broken}, map[string]string{"config_file": "fix it"}},
 		"no file":         {Config{ConfigFile: "/nowhere/web.yaml"}, map[string]string{"config_file": "no such file"}},
 		"no port":         {Config{Listen: "127.0.0.1"}, map[string]string{"listen": "write it like 127.0.0.1:9817"}},
-		"port too large":  {Config{Listen: "127.0.0.1:70000"}, map[string]string{"listen": "is no port"}},
-		"a name":          {Config{Listen: "example.org:9817"}, map[string]string{"listen": "is no IP address"}},
+		"port too large":  {Config{Listen: "127.0.0.1:70000"}, map[string]string{"listen": "is not a port"}},
+		"a name":          {Config{Listen: "example.org:9817"}, map[string]string{"listen": "is not an IP address"}},
 		"hosts": {Config{Hosts: []string{"monitor.example.org", "192.0.2.1", "https://x.org", "x.org:80", "*.x.org", ""}}, map[string]string{
-			"hosts[2]": "no host name", "hosts[3]": "no host name", "hosts[4]": "no host name", "hosts[5]": "no host name",
+			"hosts[2]": "not a host name", "hosts[3]": "not a host name", "hosts[4]": "not a host name", "hosts[5]": "not a host name",
 		}},
-		"all at once": {Config{Listen: "x", Hosts: []string{"a b"}}, map[string]string{"listen": "address:port", "hosts[0]": "no host name"}},
+		"all at once": {Config{Listen: "x", Hosts: []string{"a b"}}, map[string]string{"listen": "address:port", "hosts[0]": "not a host name"}},
 	} {
 		got := map[string]string{}
 		c.cfg.Check(func(path, problem string) {
@@ -126,7 +126,7 @@ func TestListenLater(t *testing.T) {
 	defer squatter.Close()
 	r := start(t, peopled(1), func(c *Config, _ *Deps) { c.Listen = squatter.Addr().String() }, usualPace())
 	if len(r.Problems()) == 0 {
-		t.Error("somebody else has the port, and that is no problem")
+		t.Error("somebody else has the port, and that is not a problem")
 	}
 	squatter.Close()
 	for deadline := time.Now().Add(20 * time.Second); len(r.Problems()) > 0; {

@@ -19,7 +19,7 @@ const (
 )
 
 // lateRemedy is for a page that cannot be served.
-const lateRemedy = "see who has the port (ss -lntp), or change web.listen"
+const lateRemedy = "check which process has the port (ss -lntp), or change web.listen"
 
 // listen opens the socket of the configuration. A port that somebody else has and an address that is not there are no
 // error: what detects and reports is not to wait for the page.

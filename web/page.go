@@ -41,7 +41,7 @@ type asset struct {
 
 func newPages() (*pages, error) {
 	templates, err := template.New("").Funcs(template.FuncMap{
-		"clock": clock, "date": date, "figure": figure[uint64],
+		"clock": clock, "date": date, "figure": formatCount[uint64],
 		"times": func(a, b int) int { return a * b }, "minus": func(a, b int) int { return a - b },
 	}).ParseFS(files, "templates/*.html")
 	if err != nil {
@@ -83,7 +83,7 @@ type livePage struct {
 	Status *statusView
 	Events []Event // the newest first
 	Last   uint64  // Seq of the newest, where the event stream goes on
-	Blank  blank
+	Blank  rowTemplates
 }
 
 // frame is what every page has.
@@ -93,8 +93,8 @@ type frame struct {
 	Credits []geoip.Credit
 }
 
-// blank has the empty lines from which the script makes new ones.
-type blank struct {
+// rowTemplates has the empty lines from which the script makes new ones.
+type rowTemplates struct {
 	Problem problemView
 	Event   Event
 	Rank    rankView
@@ -137,7 +137,7 @@ type addressPage struct {
 func (s *Server) serveAddressPage(w http.ResponseWriter, r *http.Request) {
 	addr, err := netip.ParseAddr(r.PathValue("ip"))
 	if err != nil {
-		fail(w, r, http.StatusBadRequest, "That is no IP address.")
+		fail(w, r, http.StatusBadRequest, "That is not an IP address.")
 		return
 	}
 	known, err := s.address(addr)

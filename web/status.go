@@ -155,7 +155,7 @@ func (s *Server) makeStatus(now time.Time) (*statusView, error) {
 		Outbox:   []countView{},
 		Reports:  []reportView{},
 		Sources:  []sourceView{},
-		Counted:  "last " + figure(top.Window.Events) + " events",
+		Counted:  "last " + formatCount(top.Window.Events) + " events",
 	}
 	status.Health, status.HealthIs = healthWords(health)
 	for _, p := range problemsOf(health) {
@@ -163,7 +163,7 @@ func (s *Server) makeStatus(now time.Time) (*statusView, error) {
 	}
 	status.Lists = lists(top)
 	for _, n := range outboxCounts(stats) {
-		status.Outbox = append(status.Outbox, countView{n.Destination, n.State, figure(n.Items)})
+		status.Outbox = append(status.Outbox, countView{n.Destination, n.State, formatCount(n.Items)})
 	}
 	for i := range items {
 		status.Reports = append(status.Reports, reportLine(&items[i], now))
@@ -183,7 +183,7 @@ func healthWords(h Health) (class, words string) {
 	case len(h.Problems) == 1:
 		return "warn", "1 problem"
 	case len(h.Problems) > 1:
-		return "warn", figure(len(h.Problems)) + " problems"
+		return "warn", formatCount(len(h.Problems)) + " problems"
 	default:
 		return "ok", "Healthy"
 	}
@@ -196,31 +196,31 @@ func figures(health *Health, stats *store.Stats) []figureView {
 		dropped += source.Dropped
 		gaps += source.Gaps
 	}
-	var waiting, told, dry, failed uint64
+	var waiting, sent, dry, failed uint64
 	for _, states := range stats.Items {
 		waiting += states[store.Pending] + states[store.Claimed]
-		told += states[store.Delivered] + states[store.Duplicate]
+		sent += states[store.Delivered] + states[store.Duplicate]
 		dry += states[store.DryRun]
 		failed += states[store.Rejected] + states[store.Expired]
 	}
-	toldNote := ""
+	sentNote := ""
 	if dry > 0 {
-		toldNote = figure(dry) + " in dry run"
+		sentNote = formatCount(dry) + " in dry-run mode"
 	}
 	if failed > 0 {
-		toldNote = figure(failed) + " not taken"
+		sentNote = formatCount(failed) + " not accepted"
 	}
 	lossNote := "of those"
 	if gaps > 0 {
-		lossNote = "and " + figure(gaps) + " gaps"
+		lossNote = "and " + formatCount(gaps) + " gaps"
 	}
 	return []figureView{
-		{ID: "events", Name: "Events kept", Value: figure(stats.Events), Note: "in " + size(stats.Usage.Used)},
-		{ID: "addresses", Name: "Addresses", Value: figure(stats.Addresses), Note: "remembered"},
-		{ID: "reports", Name: "Reports sent", Value: figure(told), Note: toldNote},
-		{ID: "waiting", Name: "Waiting", Value: figure(waiting), Note: "in the outbox"},
-		{ID: "records", Name: "Records read", Value: figure(records), Note: "since the start"},
-		{ID: "lost", Name: "Lost", Value: figure(dropped), Note: lossNote, Alarm: dropped+gaps > 0},
+		{ID: "events", Name: "Events kept", Value: formatCount(stats.Events), Note: "in " + size(stats.Usage.Used)},
+		{ID: "addresses", Name: "Addresses", Value: formatCount(stats.Addresses), Note: "remembered"},
+		{ID: "reports", Name: "Reports sent", Value: formatCount(sent), Note: sentNote},
+		{ID: "waiting", Name: "Waiting", Value: formatCount(waiting), Note: "in the outbox"},
+		{ID: "records", Name: "Records read", Value: formatCount(records), Note: "since the start"},
+		{ID: "lost", Name: "Lost", Value: formatCount(dropped), Note: lossNote, Alarm: dropped+gaps > 0},
 	}
 }
 
@@ -234,19 +234,19 @@ func activity(counts [minutes]uint64) activityView {
 			a.Bars[i] = max(3, int(float64(n)/float64(peak)*100))
 		}
 	}
-	a.Peak, a.Total = figure(peak), figure(total)
+	a.Peak, a.Total = formatCount(peak), formatCount(total)
 	return a
 }
 
 func lists(top Top) []listView {
 	kinds, addresses, countries := []rankView{}, []rankView{}, []rankView{}
 	for _, k := range top.Kinds {
-		kinds = append(kinds, rankView{Key: k.Kind, Events: figure(k.Events), Share: share(k.Events, top.Kinds[0].Events)})
+		kinds = append(kinds, rankView{Key: k.Kind, Events: formatCount(k.Events), Share: share(k.Events, top.Kinds[0].Events)})
 	}
 	for _, a := range top.Addresses {
 		addresses = append(addresses, rankView{
 			Key: a.Address, Link: "/addresses/" + a.Address, Name: a.Country, Note: a.Org,
-			Events: figure(a.Events), Share: share(a.Events, top.Addresses[0].Events),
+			Events: formatCount(a.Events), Share: share(a.Events, top.Addresses[0].Events),
 		})
 	}
 	for _, c := range top.Countries {
@@ -258,7 +258,7 @@ func lists(top Top) []listView {
 func share(n, most int) int { return max(1, n*100/max(1, most)) }
 
 func countryRank(c TopCountry, most int) rankView {
-	r := rankView{Key: c.Country, Name: c.CountryName, Events: figure(c.Events), Share: share(c.Events, most), Note: figure(c.Addresses) + " addresses"}
+	r := rankView{Key: c.Country, Name: c.CountryName, Events: formatCount(c.Events), Share: share(c.Events, most), Note: formatCount(c.Addresses) + " addresses"}
 	if c.Addresses == 1 {
 		r.Note = "1 address"
 	}
@@ -272,7 +272,7 @@ func reportLine(i *store.Item, now time.Time) reportView {
 	item := viewItem(i)
 	line := reportView{
 		Time: clock(i.Created), Address: item.Address, Country: item.Country, Destination: item.Destination, Policy: item.Policy,
-		State: item.State, Events: figure(item.Events), Detail: item.Detail,
+		State: item.State, Events: formatCount(item.Events), Detail: item.Detail,
 	}
 	add := func(text string) {
 		if line.Detail != "" {
@@ -291,8 +291,8 @@ func reportLine(i *store.Item, now time.Time) reportView {
 
 func sourceLine(s Source) sourceView {
 	line := sourceView{
-		Name: event.Visible(s.Name), Reporter: event.Visible(s.Reporter), Records: figure(s.Records), Skipped: figure(s.Skipped), Dropped: figure(s.Dropped),
-		Gaps: figure(s.Gaps), Errors: figure(s.Errors), Open: figure(s.Open), Last: clock(s.LastRecord), Up: s.Up, Alarm: s.Dropped+s.Gaps > 0,
+		Name: event.Visible(s.Name), Reporter: event.Visible(s.Reporter), Records: formatCount(s.Records), Skipped: formatCount(s.Skipped), Dropped: formatCount(s.Dropped),
+		Gaps: formatCount(s.Gaps), Errors: formatCount(s.Errors), Open: formatCount(s.Open), Last: clock(s.LastRecord), Up: s.Up, Alarm: s.Dropped+s.Gaps > 0,
 	}
 	if !s.LastRecord.IsZero() {
 		line.Lag = span(s.Lag)

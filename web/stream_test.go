@@ -311,7 +311,7 @@ func until(t *testing.T, what string, holds func() bool) {
 	for !holds() {
 		select {
 		case <-ctx.Done():
-			t.Fatalf("waited in vain: %s", what)
+			t.Fatalf("gave up waiting for: %s", what)
 		case <-tick.C:
 		}
 	}

@@ -130,8 +130,8 @@ func unlessZero(t time.Time) *time.Time {
 	return &t
 }
 
-// figure writes a number with commas between thousands.
-func figure[N int | int64 | uint64](n N) string {
+// formatCount writes a number with commas between thousands.
+func formatCount[N int | int64 | uint64](n N) string {
 	digits := strconv.FormatInt(int64(n), 10)
 	sign := ""
 	if digits[0] == '-' {

@@ -6,7 +6,7 @@
 //	                               |  \-> top lists, activity
 //	            store -------------+----> page, /api/v1/..., what a client missed
 //
-// All text of events was chosen by strangers. It passes through visible once, on its way into a view, and is written as
+// All text of events was chosen by others. It passes through visible once, on its way into a view, and is written as
 // text by html/template, encoding/json and textContent.
 package web
 

@@ -1,5 +1,5 @@
 // Command floor is the least work that could be called detection, as fast as Go does it: what tattled is measured against.
-// It is no model for a product, because it knows only the lines of gen and believes every byte of them.
+// It is not a model for a product, because it knows only the lines of gen and believes every byte of them.
 //
 //	floor [-mode match|claim|regexp] FILE
 //

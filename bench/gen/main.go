@@ -3,13 +3,13 @@
 //
 //	gen -kind auth|flood|kern|mixed -format plain|3164|5424|export -n LINES -o FILE [-truth FILE] [-seed 1]
 //
-//	auth    half failed log-ins at sshd, half what else a busy auth.log holds
-//	flood   the same, exactly every second line a failed log-in, each by an address that was not there before
+//	auth    half failed logins at sshd, half what else a busy auth.log holds
+//	flood   the same, exactly every second line a failed login, each by an address that was not there before
 //	kern    the packet filter: 70 % refused and 10 % allowed packets, 20 % other lines of the kernel
 //	mixed   the whole log of a server, 10 % of it attacks
 //
 //	plain   as rsyslog writes files: "Nov 21 03:04:05 bastion01 sshd[42]: text"
-//	3164    plain behind <PRI>
+//	3164    plain after <PRI>
 //	5424    "<PRI>1 2026-11-21T03:04:05.123456Z bastion01 sshd 42 - - text"
 //	export  systemd's Journal Export Format with the fields that journald adds
 //

@@ -1,9 +1,9 @@
 // Command scorecard turns what tests print into the table of docs/reliability.md, so that no figure there was typed by hand.
 //
-//	scorecard watch  <go-test.json                  what `go test -json` says, for people: progress, figures, failures
+//	scorecard watch  <go-test.json                  what `go test -json` says, human-readable: progress, figures, failures
 //	scorecard write -run DIR [-doc FILE] [-whole]       the figures of a run into the table
 //
-// A figure is a line "figure: row N: ..." (a row of the scorecard, rows.go) or "figure: NAME: ..." (what stands beside it),
+// A figure is a line "figure: row N: ..." (a row of the scorecard, rows.go) or "figure: NAME: ..." (what is beside it),
 // in the output of a Go test (t.Log) or of a script. DIR has a file PART.json (go test -json) or PART.log (plain text) for
 // each part, and the file parts, which names them: PART, status, seconds, test, command, one line each, separated by
 // tabs. In the command of a Go part, {package} and {test} stand for those of the figure. What the run did not measure keeps

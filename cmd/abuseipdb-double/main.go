@@ -1,6 +1,6 @@
 // Command abuseipdb-double serves a local AbuseIPDB: the API's report and check as far as they are known, what they were
 // asked, and faults on demand. tattled talks to it when report.abuseipdb.url is http://127.0.0.1:8089/api/v2/. It is for
-// trying and testing; nothing that it is told leaves the machine.
+// trying and testing; nothing that it receives leaves the machine.
 package main
 
 import (
@@ -21,7 +21,7 @@ import (
 	"tattled/report/abuseipdb/double"
 )
 
-const long = `abuseipdb-double is an AbuseIPDB of your own, on this machine only: it takes reports and answers checks like the
+const long = `abuseipdb-double is an AbuseIPDB of your own, on this machine only: it accepts reports and answers checks like the
 real API v2, with its 15-minute rule, its daily quotas and its error answers, and it shows what it was sent.
 
 Try tattled against it: set in /etc/tattled/tattled.yaml
@@ -29,7 +29,7 @@ Try tattled against it: set in /etc/tattled/tattled.yaml
     report:
       abuseipdb: {url: "http://127.0.0.1:8089/api/v2/", key_file: /etc/tattled/abuseipdb.key}
 
-with any text as the key, and look at what arrives:
+with any string as the key, and look at what arrives:
 
     curl -s http://127.0.0.1:8089/double/reports     what was accepted
     curl -s http://127.0.0.1:8089/double/requests    everything that was asked
@@ -73,9 +73,9 @@ func command() *cobra.Command {
 			return serve(cmd.Context(), listen, o, cmd.OutOrStdout())
 		},
 	}
-	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:8089", "address and port to listen on; port 0 takes a free one")
+	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:8089", "address and port to listen on; port 0 picks a free one")
 	cmd.Flags().StringVar(&o.Plan, "plan", "standard", "plan that sets the daily quotas: "+strings.Join(double.Plans(), ", "))
-	cmd.Flags().StringVar(&o.Key, "key", "", "the only key that is taken; without it, any key is")
+	cmd.Flags().StringVar(&o.Key, "key", "", "the only key that is accepted (default: any)")
 	cmd.Flags().BoolVar(&o.Eastern, "eastern", false, "reset the quotas at 05:00 UTC instead of 00:00 UTC")
 	cmd.Flags().BoolVar(&o.FreeDuplicates, "free-duplicates", false, "do not count reports that the 15-minute rule refuses against the quota")
 	return cmd

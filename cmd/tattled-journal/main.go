@@ -3,11 +3,11 @@
 // Command tattled-journal reads the systemd journal with libsystemd and writes it to standard output in the journal export
 // format (https://systemd.io/JOURNAL_EXPORT_FORMATS), the few fields that something can follow from. tattled starts it as a child:
 // libsystemd maps journal files into memory, and a file that is truncated meanwhile kills whoever reads it (SIGBUS). It
-// judges nothing and keeps nothing: its parent starts it again behind the last position that it knows.
+// judges nothing and keeps nothing: its parent starts it again after the last position that it knows.
 //
 // Three things differ from what journalctl writes. Only the last entry of each batch has a __CURSOR, because asking for it
 // costs as much as a whole entry; a batch ends after some entries, after some bytes, and whenever there is no more to
-// read. And there are records that are no entry: one with nothing but a __CURSOR says where reading begins, when that is
+// read. And there are records that are not an entry: one with nothing but a __CURSOR says where reading begins, when that is
 // the end of the journal; one with __TATTLED_GAP says that entries were lost there. Last,
 // the newest entry is not written as long as it has no message: it may be in the middle of being written itself.
 //
@@ -95,7 +95,7 @@ func parseOptions(args []string, messages io.Writer) (*options, error) {
 	f.StringVar(&o.directory, "directory", "", "read the journal files in this folder")
 	f.StringVar(&o.namespace, "namespace", "", "read the journal of this namespace")
 	f.Var(&o.matches, "match", "read only entries with FIELD=VALUE; may be repeated: the same field means or, different fields mean and")
-	f.BoolVar(&o.noFollow, "no-follow", false, "end when all was read")
+	f.BoolVar(&o.noFollow, "no-follow", false, "end when everything is read")
 	f.IntVar(&o.every, "cursor-every", 512, "entries a batch, at most")
 	if err := f.Parse(args); err != nil {
 		return nil, err

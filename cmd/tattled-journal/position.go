@@ -16,7 +16,7 @@ func parseSeconds(text string) (uint64, error) {
 	whole, fraction, _ := strings.Cut(strings.TrimPrefix(text, "@"), ".")
 	usec, err := strconv.ParseUint(whole+(fraction + "000000")[:6], 10, 63)
 	if err != nil || whole == "" || !strings.HasPrefix(text, "@") || len(fraction) > 6 {
-		return 0, fmt.Errorf("%q is not like @1795219200.5", text)
+		return 0, fmt.Errorf("%q is not a time like @1795219200.5", text)
 	}
 	return usec, nil
 }

@@ -46,7 +46,7 @@ type reader struct {
 }
 
 // errNoLibrary is the error of a system without libsystemd.
-var errNoLibrary = errors.New("libsystemd is not there: install libsystemd0")
+var errNoLibrary = errors.New("libsystemd is missing: install libsystemd0")
 
 // errPlace is wrapped by an error after which the journal stands on nobody knows which entry, so that no position may be
 // written any more.

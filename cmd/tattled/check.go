@@ -21,10 +21,10 @@ func checkCommand() *cobra.Command {
 		Use:   "check",
 		Short: "Check the configuration and the rules, run the rules' samples and attack the rules",
 		Long: `Check the configuration and the rules, and run every sample of every rule. Then attack the rules of your own files (with --rules
-all rules): lines are made as a program would write them for a peer who wants somebody else to be blamed, and a rule that falls for
-one is a fault. All faults are printed at once, one a line, as FILE:LINE: SETTING: what is wrong and what to write instead; the exit
-code is then 78. A setting without effect, because of another or because one is missing, is a warning, and the exit code is 0. Root
-judges files as the user that the service runs as. The state file and the sockets are not opened.
+all rules): lines are made as a program would write them for a peer who wants somebody else to be blamed, and a rule that blames
+the wrong address is an error. All errors are printed at once, one a line, as FILE:LINE: SETTING: what is wrong and what to write
+instead; the exit code is then 78. A setting without effect, because of another or because one is missing, is a warning, and the exit
+code is 0. As root, files are checked as the user that the service runs as. The state file and the sockets are not opened.
 
 With --policies it prints the policies that come with tattled, as a part of a configuration, and checks nothing.`,
 		Example: `  tattled check
@@ -68,7 +68,7 @@ With --policies it prints the policies that come with tattled, as a part of a co
 // linesText is what a rule file says of where peers can write whole lines.
 func linesText(l detect.Lines) string {
 	if l == detect.LinesUnsaid {
-		return "not said, believed everywhere"
+		return "not declared, trusted everywhere"
 	}
 	return l.String()
 }

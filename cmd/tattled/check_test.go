@@ -150,7 +150,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"match", "--json", "--summary", "x"}, []string{"tattled match: "}},
 		{[]string{"explain"}, []string{"tattled explain: the LINE to explain"}},
 		{[]string{"explain", "--timezone", "Mars/North", "x"}, []string{"tattled explain: --timezone", "'tattled explain --help'"}},
-		{[]string{"check", "extra"}, []string{`tattled check: "extra" is too much`}},
+		{[]string{"check", "extra"}, []string{`tattled check: unexpected argument "extra"`}},
 		{[]string{"run", "--config"}, []string{"tattled run: flag needs an argument"}},
 		{[]string{"import", "fail2ban"}, []string{"tattled import fail2ban: the FILTER.conf to translate is missing", "'tattled import fail2ban --help'"}},
 		{[]string{"import", "fail3ban"}, []string{`tattled import: there is no command "fail3ban": did you mean fail2ban?`}},

@@ -134,7 +134,7 @@ func TestNoDNS(t *testing.T) {
 	eventually(t, 30*time.Second, "the resolver to be asked", func() bool { return asked() > 0 })
 	eventually(t, 60*time.Second, "the problem", func() bool {
 		_, body := deaf.get("/healthz")
-		return strings.Contains(body, "abuseipdb takes nothing")
+		return strings.Contains(body, "abuseipdb accepts nothing")
 	})
 	deaf.balanced()
 	deaf.stop()

@@ -36,16 +36,16 @@ func explainCommand() *cobra.Command {
 	var flags explainFlags
 	cmd := &cobra.Command{
 		Use:   "explain [--json] [--program NAME] [--source NAME] LINE...|-",
-		Short: "Say why a log line is matched, refused or ignored, and what would follow",
-		Long: `Say for each LINE what every stage of tattled would make of it: which header it has, which rules know its program, which
+		Short: "Explain why a log line is matched, refused or ignored, and what would follow",
+		Long: `Show for each LINE what every stage of tattled would make of it: which header it has, which rules know its program, which
 rule matches it or why none does, and what the policy and the gate for reports would say. The first line is the verdict.
 With - lines are read from standard input, and each is explained. Quote a LINE for the shell, or use - and paste it.
 
-Where nothing matches, the pattern that comes closest is shown, with a mark where it and the message part. A line without
-a header that is known needs --program, as the file that it comes from has in the configuration.
+Where nothing matches, the pattern that comes closest is shown, with a mark where the two differ. A line without
+a known header needs --program, as the file that it comes from has in the configuration.
 
-It judges one line by itself: policies count events over time, and what was counted before is not looked at. The
-configuration is read for disabled rules, trusted networks and policies; if there is none, the shipped defaults hold.
+Each line is judged in isolation: policies count events over time, and what was counted before is not considered. The
+configuration is read for disabled rules, trusted networks and policies; without one, the shipped defaults apply.
 Nothing is stored or sent. The exit code is 0 whatever the verdict is. All text of a log is shown with its control
 characters escaped.`,
 		Example: `  tattled explain 'Nov 22 05:40:00 web1 sshd[123]: Failed password for root from 203.0.113.5 port 40022 ssh2'
@@ -131,7 +131,7 @@ func zoneOf(name string) (*time.Location, error) {
 	}
 	zone, err := time.LoadLocation(name)
 	if err != nil {
-		return nil, usageError{fmt.Errorf("--timezone: %q is no time zone of this system", name)}
+		return nil, usageError{fmt.Errorf("--timezone: %q is not a time zone of this system", name)}
 	}
 	return zone, nil
 }

@@ -198,7 +198,7 @@ func (a *answer) matched(e *daemon.Explained, r *receiver.Record) {
 	a.Reason = fmt.Sprintf("%s, %s by %s", a.Rule, a.Kind, a.IP)
 	switch {
 	case e.Trusted:
-		a.Reason += "; nothing follows, because the address lies in a trusted network"
+		a.Reason += "; nothing follows, because the address is in a trusted network"
 	case e.Ordinary:
 		a.Reason += "; it counts against nobody: it is regular traffic, or opens no connection"
 	case len(counting) == 0:
@@ -217,7 +217,7 @@ func (a *answer) matched(e *daemon.Explained, r *receiver.Record) {
 // refused says why a line that a rule describes is refused.
 func (a *answer) refused(d *detect.Explanation) {
 	if d.Finding.Refusal == detect.OtherForm {
-		a.Refusal, a.Reason = d.Finding.Refusal.String(), "it is not of the form that the configuration declares for its source (form:), so that nothing in it is known"
+		a.Refusal, a.Reason = d.Finding.Refusal.String(), "it is not of the form that the configuration declares for its source (form:), so nothing in it is read"
 		return
 	}
 	a.Rule, a.Refusal = d.Finding.Rule.String(), d.Finding.Refusal.String()
@@ -230,19 +230,19 @@ func (a *answer) refused(d *detect.Explanation) {
 	peer := strings.Join(peers, " and ")
 	switch d.Finding.Refusal {
 	case detect.HostName:
-		a.Reason = fmt.Sprintf("%s describes it, but the name %s stands where the address belongs, and names are never resolved", a.Rule, peer)
+		a.Reason = fmt.Sprintf("%s describes it, but it has the name %s in place of the address, and names are never resolved", a.Rule, peer)
 	case detect.BadAddress:
-		a.Reason = fmt.Sprintf("%s describes it, but %s, where the address belongs, is none", a.Rule, peer)
+		a.Reason = fmt.Sprintf("%s describes it, but %s, in place of the address, is not an address", a.Rule, peer)
 	case detect.Proxy:
-		a.Reason = fmt.Sprintf("%s describes it, but it is from the trusted proxy %s, and its X-Forwarded-For does not tell of whom that was asked", a.Rule, peer)
+		a.Reason = fmt.Sprintf("%s describes it, but it is from the trusted proxy %s, and its X-Forwarded-For does not say who sent the request", a.Rule, peer)
 	case detect.AddressList:
-		a.Reason = fmt.Sprintf("%s describes it, but several addresses are where the peer should be (%s), and all but what your own proxies add at the end is the client's word: log the connection's address, or name the proxies in rules.trusted_proxies", a.Rule, peer)
+		a.Reason = fmt.Sprintf("%s describes it, but several addresses are where the peer should be (%s), and the client can write all of them but those that your own proxies append: log the connection's address, or name the proxies in rules.trusted_proxies", a.Rule, peer)
 	case detect.TooLong:
 		if peer == "" {
-			a.Reason = fmt.Sprintf("%s describes it, but it is longer than its program writes whole lines, so that a peer may have chosen where it ends", a.Rule)
+			a.Reason = fmt.Sprintf("%s describes it, but it is longer than the lines that its program writes whole, so a peer may have chosen where it ends", a.Rule)
 			break
 		}
-		a.Reason = fmt.Sprintf("%s describes it, but it is so long that it may have been cut, where a peer had it end in %s", a.Rule, peer)
+		a.Reason = fmt.Sprintf("%s describes it, but it is so long that it may have been cut where a peer chose, so as to end in %s", a.Rule, peer)
 	default:
 		a.Reason = fmt.Sprintf("%s describes it, but it can be read in more than one way, and so may name somebody whom the sender chose", a.Rule)
 		if len(peers) > 1 {
@@ -257,7 +257,7 @@ func (a *answer) ignored(d *detect.Explanation) {
 	case a.Disabled != "":
 		a.Reason = fmt.Sprintf("the configuration disables %s, which describes it (rules.disable)", a.Disabled)
 	case a.Program == "" && a.Header == "none":
-		a.Reason = "it has no header that is known, so that its program is not known: give it with --program NAME, or program: of the file in the configuration"
+		a.Reason = "it has no known header, so its program is unknown: give it with --program NAME, or program: of the file in the configuration"
 	case a.Program == "":
 		a.Reason = "its header names no program"
 	case len(d.Services) == 0:
@@ -266,7 +266,7 @@ func (a *answer) ignored(d *detect.Explanation) {
 			a.Reason += fmt.Sprintf("; did you mean %s?", strings.Join(d.Similar, " or "))
 		}
 	case len(d.Ways) > 0:
-		a.Reason = fmt.Sprintf("%s describes it as a line that is no event", d.Ways[0].Rule)
+		a.Reason = fmt.Sprintf("%s describes it as a line that is not an event", d.Ways[0].Rule)
 	case len(d.Parsed) > 0 && d.Nearest == nil:
 		a.Reason = "no rule of " + strings.Join(a.Services, ", ") + " describes it: " + d.Parsed[0].Failed
 	default:
@@ -289,7 +289,7 @@ func (a *answer) write(b *bytes.Buffer, s screen) {
 	if a.Header != "" {
 		row("header", "%s", list("", a.Header, "", a.Time, "host ", a.Host, "program ", a.Program, "pid ", a.PID))
 	} else {
-		row("header", "none is looked for; program %s", a.Program)
+		row("header", "none expected; program %s", a.Program)
 	}
 	row("message", "%s", a.Message)
 	if len(a.Services) > 0 {
@@ -411,8 +411,8 @@ func (a *answer) writeFollows(row func(name, format string, args ...any)) {
 		}
 	}
 	if len(weighing) > 0 {
-		row("unless", "a login of this account, there and from there, takes it back within 10m (so many at once: %s); more accounts get in from there than fail; "+
-			"or many addresses that got in before fail at once", strings.Join(weighing, ", "))
+		row("unless", "a login to this account, at this service and from this address, takes it back within 10m (so many at once: %s); more accounts log in from there than fail; "+
+			"or many addresses that logged in before fail at once", strings.Join(weighing, ", "))
 	}
 	if len(others) > 0 {
 		row("not for", "%s", strings.Join(others, ", "))

@@ -206,7 +206,7 @@ func eventually(t *testing.T, limit time.Duration, what string, condition func()
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			t.Fatalf("waited %v in vain for %s", limit, what)
+			t.Fatalf("gave up after waiting %v for %s", limit, what)
 		}
 	}
 }

@@ -23,7 +23,7 @@ import (
 func importCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "import",
-		Short: "Make rule files of what was written for other programs",
+		Short: "Convert rules of other programs to rule files",
 		Args:  onlyCommands,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -45,19 +45,19 @@ func importFail2banCommand() *cobra.Command {
 	var flags importFlags
 	cmd := &cobra.Command{
 		Use:   "fail2ban [--log FILE] [-o FILE] FILTER.conf",
-		Short: "Make a rule file of a filter of fail2ban",
+		Short: "Convert a fail2ban filter to a rule file",
 		Long: `Read a filter of fail2ban with all that it includes, and write a rule file to standard output, or with -o to a new file.
 
 No rule describes a line that the filter's expression does not, unless a comment says so: an expression becomes a pattern
 where one can be found, else it stays a regular expression, anchored at both ends. What RE2 cannot do (look-around,
 back-references, conditions), what spans several lines and what would let a peer choose who is blamed is refused; each
-such line stands in a comment of the rule file, with the reason, and the sum goes to standard error.
+such line is in a comment of the rule file, with the reason, and the totals go to standard error.
 
-Every rule needs a sample. With --log, lines of a real log that a rule matches become its samples; without, a line is made
-of the expression, and a comment says so. The rule file was compiled and its samples were run before it is written.
+Every rule needs a sample. With --log, lines of a real log that a rule matches become its samples; without it, a line is made
+from the expression, and a comment says so. The rule file is compiled and its samples are run before it is written.
 
 The service is called fail2ban-NAME, so that no built-in rule is replaced: many filters are about services that tattled
-knows already, with rules that tell more. Say --handshake if the service speaks TCP: without it nothing is reported,
+knows already, with rules that extract more. Give --handshake if the service speaks TCP: without it nothing is reported,
 because nothing proves the addresses. The exit code is 1 where nothing was translated.`,
 		Example: `  tattled import fail2ban /etc/fail2ban/filter.d/gitlab.conf
   tattled import fail2ban --handshake --log /var/log/mail.log -o /etc/tattled/rules.d/my-imap.yaml my-imap.conf
@@ -110,7 +110,7 @@ func importFail2ban(ctx context.Context, flags *importFlags, path string, out, e
 		return err
 	}
 	if len(filter.Rules) == 0 {
-		tell(errOut, filter)
+		summarize(errOut, filter)
 		if len(filter.Refused) == 0 && len(filter.Covered) > 0 {
 			return errors.New("nothing was translated: rules that tattled has already describe all of it")
 		}
@@ -119,12 +119,12 @@ func importFail2ban(ctx context.Context, flags *importFlags, path string, out, e
 	if err := writeNew(flags.output, filter.YAML(), out); err != nil {
 		return err
 	}
-	tell(errOut, filter)
+	summarize(errOut, filter)
 	return nil
 }
 
-// tell sums up what was translated and what was not.
-func tell(w io.Writer, f *fail2ban.Filter) {
+// summarize sums up what was translated and what was not.
+func summarize(w io.Writer, f *fail2ban.Filter) {
 	for _, r := range slices.Concat(f.Refused, f.Covered) {
 		fmt.Fprintf(w, "line %d of %s: %s\n", r.Line, event.Visible(r.File), event.Visible(r.Reason))
 	}

@@ -67,7 +67,7 @@ func TestImportFails(t *testing.T) {
 		"nothing of it":  {[]string{hostile}, exitFailure, "nothing was translated"},
 		"no kind":        {[]string{"--kind", "evil", filter}, exitUsage, "--kind"},
 		"no categories":  {[]string{"--categories", "99", filter}, exitFailure, "categories"},
-		"no service":     {[]string{"--service", "A b", filter}, exitFailure, "is no name"},
+		"no service":     {[]string{"--service", "A b", filter}, exitFailure, "is not a name"},
 		"no log":         {[]string{"--log", dir + "/none.log", filter}, exitFailure, "none.log"},
 		"two filters":    {[]string{filter, filter}, exitUsage, "--help"},
 		"a directory":    {[]string{dir}, exitFailure, "regular file"},

@@ -72,11 +72,11 @@ func rootCommand() *cobra.Command {
 		Use:   "tattled",
 		Short: "Detect attacks in logs and report each attacker to AbuseIPDB once per window",
 		Long: `tattled reads the systemd journal, log files and remote syslog, detects attacks in what it reads, reports each
-attacker to AbuseIPDB once per window, and tells the operator by mail what deserves a look. A live page and
+attacker to AbuseIPDB once per window, and alerts the operator by mail to what deserves a look. A live page and
 Prometheus metrics show all of it.
 
-Without an AbuseIPDB key it runs in dry-run: it does everything but send.`,
-		Example: `  tattled check                                   is the configuration good?
+Without an AbuseIPDB key it runs in dry-run mode: it does everything but send.`,
+		Example: `  tattled check                                   is the configuration valid?
   tattled run                                     the daemon, as systemd starts it
   tattled match --summary /var/log/auth.log       what would be detected?
   journalctl -o short | tattled match --json -`,

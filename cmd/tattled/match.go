@@ -33,17 +33,17 @@ func matchCommand() *cobra.Command {
 	var flags matchFlags
 	cmd := &cobra.Command{
 		Use:   "match [--json | --summary] [--program NAME] FILE...|-",
-		Short: "Say what would be detected in a log",
-		Long: `Read finished logs, or standard input (-), and say what would be detected in them. Nothing is judged, stored or sent.
+		Short: "Show what would be detected in a log",
+		Long: `Read finished logs, or standard input (-), and show what would be detected in them. Nothing is judged, stored or sent.
 
 Lines may have any header that is known on the wire, that of a log file, or that of journalctl's short formats. With --program
-they have none: the whole line is the message of that program. Logs that gzip, xz or zstd packed are read as they are, whatever
-they are called.
+they have none: the whole line is the message of that program. Logs compressed by gzip, xz or zstd are read as they are, whatever
+their names.
 
-The form of an access log is guessed for each line, and named on standard error; --form says which it is, as form: does in the
-configuration, and is believed exactly.
+The form of an access log is guessed for each line, and named on standard error; --form declares it, as form: does in the
+configuration, and is then taken exactly.
 
-By default each finding is a line for people; --json writes an object for each (line_no counts from 1 over all input), and
+By default each finding is a human-readable line; --json writes an object for each (line_no counts from 1 over all input), and
 --summary counts by rule, with totals: lines, matched, refused, addresses, seconds. An interrupt ends the reading; what was
 found until then is still written.
 
@@ -84,7 +84,7 @@ func match(ctx context.Context, flags *matchFlags, files []string, in io.Reader,
 		return usageError{errors.New("--json and --summary exclude each other: give one of them")}
 	}
 	if flags.jobs < 0 {
-		return usageError{fmt.Errorf("--jobs: %d is no number of processors: write 1 or more, or leave it out for all", flags.jobs)}
+		return usageError{fmt.Errorf("--jobs: %d is not a number of processors: write 1 or more, or leave it out for all", flags.jobs)}
 	}
 	form, err := formOf(flags)
 	if err != nil {
@@ -103,7 +103,7 @@ func match(ctx context.Context, flags *matchFlags, files []string, in io.Reader,
 	s := newScan(rules, jobs, w)
 	s.form = form
 	if flags.jobs == 0 {
-		s.alone = manyBlocks
+		s.inline = manyBlocks
 	}
 	switch {
 	case flags.json:
@@ -169,7 +169,7 @@ func (s *scan) tellShapes(errOut io.Writer) {
 
 // matchFile brings one file, or standard input, to s.
 func matchFile(ctx context.Context, s *scan, flags *matchFlags, name string, zone *time.Location, in io.Reader, errOut io.Writer) error {
-	log, err := openLog(ctx, name, in, s.letGo)
+	log, err := openLog(ctx, name, in, s.beginWait)
 	if err != nil {
 		return err
 	}

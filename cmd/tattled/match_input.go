@@ -20,13 +20,13 @@ type logInput struct {
 	io.Reader
 	written time.Time // when it was last written to; zero if that is not known
 	size    int64     // in bytes as they lie on the disk; 0 if that is not known
-	raw     *counted
+	raw     *countingReader
 	close   []func() error
 }
 
 // openLog opens the log of that name; "-" is in. before is called whenever reading is about to wait.
 func openLog(ctx context.Context, name string, in io.Reader, before func()) (*logInput, error) {
-	l := &logInput{raw: &counted{Reader: in}}
+	l := &logInput{raw: &countingReader{Reader: in}}
 	f, _ := in.(*os.File)
 	if name != "-" {
 		var err error
@@ -44,7 +44,7 @@ func openLog(ctx context.Context, name string, in io.Reader, before func()) (*lo
 		if info.Mode().IsRegular() {
 			l.written, l.size = info.ModTime(), info.Size()
 		} else {
-			l.raw.Reader = &patient{ctx: ctx, file: f, before: before}
+			l.raw.Reader = &ctxReader{ctx: ctx, file: f, before: before}
 		}
 	}
 	if err := l.decompress(); err != nil {
@@ -62,27 +62,27 @@ func (l *logInput) Close() error {
 	return errors.Join(all...)
 }
 
-// counted counts what is read.
-type counted struct {
+// countingReader counts what is read.
+type countingReader struct {
 	io.Reader
 	n int64
 }
 
-func (c *counted) Read(p []byte) (int, error) {
+func (c *countingReader) Read(p []byte) (int, error) {
 	n, err := c.Reader.Read(p)
 	c.n += int64(n)
 	return n, err
 }
 
-// patient reads a pipe or a terminal, and gives up when ctx ends: a read that waits could not be ended otherwise, for a
+// ctxReader reads a pipe or a terminal, and gives up when ctx ends: a read that waits could not be ended otherwise, for a
 // file that others share must not be made non-blocking.
-type patient struct {
+type ctxReader struct {
 	ctx    context.Context
 	file   *os.File
 	before func()
 }
 
-func (p *patient) Read(b []byte) (int, error) {
+func (p *ctxReader) Read(b []byte) (int, error) {
 	ready, wait := []unix.PollFd{{Fd: int32(p.file.Fd()), Events: unix.POLLIN}}, 0
 	for {
 		n, err := unix.Poll(ready, wait)

@@ -18,15 +18,15 @@ import (
 // scan is one call of `tattled match`. Its goroutines take turns in cutting the next block off the log, judge it where they
 // have it (what one processor has just read is far away for another), and settle it in the order of the log:
 //
-//	cut -> judge -> settle    one goroutine; from scan.alone blocks on, as many as there are jobs
+//	cut -> judge -> settle    one goroutine; from scan.inline blocks on, as many as there are jobs
 //
 // There are only so many blocks, so memory is bounded. The output does not depend on how many goroutines there are.
 type scan struct {
-	rules *detect.Rules
-	jobs  int
-	alone int         // blocks of a log that one goroutine judges before others get to work
-	print printer     // of findings; nil for --summary
-	tally *matchTally // of --summary
+	rules  *detect.Rules
+	jobs   int
+	inline int         // blocks of a log that one goroutine judges before others get to work
+	print  printer     // of findings; nil for --summary
+	tally  *matchTally // of --summary
 
 	cutting sync.Mutex // guards what belongs to the log that is being read:
 	cutter  *replay.Cutter
@@ -77,7 +77,7 @@ const (
 )
 
 func newScan(rules *detect.Rules, jobs int, out *bufio.Writer) *scan {
-	s := &scan{rules: rules, jobs: jobs, alone: fewBlocks, out: out}
+	s := &scan{rules: rules, jobs: jobs, inline: fewBlocks, out: out}
 	s.more.L = &s.settling
 	for range 2*jobs - 1 { // to judge, and to wait for an earlier one
 		s.spare = append(s.spare, new(block))
@@ -91,7 +91,7 @@ func newScan(rules *detect.Rules, jobs int, out *bufio.Writer) *scan {
 func (s *scan) run(ctx context.Context, in io.Reader, o replay.Options, show func()) error {
 	s.cutter, s.ended = replay.NewCutter(in, o.MaxLine), nil
 	here := newJudge(s, o)
-	for range s.alone {
+	for range s.inline {
 		s.step(ctx, here, show)
 	}
 	var others sync.WaitGroup
@@ -176,8 +176,8 @@ func (s *scan) cut(ctx context.Context, b *block, show func()) bool {
 	return true
 }
 
-// letGo writes out what was found so far, and what will be: reading is about to wait. The goroutine that cuts calls it.
-func (s *scan) letGo() {
+// beginWait writes out what was found so far, and what will be: reading is about to wait. The goroutine that cuts calls it.
+func (s *scan) beginWait() {
 	s.waited = true
 	s.settling.Lock()
 	defer s.settling.Unlock()
@@ -185,7 +185,7 @@ func (s *scan) letGo() {
 	s.flush()
 }
 
-// hold ends letGo.
+// hold ends beginWait.
 func (s *scan) hold() {
 	s.settling.Lock()
 	defer s.settling.Unlock()

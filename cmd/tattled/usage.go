@@ -26,7 +26,7 @@ func asUsage(check cobra.PositionalArgs) cobra.PositionalArgs {
 // noArgs is for a command that takes no arguments.
 func noArgs(_ *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return fmt.Errorf("%q is too much: it takes no arguments", args[0])
+		return fmt.Errorf("unexpected argument %q: the command takes none", args[0])
 	}
 	return nil
 }
@@ -57,7 +57,7 @@ func needs(what string) cobra.PositionalArgs {
 func needsOne(what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) > 1 {
-			return fmt.Errorf("%q is too much: it takes one argument, %s", args[1], what)
+			return fmt.Errorf("unexpected argument %q: the command takes one, %s", args[1], what)
 		}
 		return needs(what)(cmd, args)
 	}

@@ -3,7 +3,7 @@
 // the rules and a seed. `tattled check` attacks the user's rules with it, detect/fail2ban what it translates, and the tests all of
 // the built-in rules.
 //
-//	rules -> forms of line (target.go) -> lines with hostile texts (hostile.go) -> Detect -> who is blamed (adversary.go)
+//	rules -> forms of line (target.go) -> lines with hostile values (hostile.go) -> Detect -> who is blamed (adversary.go)
 package attack
 
 import (
@@ -214,7 +214,7 @@ func advice(t *target, by *detect.Way) string {
 	case !t.own:
 		return fmt.Sprintf("a peer may choose what is written there (line %d), also blanks: write <user> or <any> for it", t.at.Line)
 	default:
-		return "this is a fault of tattled itself: please report it"
+		return "this is a bug of tattled: please report it"
 	}
 }
 

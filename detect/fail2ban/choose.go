@@ -51,7 +51,7 @@ func (t *translation) anchored(whole string) (*regexp.Regexp, error) {
 	ip := strings.Replace(address, "?P<ip>", "?:", 1)
 	re, err := regexp.Compile(strings.ReplaceAll(whole, hostMark, `(?:`+ip+`|\[?`+ip+`\]?)`))
 	if err != nil {
-		return nil, fmt.Errorf("it is no expression of RE2: %w", err)
+		return nil, fmt.Errorf("it is not an RE2 expression: %w", err)
 	}
 	return re, nil
 }

@@ -61,7 +61,7 @@ func readConfig(path string) (*config, error) {
 		return nil, err
 	}
 	if c.sections[definition] == nil {
-		return nil, fmt.Errorf("%s has no [Definition]: it is no filter", path)
+		return nil, fmt.Errorf("%s has no [Definition]: it is not a filter", path)
 	}
 	return c, nil
 }
@@ -127,7 +127,7 @@ func readBounded(path string) ([]byte, error) {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() || info.Size() > maxFile {
-		return nil, fmt.Errorf("%s is no regular file of at most %d bytes", path, maxFile)
+		return nil, fmt.Errorf("%s is not a regular file of at most %d bytes", path, maxFile)
 	}
 	return os.ReadFile(path)
 }

@@ -1,5 +1,5 @@
-// Package fail2ban makes rule files of filters that were written for fail2ban, so that somebody who has filters of his own
-// need not begin anew. `tattled import fail2ban` calls it; the daemon does not.
+// Package fail2ban converts filters that were written for fail2ban to rule files, so that somebody who has filters of his own
+// need not start over. `tattled import fail2ban` calls it; the daemon does not.
 //
 //	filter.conf -> settings -> expressions, without log header and stamp -> patterns or RE2 -> rule file
 //

@@ -206,7 +206,7 @@ func (f *Filter) Prove(o attack.Options) error {
 			i = slices.IndexFunc(f.Rules, func(r *Rule) bool { return r.Name == m[1] })
 		}
 		if i < 0 {
-			return fmt.Errorf("the translation is at fault: %s", faults[at].Problem)
+			return fmt.Errorf("the translation is wrong: %s", faults[at].Problem)
 		}
 		f.refuse(i, faults[at].Problem)
 	}
@@ -237,7 +237,7 @@ func (f *Filter) dropHarmful(fault detect.Fault, o attack.Options) error {
 		f.Rules = append(f.Rules, r)
 		for _, one := range prove(rules, o) {
 			if one.File == fault.File && one.Line == fault.Line {
-				f.refuse(len(f.Rules)-1, "it would spoil a built-in rule: "+one.String())
+				f.refuse(len(f.Rules)-1, "it would break a built-in rule: "+one.String())
 				break
 			}
 		}
@@ -358,7 +358,7 @@ func (t *translation) branch(l line, text string) error {
 	}
 	tree, err := parse(whole)
 	if err != nil {
-		return fmt.Errorf("it is no expression of RE2: %w", err)
+		return fmt.Errorf("it is not an RE2 expression: %w", err)
 	}
 	if bare, changed := withoutBlank(tree); changed {
 		tree, t.stamped = bare, true

@@ -216,7 +216,7 @@ func TestBrokenFilters(t *testing.T) {
 	}
 }
 
-// TestCovered says that what built-in rules describe is not translated again, and what would spoil them neither.
+// TestCovered says that what built-in rules describe is not translated again, and nor what would break them.
 func TestCovered(t *testing.T) {
 	path := filter(t, "demo.conf", "[Definition]\nfailregex = ^Invalid user <F-USER>.*</F-USER> from <HOST>$\n  ^Something new from <HOST>$\n  ^.* user .* from <HOST> .*$\n")
 	f, err := Translate(path, Options{Programs: []string{"sshd"}})
@@ -227,7 +227,7 @@ func TestCovered(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(f.Rules) != 1 || len(f.Covered) != 1 || !strings.Contains(f.Covered[0].Reason, "sshd/invalid-user") ||
-		len(f.Refused) != 1 || !strings.Contains(f.Refused[0].Reason, "would spoil a built-in rule") {
+		len(f.Refused) != 1 || !strings.Contains(f.Refused[0].Reason, "would break a built-in rule") {
 		t.Errorf("%+v", f)
 	}
 }

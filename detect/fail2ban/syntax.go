@@ -16,7 +16,7 @@ const (
 // address is the expression for an address. It is narrower than <HOST>, which takes names too: those are never resolved.
 const address = `(?P<ip>(?:[0-9]{1,3}\.){3}[0-9]{1,3}|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]+)`
 
-var errSeveralLines = errors.New("it spans several lines: tattled judges each line by itself")
+var errSeveralLines = errors.New("it spans several lines: tattled judges each line separately")
 
 // resolveTags replaces fail2ban's tags by marks and groups.
 func resolveTags(text string) (string, error) {
@@ -45,7 +45,7 @@ func resolveTags(text string) (string, error) {
 		case "DNS", "F-DNS/":
 			fail("<%s> is a host's name: names are never resolved", name)
 		case "F-ID/", "F-ID", "/F-ID":
-			fail("<%s> bans what is no address", name)
+			fail("<%s> bans what is not an address", name)
 		case "SKIPLINES":
 			fail("%w", errSeveralLines)
 		case "F-NOFAIL":

@@ -169,7 +169,7 @@ func opensFlags(flags []byte) bool {
 func (k mikrotik) explain(m []byte) (p parse.Parsed) {
 	prefix, rest := routerosHeader(m)
 	if rest == nil {
-		p.Failed = "it is no line about a packet to the router itself: there is no \"input: in:name out:(unknown 0), \""
+		p.Failed = "it is not a line about a packet to the router itself: there is no \"input: in:name out:(unknown 0), \""
 		return p
 	}
 	p.Fields = append(p.Fields, parse.Field{Name: "prefix", Value: string(prefix)})

@@ -77,7 +77,7 @@ func newVerdictWords(c Netfilter) (*verdictWords, []string) {
 		low := strings.ToLower(word)
 		switch {
 		case low == "" || strings.ContainsFunc(low, func(r rune) bool { return r > 127 || lower[r] == 0 }):
-			problems = append(problems, fmt.Sprintf("%q is no word: write letters and digits only", word))
+			problems = append(problems, fmt.Sprintf("%q is not a word: write letters and digits only", word))
 		case known[low] == m:
 		case known[low] != 0:
 			problems = append(problems, fmt.Sprintf("%q means something else already: take it out of one of the lists", word))
@@ -322,7 +322,7 @@ func (n *netfilter) explain(m []byte) (p parse.Parsed) {
 	}
 	prefix, end := header(m)
 	if end < 0 {
-		p.Failed = fmt.Sprintf("it is no line about a packet: there is no \"IN=name OUT=\" in its first %d bytes", maxPrefix)
+		p.Failed = fmt.Sprintf("it is not a line about a packet: there is no \"IN=name OUT=\" in its first %d bytes", maxPrefix)
 		if bytes.Contains(m, []byte("IN= OUT=")) {
 			p.Failed = "the packet did not come in: IN= is empty"
 		}
@@ -367,7 +367,7 @@ func (n *netfilter) explain(m []byte) (p parse.Parsed) {
 	switch {
 	case p.Failed != "":
 	case !mayBePrefix(words, rest):
-		p.Failed = fmt.Sprintf("%q is no log prefix of an operator's: it is too long, or names a device or a path, so that a stranger may have named something like a packet", words)
+		p.Failed = fmt.Sprintf("%q is not an operator's log prefix: it is too long, or names a device or a path, so that a stranger may have named something like a packet", words)
 	case !ok:
 		p.Failed = "the parts of the line are not in the order in which the kernel writes them"
 	case found.proto == event.TCP:

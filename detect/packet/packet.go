@@ -1,5 +1,5 @@
 // Package packet reads what packet filters log: the kernel's (iptables, nftables, UFW, firewalld), that of pfSense and OPNsense
-// (filterlog), and RouterOS'. Their lines say where everything stands, so each form has a reader in place of patterns, and one
+// (filterlog), and RouterOS'. Their lines say where everything is, so each form has a reader in place of patterns, and one
 // Parser makes of a packet what its two rules say: refused or allowed. The source is taken from where the filter writes it; nothing
 // that a peer, or who names a device, can write is taken for it. Only packets that came in are of interest. No packet proves a
 // handshake.

@@ -35,7 +35,7 @@ func TestExplainOtherPackets(t *testing.T) {
 		peer, failed string
 	}{
 		{k.explain([]byte("DROP input:" + flow)), truePeer, ""},
-		{k.explain([]byte("DROP forward:" + flow)), "", "it is no line about a packet to the router itself"},
+		{k.explain([]byte("DROP forward:" + flow)), "", "it is not a line about a packet to the router itself"},
 		{k.explain([]byte("input:" + flow)), "", "no word of the prefix"},
 		{k.explain([]byte("AUDIT input:" + flow)), truePeer, "looked at"},
 		{k.explain([]byte("ACCEPT DROP input:" + flow)), truePeer, "words that mean a refused packet and words"},

@@ -36,7 +36,7 @@ func CompileExpression(text string, of Owner) (*Variant, error) {
 func newExpression(text string) (*expression, error) {
 	tree, err := syntax.Parse(text, syntax.Perl)
 	if err != nil {
-		return nil, fmt.Errorf("no valid expression: %w", err)
+		return nil, fmt.Errorf("not a valid expression: %w", err)
 	}
 	if !anchored(tree) {
 		return nil, fmt.Errorf("the expression is not anchored: begin it with ^ and end it with $, outside of alternatives")
@@ -70,7 +70,7 @@ func newExpression(text string) (*expression, error) {
 	}
 	e.greedy, err = regexp.Compile(text)
 	if err != nil {
-		return nil, fmt.Errorf("no valid expression: %w", err)
+		return nil, fmt.Errorf("not a valid expression: %w", err)
 	}
 	turn(tree)
 	e.twin, err = regexp.Compile(source(tree))
@@ -171,7 +171,7 @@ func (e *expression) try(m []byte, v *Variant, r *parse.Result) {
 	if at == nil || at[2*e.ip] < 0 {
 		return
 	}
-	c := caught{ip: at[2*e.ip], ipEnd: at[2*e.ip+1]}
+	c := captures{ip: at[2*e.ip], ipEnd: at[2*e.ip+1]}
 	if e.port >= 0 && at[2*e.port] >= 0 {
 		port, ok := parse.Port(m[at[2*e.port]:at[2*e.port+1]])
 		if !ok {

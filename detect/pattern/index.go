@@ -14,8 +14,8 @@ type Index struct {
 	framing       [256]uint8 // framesFront, framesBack: what a text of before begins with, one of after ends with
 	root          [256]*node // by the first byte of a message
 	tree          *node
-	loose         []*group // begin with a field, and are few
-	grams         *grams
+	unanchored    []*group // begin with a field, and are few
+	ngrams        *ngrams
 	before, after []fixed
 	open          [256]uint8 // framesFront, framesBack: beside which bytes any variant is open
 }
@@ -64,8 +64,8 @@ const (
 )
 
 const (
-	crowd    = 16 // more variants than this with one first text are told apart by another text
-	maxLoose = 4
+	maxSiblings   = 16 // more variants than this with one first text are distinguished by another string
+	maxUnanchored = 4
 )
 
 // NewIndex builds the matcher for variants. It keeps copies of them.
@@ -89,14 +89,14 @@ func NewIndex(frame Frame, variants []*Variant) *Index {
 			x.open[c] |= framesBack
 		}
 	}
-	var scattered []*Variant
+	var floating []*Variant
 	for _, first := range firsts {
 		all := byFirst[first]
 		here := make([]*Variant, 0, len(all))
 		for _, v := range all {
-			crowded := len(all) > crowd || first == "" && (len(all) > maxLoose || v.form == formRegex)
+			crowded := len(all) > maxSiblings || first == "" && (len(all) > maxUnanchored || v.form == formRegex)
 			if crowded && v.longest(first) != "" {
-				scattered = append(scattered, v)
+				floating = append(floating, v)
 			} else {
 				here = append(here, v)
 			}
@@ -104,7 +104,7 @@ func NewIndex(frame Frame, variants []*Variant) *Index {
 		switch groups := makeGroups(here); {
 		case len(groups) == 0:
 		case first == "":
-			x.loose = groups
+			x.unanchored = groups
 		default:
 			x.insert(first, groups)
 		}
@@ -121,8 +121,8 @@ func NewIndex(frame Frame, variants []*Variant) *Index {
 	for _, n := range x.tree.kids {
 		x.root[n.label.text[0]] = n
 	}
-	if len(scattered) > 0 {
-		x.grams = newGrams(scattered)
+	if len(floating) > 0 {
+		x.ngrams = newNgrams(floating)
 	}
 	return x
 }
@@ -193,12 +193,12 @@ func makeGroups(variants []*Variant) []*group {
 // holds.
 func (x *Index) Headless() bool { return x.headless }
 
-// Scattered is how many variants are found by a text anywhere: at most MaxScattered may be.
-func (x *Index) Scattered() int {
-	if x.grams == nil {
+// Floating is how many variants are found by a string anywhere: at most MaxFloating may be.
+func (x *Index) Floating() int {
+	if x.ngrams == nil {
 		return 0
 	}
-	return x.grams.count
+	return x.ngrams.count
 }
 
 func (x *Index) insert(text string, groups []*group) {
@@ -259,11 +259,11 @@ func (x *Index) readFramed(m *Framed, r *parse.Result) {
 			n = n.kids[k]
 		}
 	}
-	for _, g := range x.loose {
+	for _, g := range x.unanchored {
 		g.try(m, false, r)
 	}
-	if x.grams != nil && len(m.Text) > 0 && x.grams.starts[m.Text[0]] {
-		x.grams.read(m, r)
+	if x.ngrams != nil && len(m.Text) > 0 && x.ngrams.starts[m.Text[0]] {
+		x.ngrams.read(m, r)
 	}
 }
 
@@ -328,10 +328,10 @@ func (x *Index) Framings(message []byte, all *[4]Framed) (n int) {
 	return n
 }
 
-// grams finds rules by a text that they must contain, all of them in one pass over the message (after Wu and Manber, "A
+// ngrams finds rules by a string that they must contain, all of them in one pass over the message (after Wu and Manber, "A
 // fast algorithm for multi-pattern searching", 1994). Of each rule's text it takes a window of the same size; three bytes
 // of the message tell how far away the end of the next window can be, so that most bytes are never looked at.
-type grams struct {
+type ngrams struct {
 	window int
 	starts [256]bool        // by what a message may begin with, for any of the rules to match it
 	shift  [gramSlots]uint8 // by the hash of three bytes
@@ -350,9 +350,9 @@ type gram struct {
 const (
 	gramSlots = 1 << 14
 	maxWindow = 32
-	// MaxScattered bounds the variants of one program that are found by their window: a bit is kept for each while a
+	// MaxFloating bounds the variants of one program that are found by their window: a bit is kept for each while a
 	// message is read, so that none is tried twice.
-	MaxScattered = 1 << 13
+	MaxFloating = 1 << 13
 )
 
 // gramSlot is the hash of a text's first three bytes.
@@ -360,9 +360,9 @@ func gramSlot(three string) uint32 {
 	return (uint32(three[0]) | uint32(three[1])<<8 | uint32(three[2])<<16) * 0x9e3779b1 >> (32 - 14)
 }
 
-// newGrams takes of each variant's longest text the window that ends in the three bytes which the fewest others have.
-func newGrams(variants []*Variant) *grams {
-	g := &grams{window: maxWindow, ends: map[uint32][]gram{}}
+// newNgrams takes of each variant's longest text the window that ends in the three bytes which the fewest others have.
+func newNgrams(variants []*Variant) *ngrams {
+	g := &ngrams{window: maxWindow, ends: map[uint32][]gram{}}
 	texts := make([]string, len(variants))
 	counts := make([]uint16, gramSlots) // of the texts that have three bytes of that hash, as far as they can be counted
 	for i, v := range variants {
@@ -407,7 +407,7 @@ func newGrams(variants []*Variant) *grams {
 	return g
 }
 
-func (g *grams) read(m *Framed, r *parse.Result) {
+func (g *ngrams) read(m *Framed, r *parse.Result) {
 	text := m.Text
 	end := g.window
 	for end <= len(text) {
@@ -429,8 +429,8 @@ func gramSlotAt(text []byte, end int) uint32 {
 
 // verify goes on from the first place where a window may end. It has a function of its own because few messages get here
 // and it needs room to note what was tried.
-func (g *grams) verify(m *Framed, end int, r *parse.Result) {
-	var tried [MaxScattered / 64]uint64
+func (g *ngrams) verify(m *Framed, end int, r *parse.Result) {
+	var tried [MaxFloating / 64]uint64
 	text := m.Text
 	for end <= len(text) {
 		slot := gramSlotAt(text, end)

@@ -48,7 +48,7 @@ func (v *Variant) TooLong(m []byte) bool {
 }
 
 // record puts a way to read the message by the variant into r. That of a witness, whose rule is -1, names no rule.
-func (v *Variant) record(m []byte, c *caught, user []byte, r *parse.Result) {
+func (v *Variant) record(m []byte, c *captures, user []byte, r *parse.Result) {
 	r.Raw = r.Raw || v.Raw
 	if v.None && parse.NoPeer(m[c.ip:c.ipEnd]) {
 		return // it looks for peers in lines of many forms
@@ -111,7 +111,7 @@ func (g *group) try(m *Framed, known bool, r *parse.Result) {
 
 // tryExact begins where a mismatch is found sooner: a pattern that ends in the address at the end.
 func (v *Variant) tryExact(m []byte, known bool, r *parse.Result) {
-	var c caught
+	var c captures
 	s := &v.segments[0]
 	if n := len(s.steps); n > 0 && s.steps[n-1].endsInAddress() {
 		if at, ok := s.backward(m, len(m), &c); !ok || at != 0 {
@@ -128,7 +128,7 @@ func (st *step) endsInAddress() bool {
 }
 
 func (g *group) tryTail(m *Framed, known bool, r *parse.Result) {
-	var found caught
+	var found captures
 	start, ok := g.core.backward(m.Text, len(m.Text), &found)
 	if !ok {
 		return
@@ -159,7 +159,7 @@ func (g *group) tryTail(m *Framed, known bool, r *parse.Result) {
 
 // between matches the segments between first and last, each as early as it goes, in m[end:start]. It returns where the
 // last of them ends, and the user if one of their gaps holds it.
-func (v *Variant) between(m []byte, first, last, end, start int, c *caught) (user []byte, to int, ok bool) {
+func (v *Variant) between(m []byte, first, last, end, start int, c *captures) (user []byte, to int, ok bool) {
 	for k := first + 1; k < last; k++ {
 		at, to, ok := v.segments[k].find(m, end, start, c)
 		if !ok {
@@ -174,7 +174,7 @@ func (v *Variant) between(m []byte, first, last, end, start int, c *caught) (use
 }
 
 func (v *Variant) tryHead(m []byte, known bool, r *parse.Result) {
-	var c caught
+	var c captures
 	end, ok := v.segments[0].forward(m, 0, known, &c)
 	if !ok {
 		return
@@ -200,7 +200,7 @@ func (v *Variant) tryInner(m []byte, known bool, r *parse.Result) {
 	if v.rare != 0 && bytes.IndexByte(m, v.rare) < 0 {
 		return
 	}
-	var c caught
+	var c captures
 	end, ok := v.segments[0].forward(m, 0, known, &c)
 	if !ok {
 		return

@@ -1,9 +1,9 @@
 // Package pattern reads messages by the patterns and expressions of rules. A pattern is fixed text and fields; compiled, it is a
 // Variant for each way to write out its alternatives, and an Index finds, among all variants that may be of a message, those whose
 // fixed text it has. Fields that a peer can fill hold any bytes, so every way to read a message counts: two ways that name different
-// peers make it ambiguous. Matching is linear in the message and allocates nothing. Write, Reach and Variant.Covers tell what the
-// patterns say for those who try them: the adversary, explain, and the check for covers. What a service or a rule is, this
-// package does not know: it is told an Owner and a Frame.
+// peers make it ambiguous. Matching is linear in the message and allocates nothing. Write, Reach and Variant.Covers give what the
+// patterns say to those who try them: the adversary, explain, and the check for covers. What a service or a rule is, this
+// package does not know: it gets an Owner and a Frame.
 package pattern
 
 import (
@@ -150,8 +150,8 @@ func expand(pattern string) ([][]Item, error) {
 	return all, nil
 }
 
-// ways are a pattern before its alternatives are written out, in this many ways.
-type ways struct {
+// alternatives are a pattern before its alternatives are written out, in this many ways.
+type alternatives struct {
 	elements []element
 	count    int
 }
@@ -162,8 +162,8 @@ type element struct {
 	choices [][]Item // nil for an item
 }
 
-func parsePattern(pattern string) (ways, error) {
-	w := ways{count: 1}
+func parsePattern(pattern string) (alternatives, error) {
+	w := alternatives{count: 1}
 	if len(pattern) > maxPattern {
 		return w, fmt.Errorf("the pattern is longer than %d bytes", maxPattern)
 	}
@@ -189,7 +189,7 @@ func parsePattern(pattern string) (ways, error) {
 }
 
 // write appends a way by its number.
-func (w *ways) write(items []Item, number int) []Item {
+func (w *alternatives) write(items []Item, number int) []Item {
 	each := w.count // ways with what was chosen so far
 	for i := range w.elements {
 		e := &w.elements[i]
@@ -285,7 +285,7 @@ func checkItems(items []Item, none bool) error {
 			continue
 		}
 		if i+1 < len(items) && items[i+1].Field != Literal {
-			return fmt.Errorf("two fields meet: put fixed text between them")
+			return fmt.Errorf("two fields are adjacent: put fixed text between them")
 		}
 		if it.Field.Wide() {
 			continue
@@ -294,7 +294,7 @@ func checkItems(items []Item, none bool) error {
 			return fmt.Errorf("the text %q between two fields could be part of the field before it: put a byte into it that such a field cannot hold", items[i+1].Text)
 		}
 		if i >= 2 && classSuffix(items[i-1].Text, it.Field.class()) == len(items[i-1].Text) {
-			return fmt.Errorf("the text %q between two fields could be part of the field behind it: put a byte into it that such a field cannot hold", items[i-1].Text)
+			return fmt.Errorf("the text %q between two fields could be part of the field after it: put a byte into it that such a field cannot hold", items[i-1].Text)
 		}
 	}
 	count[Port] += count[IPPort]

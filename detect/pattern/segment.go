@@ -77,8 +77,8 @@ type step struct {
 	text          fixed // behind the field
 }
 
-// caught is what a segment's fields held, as offsets into the message.
-type caught struct {
+// captures is what a segment's fields held, as offsets into the message.
+type captures struct {
 	ip, ipEnd   int
 	port, local uint16
 }
@@ -146,7 +146,7 @@ func (s *segment) hasIP() bool {
 
 // forward matches the segment at the beginning of m[at:], whose first text the caller may have compared (known), and
 // returns where it ends.
-func (s *segment) forward(m []byte, at int, known bool, c *caught) (end int, ok bool) {
+func (s *segment) forward(m []byte, at int, known bool, c *captures) (end int, ok bool) {
 	if !known && !s.first.beginsAt(m, at) {
 		return 0, false
 	}
@@ -168,7 +168,7 @@ func (s *segment) forward(m []byte, at int, known bool, c *caught) (end int, ok 
 }
 
 // backward matches the segment at the end of m[:end] and returns where it begins.
-func (s *segment) backward(m []byte, end int, c *caught) (at int, ok bool) {
+func (s *segment) backward(m []byte, end int, c *captures) (at int, ok bool) {
 	for i := len(s.steps) - 1; i >= 0; i-- {
 		st := &s.steps[i]
 		if !st.text.endsAt(m, end) {
@@ -194,7 +194,7 @@ func (s *segment) backward(m []byte, end int, c *caught) (at int, ok bool) {
 }
 
 // catch notes what the field holds, m[from:to], and reports whether it may hold that.
-func (st *step) catch(m []byte, from, to int, c *caught) bool {
+func (st *step) catch(m []byte, from, to int, c *captures) bool {
 	switch st.field {
 	case IP:
 		c.ip, c.ipEnd = from, to
@@ -217,7 +217,7 @@ func (st *step) catch(m []byte, from, to int, c *caught) bool {
 }
 
 // find returns the first place at or behind from where the segment matches and ends by to.
-func (s *segment) find(m []byte, from, to int, c *caught) (at, end int, ok bool) {
+func (s *segment) find(m []byte, from, to int, c *captures) (at, end int, ok bool) {
 	for from+len(s.needle) <= to {
 		i := bytes.Index(m[from:to], s.needle)
 		if i < 0 {
@@ -233,7 +233,7 @@ func (s *segment) find(m []byte, from, to int, c *caught) (at, end int, ok bool)
 }
 
 // findLast returns the last place where the segment matches, begins at or behind from and ends by to.
-func (s *segment) findLast(m []byte, from, to int, c *caught) (at, end int, ok bool) {
+func (s *segment) findLast(m []byte, from, to int, c *captures) (at, end int, ok bool) {
 	for from+len(s.lastNeedle) <= to {
 		i := bytes.LastIndex(m[from:to], s.lastNeedle)
 		if i < 0 {

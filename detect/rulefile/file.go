@@ -24,7 +24,7 @@ type Text struct {
 // UnmarshalYAML takes a scalar of any type as it is written.
 func (t *Text) UnmarshalYAML(n *yaml.Node) error {
 	if n.Kind != yaml.ScalarNode {
-		return &yaml.TypeError{Errors: []string{fmt.Sprintf("line %d: expected a text here", n.Line)}}
+		return &yaml.TypeError{Errors: []string{fmt.Sprintf("line %d: expected a string here", n.Line)}}
 	}
 	t.Value, t.Line = n.Value, n.Line
 	return nil
@@ -53,7 +53,7 @@ func (l *Lists) UnmarshalYAML(n *yaml.Node) error {
 		key, value := n.Content[i], n.Content[i+1]
 		one := List{Name: Text{key.Value, key.Line}}
 		if slices.ContainsFunc(l.All, func(other List) bool { return other.Name.Value == key.Value }) {
-			problems = append(problems, fmt.Sprintf("line %d: %s is there twice", key.Line, key.Value))
+			problems = append(problems, fmt.Sprintf("line %d: %s appears twice", key.Line, key.Value))
 		}
 		values := []*yaml.Node{value}
 		if value.Kind == yaml.SequenceNode {
@@ -61,7 +61,7 @@ func (l *Lists) UnmarshalYAML(n *yaml.Node) error {
 		}
 		for _, v := range values {
 			if v.Kind != yaml.ScalarNode || v.Tag == "!!null" {
-				problems = append(problems, fmt.Sprintf("line %d: expected a text, or a list of texts, for %s", v.Line, key.Value))
+				problems = append(problems, fmt.Sprintf("line %d: expected a string, or a list of strings, for %s", v.Line, key.Value))
 				continue
 			}
 			one.Values = append(one.Values, Text{v.Value, v.Line})
@@ -243,7 +243,7 @@ func Decode(content []byte, f *Faults) (form File, ok bool) {
 	}
 	var more yaml.Node
 	if err := d.Decode(&more); !errors.Is(err, io.EOF) {
-		f.Add(more.Line, "there is a second document behind ---: make it a file of its own")
+		f.Add(more.Line, "there is a second document after ---: make it a file of its own")
 		return form, false
 	}
 	return form, true

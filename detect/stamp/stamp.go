@@ -1,6 +1,6 @@
 // Package stamp reads the times that programs write into their messages, in the forms that logs have: at the front of a
 // message, where a frame and patterns come after it, and as a value of an access log or of a JSON object. It takes any bytes,
-// allocates nothing and guesses no zone and no year: what the message leaves open, Stamp.Time is told. The header of a record
+// allocates nothing and guesses no zone and no year: what the message leaves open is an argument of Stamp.Time. The header of a record
 // is receiver/wire's.
 package stamp
 

@@ -490,7 +490,7 @@ func (a *Access) ExplainKnown(m []byte, known Known) (p parse.Parsed) {
 			return p
 		}
 	case !l.read(m) && !l.readHAProxy(m):
-		p.Failed = `it is no line of an access log: the form is PEER - USER [22/Nov/2026:10:00:00 +0000] "METHOD TARGET HTTP/1.1" STATUS BYTES`
+		p.Failed = `it is not a line of an access log: the form is PEER - USER [22/Nov/2026:10:00:00 +0000] "METHOD TARGET HTTP/1.1" STATUS BYTES`
 		return p
 	}
 	q := l.asked()
@@ -508,7 +508,7 @@ func (a *Access) ExplainKnown(m []byte, known Known) (p parse.Parsed) {
 		}
 	}
 	if !a.JudgeKnown(m, known).Found {
-		p.Failed = "no rule's where: suits it"
+		p.Failed = "no rule's where: matches it"
 	}
 	return p
 }

@@ -252,7 +252,7 @@ func (g *glob) fits(text []byte) bool {
 }
 
 // innerTexts finds the texts that globs must contain, all in one pass, by four of their bytes and then by their last four.
-// Where all of them are long it looks at few bytes (after Wu and Manber, as grams does): window is how many bytes of each
+// Where all of them are long it looks at few bytes (after Wu and Manber, as ngrams does): window is how many bytes of each
 // are known, as many as the shortest has, and the four are the last of these.
 type innerTexts struct {
 	edges

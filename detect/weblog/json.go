@@ -306,7 +306,7 @@ func (j *JSON) Explain(m []byte) parse.Parsed { return j.ExplainKnown(m, Known{}
 func (j *JSON) ExplainKnown(m []byte, known Known) (p parse.Parsed) {
 	s := jsonScan{tree: &j.tree, line: m}
 	if !s.scan() && (!known.Cut || !s.ended()) {
-		p.Failed = "it is no JSON object, or was cut off"
+		p.Failed = "it is not a JSON object, or was cut off"
 		return p
 	}
 	for _, f := range j.file.Fields.All {
@@ -327,7 +327,7 @@ func (j *JSON) ExplainKnown(m []byte, known Known) (p parse.Parsed) {
 	case p.Peer == "":
 		p.Failed = "it has no ip where fields: says"
 	default:
-		p.Failed = "no rule's where: suits it"
+		p.Failed = "no rule's where: matches it"
 	}
 	return p
 }

@@ -216,7 +216,7 @@ func formItems(form string) (items []formItem, err error) {
 		}
 		switch {
 		case n == 0 && (form[0] == '$' || form[0] == '%' && !nginx):
-			return nil, fmt.Errorf("%q is no variable", form)
+			return nil, fmt.Errorf("%q is not a variable", form)
 		case n == 0:
 			text(form[:1])
 			n = 1
@@ -225,7 +225,7 @@ func formItems(form string) (items []formItem, err error) {
 		case c == columnQuery && len(items) > 0 && items[len(items)-1].column == columnPath: // %U%q
 			items[len(items)-1] = formItem{column: columnTarget, text: items[len(items)-1].text + form[:n]}
 		case len(items) > 0 && items[len(items)-1].column != columnText:
-			return nil, fmt.Errorf("nothing is between %q and the variable before it: nobody can tell them apart", form[:n])
+			return nil, fmt.Errorf("nothing is between %q and the variable before it: they cannot be distinguished", form[:n])
 		default:
 			items = append(items, formItem{column: c, text: form[:n]})
 		}
@@ -418,7 +418,7 @@ func (f *Form) check(items []formItem) error {
 	}
 	switch peers := count[columnPeer] + count[columnNamed]; {
 	case peers == 0:
-		return errors.New("it has no column with the peer's address: %h or %a of Apache, $remote_addr of nginx. What a header says is its client's word")
+		return errors.New("it has no column with the peer's address: %h or %a of Apache, $remote_addr of nginx. What a header says is chosen by its client")
 	case peers > 1:
 		return errors.New("it has several columns with the peer's address: %h, %a, $remote_addr. Keep one")
 	case count[columnRequest]+count[columnTarget]+count[columnPath] != 1:

@@ -28,7 +28,7 @@ func TestParseForm(t *testing.T) {
 		`$http_host $http_x_a $remote_user $remote_addr "$request" $status`:    "without quotes",
 		`$remote_addr "$request $http_x" $status`:                              "a quote must be around one variable",
 		`{"remote_addr":"$remote_addr","request":"$request","status":$status}`: "JSON",
-		`nonsense`: "no column with the peer", `%`: "no variable", `$`: "no variable", `%{x`: "brace", `%h "%r`: "quote",
+		`nonsense`: "no column with the peer", `%`: "not a variable", `$`: "not a variable", `%{x`: "brace", `%h "%r`: "quote",
 		`log_format x '$remote_addr`: "not closed", `'$remote_addr' x`: "outside of quotes",
 	} {
 		_, err := ParseForm(form)

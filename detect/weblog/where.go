@@ -171,7 +171,7 @@ func (c *conditions) setFetchers(form *rulefile.File, f *rulefile.Faults) {
 		return
 	}
 	if !slices.Contains(c.names, "agent") {
-		f.Add(form.Fetchers[0].Line, "fetchers: they are told by a field with the name agent, which fields: does not have")
+		f.Add(form.Fetchers[0].Line, "fetchers: they are recognized by a field with the name agent, which fields: does not have")
 		return
 	}
 	all := make([]glob, len(form.Fetchers))
@@ -209,7 +209,7 @@ func (c *conditions) setMethods(rules []rulefile.Rule, f *rulefile.Faults) {
 	for i := range rules {
 		for _, t := range slices.Concat(rules[i].Where.Values("method"), rules[i].Not.Values("method")) {
 			if !isMethod(t.Value) {
-				f.Add(t.Line, "method: %q is no method: write it as the log has it, without a star", t.Value)
+				f.Add(t.Line, "method: %q is not a method: write it as the log has it, without a star", t.Value)
 			}
 			if !slices.ContainsFunc(c.methods, func(m methodRules) bool { return m.name == t.Value }) {
 				c.methods = append(c.methods, methodRules{t.Value, suited(rules, "method", t.Value, equal)})

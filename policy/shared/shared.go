@@ -1,5 +1,5 @@
 // Package shared knows the networks that do the work of many: the edges of content delivery networks, public resolvers,
-// and crawlers. Whoever is reported for one of them harms everybody behind it. The lists are files that come with the
+// and crawlers. Whoever is reported for one of them harms everybody who uses it. The lists are files that come with the
 // program, each with its operator, source, date and checksum; nothing is fetched. It decides nothing: the gate and the
 // configuration ask it.
 package shared

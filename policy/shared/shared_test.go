@@ -74,7 +74,7 @@ func TestNetwork(t *testing.T) {
 		"@cloudfare":   `there is no list "cloudfare": did you mean "@cloudflare"?`,
 		"@nothing":     `there is no list "nothing": there are @` + strings.Join(Names(), ", @"),
 		"@":            `there is no list "": there are @` + strings.Join(Names(), ", @"),
-		"192.0.2.1/24": `"192.0.2.1/24" has bits behind its mask: did you mean 192.0.2.0/24?`,
+		"192.0.2.1/24": `"192.0.2.1/24" has bits after its mask: did you mean 192.0.2.0/24?`,
 		"@../shared":   `there is no list "../shared": there are @` + strings.Join(Names(), ", @"),
 	} {
 		var n Network

@@ -51,7 +51,7 @@ func (c *Config) Check(report setting.Report) {
 		report("since", "is negative: write how far back to begin, such as 1h")
 	}
 	if c.Namespace != "" && !isNamespace(c.Namespace) {
-		report("namespace", fmt.Sprintf("%q is no namespace's name: letters, digits, and . _ - in between", c.Namespace))
+		report("namespace", fmt.Sprintf("%q is not a namespace's name: letters, digits, and . _ - in between", c.Namespace))
 	}
 	switch {
 	case c.Directory == "":
@@ -65,7 +65,7 @@ func (c *Config) Check(report setting.Report) {
 	}
 	for i, unit := range c.Units {
 		if unit == "" || len(unit) > maxValue || strings.ContainsFunc(unit, isUnprintable) || strings.HasPrefix(unit, "-") {
-			report(fmt.Sprintf("units[%d]", i), fmt.Sprintf("%q is no unit's name: write it like ssh.service", unit))
+			report(fmt.Sprintf("units[%d]", i), fmt.Sprintf("%q is not a unit's name: write it like ssh.service", unit))
 		}
 	}
 	if len(c.Matches) > maxMatches {

@@ -3,7 +3,7 @@
 //
 // It does not map journal files itself: whoever does so dies with SIGBUS when journald cuts one short (systemd before 255
 // does so on vacuuming). A child process does, tattled-journal or journalctl, and writes the journal export format to a
-// pipe. It may die at any instant: what came behind its last position is forgotten, and the next child reads it again.
+// pipe. It may die at any instant: what came after its last position is forgotten, and the next child reads it again.
 //
 //	journal files -> tattled-journal | journalctl -> pipe -> parser -> Batch -> Handle
 package journal

@@ -27,7 +27,7 @@ const (
 )
 
 // errFormat is wrapped by every error about what a reader of the journal wrote.
-var errFormat = errors.New("is no journal export format")
+var errFormat = errors.New("is not journal export format")
 
 // span is a place in the arena. One of length 0 is a field that the entry does not have.
 type span struct{ at, n int }

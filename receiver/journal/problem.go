@@ -54,7 +54,7 @@ func (r *Receiver) Problems() []event.Problem {
 	return []event.Problem{{
 		What:  "the journal is not read",
 		Cause: t.text + "; it is tried again every " + mostPause.String() + " or sooner",
-		Remedy: "see that there is a journal, that the daemon's user is in group systemd-journal, and that libsystemd0 is installed; " +
+		Remedy: "check that there is a journal, that the daemon's user is in group systemd-journal, and that libsystemd0 is installed; " +
 			"or take sources.journal out of the configuration",
 		Since: t.since,
 	}}

@@ -143,7 +143,7 @@ func await(t testing.TB, done func() bool, what string) {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatalf("waited in vain for %s", what)
+			t.Fatalf("gave up waiting for %s", what)
 		}
 	}
 }

@@ -63,7 +63,7 @@ func Run(t *testing.T, h Harness) {
 	t.Run("a blocked handler stops the reading", func(t *testing.T) { testBackPressure(t, h) })
 	t.Run("an error of the handler ends the run", func(t *testing.T) { testHandlerError(t, h) })
 	if h.Rewinds {
-		t.Run("resumes behind any committed batch", func(t *testing.T) { testResume(t, h) })
+		t.Run("resumes after any committed batch", func(t *testing.T) { testResume(t, h) })
 		t.Run("survives a chain of deaths", func(t *testing.T) { testDeaths(t, h) })
 	}
 }
@@ -284,7 +284,7 @@ func await[T any](t testing.TB, ch <-chan T, what string) T {
 	case v := <-ch:
 		return v
 	case <-time.After(patience):
-		t.Fatalf("waited %v in vain for %s", patience, what)
+		t.Fatalf("gave up after waiting %v for %s", patience, what)
 		panic("unreachable")
 	}
 }

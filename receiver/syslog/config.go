@@ -190,7 +190,7 @@ func (c *Config) Check(report setting.Report) {
 }
 
 // checkTrust checks what the trust of records depends on. known says that at is.
-func (c *Config) checkTrust(at place, known bool, report setting.Report) {
+func (c *Config) checkTrust(at endpoint, known bool, report setting.Report) {
 	switch c.Trust {
 	case "", "count", "report":
 	default:
@@ -238,35 +238,35 @@ func (c *Config) location() (*time.Location, error) {
 	return loc, nil
 }
 
-// place is where to listen.
-type place struct {
+// endpoint is where to listen.
+type endpoint struct {
 	network string // "udp", "tcp", "unix"
 	addr    netip.AddrPort
 	path    string // of a unix socket
 }
 
 // family is the network to open: an IPv4 address, 0.0.0.0 too, is IPv4 alone.
-func (p place) family() string {
+func (p endpoint) family() string {
 	if p.addr.Addr().Is4() {
 		return p.network + "4"
 	}
 	return p.network
 }
 
-func parseListen(listen string) (place, error) {
+func parseListen(listen string) (endpoint, error) {
 	scheme, rest, found := strings.Cut(listen, "://")
 	if !found {
-		return place{}, fmt.Errorf("%q: write udp://ADDRESS:PORT, tcp://ADDRESS:PORT or unix:///PATH", listen)
+		return endpoint{}, fmt.Errorf("%q: write udp://ADDRESS:PORT, tcp://ADDRESS:PORT or unix:///PATH", listen)
 	}
 	switch scheme {
 	case "unix":
 		switch {
 		case !filepath.IsAbs(rest) || filepath.Clean(rest) != rest:
-			return place{}, fmt.Errorf("%q: write the whole path of the socket, as in unix:///run/tattled/log", listen)
+			return endpoint{}, fmt.Errorf("%q: write the whole path of the socket, as in unix:///run/tattled/log", listen)
 		case len(rest) > maxUnixPath:
-			return place{}, fmt.Errorf("%q: a socket's path has at most %d bytes", listen, maxUnixPath)
+			return endpoint{}, fmt.Errorf("%q: a socket's path has at most %d bytes", listen, maxUnixPath)
 		}
-		return place{network: scheme, path: rest}, nil
+		return endpoint{network: scheme, path: rest}, nil
 	case "udp", "tcp":
 		host, port, found := strings.Cut(rest, ":")
 		if found && host == "" && !strings.Contains(port, ":") {
@@ -274,13 +274,13 @@ func parseListen(listen string) (place, error) {
 		}
 		addr, err := netip.ParseAddrPort(rest)
 		if err != nil {
-			return place{}, fmt.Errorf("%q: write an address and a port, as in %s://127.0.0.1:5514 or %s://[::1]:5514; names are not looked up", listen, scheme, scheme)
+			return endpoint{}, fmt.Errorf("%q: write an address and a port, as in %s://127.0.0.1:5514 or %s://[::1]:5514; names are not looked up", listen, scheme, scheme)
 		}
-		return place{network: scheme, addr: addr}, nil
+		return endpoint{network: scheme, addr: addr}, nil
 	case "tls", "relp":
-		return place{}, fmt.Errorf("%q: %s is not supported yet: use tcp:// behind a tunnel or on a network you trust", listen, scheme)
+		return endpoint{}, fmt.Errorf("%q: %s is not supported yet: use tcp:// behind a tunnel or on a network you trust", listen, scheme)
 	default:
-		return place{}, fmt.Errorf("%q: %s is not udp, tcp or unix", listen, scheme)
+		return endpoint{}, fmt.Errorf("%q: %s is not udp, tcp or unix", listen, scheme)
 	}
 }
 

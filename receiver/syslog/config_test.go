@@ -91,7 +91,7 @@ func TestPeerKey(t *testing.T) {
 }
 
 func TestLosses(t *testing.T) {
-	own, passed := losses{known: true}, losses{}
+	own, passed := dropCounter{known: true}, dropCounter{}
 	for _, c := range []struct {
 		total       uint32
 		own, passed uint64

@@ -44,7 +44,7 @@ type conn struct {
 
 	kept  string    // the name under which it is kept, empty if it is not
 	how   framing   // as the name says
-	memo  *memo     // kept under the same name: carry, for the next process; nil if there never was any
+	spill *spill    // kept under the same name: carry, for the next process; nil if there never was any
 	tried time.Time // when it was last asked for being kept
 
 	taken uint64    // up to where the kernel has given the stream away
@@ -85,8 +85,8 @@ func (c *conn) end() {
 	if c.over {
 		c.release()
 	}
-	if c.memo != nil {
-		c.memo.file.Close()
+	if c.spill != nil {
+		c.spill.file.Close()
 	}
 	c.tcp.Close()
 }
@@ -182,7 +182,7 @@ func (c *conn) peek(fd uintptr) {
 // process might get it and begin in the middle of the record.
 func (c *conn) pull(fd uintptr) bool {
 	begun := c.rd.buf[:c.seen] // as peek left it
-	if c.kept != "" && !c.note(begun) && !c.unkeep() {
+	if c.kept != "" && !c.note(begun) && !c.unstore() {
 		return false
 	}
 	more := begun[len(c.carry):]
@@ -251,7 +251,7 @@ func (c *conn) take(ctx context.Context) error {
 		c.server.heard(c, b.batch.Received)
 	}
 	if !lost {
-		c.secure(b.batch.Received)
+		c.offer(b.batch.Received)
 	}
 	c.wait(done, b.batch.Received)
 	return nil
@@ -305,7 +305,7 @@ func (c *conn) hand(ctx context.Context, n int) error {
 	if err := b.flush(ctx, c.server.handler); err != nil || n == 0 {
 		return err
 	}
-	if !c.vouch() {
+	if !c.revalidate() {
 		return errMidRecord
 	}
 	return c.forget(n)
@@ -323,7 +323,7 @@ func (c *conn) forget(n int) error {
 	if c.carry = c.carry[carried:]; len(c.carry) == 0 {
 		c.carry = nil
 	}
-	if c.kept != "" && !c.note(c.carry) && !c.unkeep() {
+	if c.kept != "" && !c.note(c.carry) && !c.unstore() {
 		return errMidRecord
 	}
 	return nil
@@ -356,7 +356,7 @@ func (c *conn) stop(ctx context.Context) error {
 	}
 	c.over = c.over || c.eof
 	if !c.over {
-		c.part()
+		c.handOff()
 	}
 	return nil
 }
@@ -395,11 +395,11 @@ func (c *conn) abandon(why error) {
 	if !errors.Is(why, os.ErrDeadlineExceeded) && !errors.Is(why, net.ErrClosed) {
 		c.server.meter.Errors.Add(1)
 	}
-	c.lose()
+	c.countLost()
 }
 
-// lose counts the record that was begun and will not become whole.
-func (c *conn) lose() {
+// countLost counts the record that was begun and will not become whole.
+func (c *conn) countLost() {
 	if c.seen > 0 {
 		c.server.meter.Records.Add(1)
 		c.server.meter.Bytes.Add(uint64(c.seen))

@@ -50,9 +50,9 @@ const (
 	framingNUL     framing = 'z' // lines that may end in NUL
 )
 
-// learnt finds out what f has learnt, by asking copies of it. whole is false in the middle of a record that was cut, because
-// how much of it is to be skipped cannot be told, and where the stream is out of step.
-func learnt(f wire.Framer) (how framing, whole bool) {
+// framingOf finds out how f frames, by asking copies of it. whole is false in the middle of a record that was cut, because
+// how much of it is to be skipped is not known, and where the stream is out of step.
+func framingOf(f wire.Framer) (how framing, whole bool) {
 	probe := f
 	_, n, state := probe.Next([]byte("x"), false)
 	if n > 0 {
@@ -75,8 +75,8 @@ func learnt(f wire.Framer) (how framing, whole bool) {
 	return framingLF, true
 }
 
-// taught returns a framer that has learnt how.
-func taught(limit int, how framing) wire.Framer {
+// restoreFramer returns a framer that frames as how says.
+func restoreFramer(limit int, how framing) wire.Framer {
 	f := wire.Framer{Max: limit}
 	switch how {
 	case framingCounted:
@@ -148,9 +148,9 @@ func (f framing) known() bool {
 	}
 }
 
-// keep asks for the connection to be kept. What the framer has learnt goes into the name, the beginning of a record that
+// store asks the keeper to keep the connection. How the framer frames goes into the name, the beginning of a record that
 // was taken out of the kernel into a file of its own.
-func (c *conn) keep(how framing) {
+func (c *conn) store(how framing) {
 	if c.server.keeper == nil {
 		return
 	}
@@ -160,62 +160,62 @@ func (c *conn) keep(how framing) {
 	}
 	c.kept, c.how = name, how
 	if !c.note(c.carry) {
-		c.unkeep()
+		c.unstore()
 	}
 }
 
-// unkeep takes the connection back: should this process die now, it ends with it. It reports whether that is sure; else
+// unstore takes the connection back: should this process die now, it ends with it. It reports whether that is sure; else
 // the next process may still get it.
-func (c *conn) unkeep() bool {
+func (c *conn) unstore() bool {
 	if c.kept == "" {
 		return true
 	}
 	c.server.keeper.Forget(c.kept)
 	sure := c.server.keeper.Settle(c.kept)
 	c.kept = ""
-	if c.memo != nil {
-		c.memo.file.Close()
-		c.memo = nil
+	if c.spill != nil {
+		c.spill.file.Close()
+		c.spill = nil
 	}
 	return sure
 }
 
-// vouch is called before bytes are discarded that were handed on. It takes the connection back if whoever got it with the
+// revalidate is called before bytes are discarded that were handed on. It takes the connection back if whoever got it with the
 // rest of the stream could not read on: in the middle of a record that was cut, or with another framing than its name says.
 // It reports false if that failed: then the connection must end, or somebody might take the rest of a record for a record.
-func (c *conn) vouch() bool {
+func (c *conn) revalidate() bool {
 	if c.kept == "" {
 		return true
 	}
-	switch how, whole := learnt(c.framer); {
+	switch how, whole := framingOf(c.framer); {
 	case !whole:
-		return c.unkeep()
+		return c.unstore()
 	case how != c.how: // the first line among counted records, once in a life
 		c.tried = time.Time{}
-		return c.unkeep()
+		return c.unstore()
 	}
 	return true
 }
 
-// secure sees to it that a connection that sent whole records is kept.
-func (c *conn) secure(now time.Time) {
+// offer sees to it that a connection that sent whole records is kept.
+func (c *conn) offer(now time.Time) {
 	if c.kept != "" || c.server.keeper == nil || !c.proven || now.Sub(c.tried) < keepEvery {
 		return
 	}
-	if how, whole := learnt(c.framer); whole {
+	if how, whole := framingOf(c.framer); whole {
 		c.tried = now
-		c.keep(how)
+		c.store(how)
 	}
 }
 
 // note writes the beginning of a record to where the next process finds it, before it is taken out of the kernel: into a
-// memo that is made when it is first needed. It reports whether the note holds.
+// spill that is made when it is first needed. It reports whether the note holds.
 func (c *conn) note(begun []byte) bool {
-	if c.memo == nil {
+	if c.spill == nil {
 		if len(begun) == 0 {
 			return true
 		}
-		m, err := newMemo(c.kept)
+		m, err := newSpill(c.kept)
 		if err != nil {
 			return false
 		}
@@ -223,15 +223,15 @@ func (c *conn) note(begun []byte) bool {
 			m.file.Close()
 			return false
 		}
-		c.memo = m
+		c.spill = m
 	}
-	return c.memo.write(c.begin(), begun) == nil
+	return c.spill.write(c.begin(), begun) == nil
 }
 
 // resume goes on where the last process left the connection.
 func (c *conn) resume(k *keptConn) error {
 	c.kept, c.how = k.name, k.how
-	c.framer = taught(c.server.cfg.MaxLine, k.how)
+	c.framer = restoreFramer(c.server.cfg.MaxLine, k.how)
 	c.proven = k.how != framingNew
 	known := false
 	if err := c.raw.Control(func(fd uintptr) { c.taken, known = position(fd) }); err != nil {
@@ -254,8 +254,8 @@ func (c *conn) resume(k *keptConn) error {
 		c.seen, c.since = len(c.carry), time.Now()
 	}
 	if k.old { // a name that is too long
-		c.unkeep()
-		c.keep(k.how)
+		c.unstore()
+		c.store(k.how)
 	}
 	return nil
 }
@@ -263,13 +263,13 @@ func (c *conn) resume(k *keptConn) error {
 // remember finds the beginning of a record that the last process took out of the kernel.
 func (c *conn) remember(k *keptConn) (err error) {
 	switch {
-	case k.memo == nil:
+	case k.spill == nil:
 	case k.old:
-		c.memo = &memo{file: k.memo, empty: true}
-		c.carry, err = readOldNote(k.memo, c.server.lookSize()-1)
+		c.spill = &spill{file: k.spill, empty: true}
+		c.carry, err = readOldNote(k.spill, c.server.lookSize()-1)
 	default:
-		c.memo = &memo{file: k.memo, empty: true}
-		c.carry, err = c.memo.read(c.taken, c.server.lookSize()-1)
+		c.spill = &spill{file: k.spill, empty: true}
+		c.carry, err = c.spill.read(c.taken, c.server.lookSize()-1)
 	}
 	return err
 }
@@ -287,21 +287,21 @@ func (c *conn) skip(n uint64) error {
 // maxSkip is more than lookSize can be.
 const maxSkip = 1 << 20
 
-// part is called when ctx has ended and the last records were handed on. A connection that is kept goes to the next
+// handOff is called when ctx has ended and the last records were handed on. A connection that is kept goes to the next
 // process: nothing but our descriptor is closed. One that is not yet kept is, if it sent anything. What cannot be handed
 // over is counted.
-func (c *conn) part() {
+func (c *conn) handOff() {
 	if c.kept == "" {
-		how, whole := learnt(c.framer)
+		how, whole := framingOf(c.framer)
 		if !c.proven {
 			how = framingNew
 		}
 		if whole && (c.proven || len(c.carry) > 0 || c.unread()) {
-			c.keep(how)
+			c.store(how)
 		}
 	}
 	if c.kept == "" {
-		c.lose()
+		c.countLost()
 	}
 }
 
@@ -317,7 +317,7 @@ func (c *conn) release() {
 	if c.kept == "" {
 		return
 	}
-	_ = c.tcp.CloseRead() // the peer is told now, whenever systemd gets to it; it may be gone
+	_ = c.tcp.CloseRead() // the peer is notified now, whenever systemd gets to it; it may be gone
 	_ = c.tcp.CloseWrite()
 	c.server.keeper.Forget(c.kept)
 	c.kept = ""

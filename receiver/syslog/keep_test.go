@@ -441,12 +441,12 @@ func TestTaught(t *testing.T) {
 				break
 			}
 		}
-		how, whole := learnt(f)
+		how, whole := framingOf(f)
 		if !whole {
 			skipped++
 			continue
 		}
-		next := taught(limit, how)
+		next := restoreFramer(limit, how)
 		if a, b := rest(&f, before+after), rest(&next, before+after); !slices.Equal(a, b) {
 			t.Fatalf("%q: %q by the first, %q by the next (%c)", before+after, a, b, how)
 		}
@@ -474,7 +474,7 @@ func TestReadNote(t *testing.T) {
 		{head(0, 1<<62, 1<<63) + "ab", "fault"}, {strings.Repeat("\xff", 24), ""},
 	} {
 		f := memory(t, c.note)
-		got, err := (&memo{file: f}).read(9, 3)
+		got, err := (&spill{file: f}).read(9, 3)
 		if (err != nil) != (c.want == "fault") || err == nil && string(got) != c.want {
 			t.Errorf("%q: %q, %v", c.note, got, err)
 		}
@@ -491,7 +491,7 @@ func TestReadNote(t *testing.T) {
 }
 
 func memory(t testing.TB, content string) *os.File {
-	m, err := newMemo("test")
+	m, err := newSpill("test")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,46 +10,46 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// memo is a file in memory that is kept beside a connection. It has the beginning of a record that was taken out of the
+// spill is a file in memory that is kept beside a connection. It has the beginning of a record that was taken out of the
 // kernel: those bytes of the stream from one position up to another.
 //
 // A process may be killed between any two system calls. What the next one finds is judged by the position up to which the
-// kernel has given the stream away: bytes of the memo beyond it were noted and not yet taken, and a memo that ends before
+// kernel has given the stream away: bytes of the spill beyond it were noted and not yet taken, and a spill that ends before
 // it is of a record that was finished. So a record is neither torn nor glued to another, wherever the process died.
 //
 // The file is: base, begin and end as 64 bits each, then the bytes from base on. The head is written in one go and last.
-type memo struct {
+type spill struct {
 	file  *os.File
 	base  uint64
 	empty bool // nothing is noted
 }
 
 const (
-	memoHead = 3 * 8
-	// maxMemo bounds what lies before the beginning, which only a stream of bad frames makes grow.
-	maxMemo = 1 << 20
+	spillHead = 3 * 8
+	// maxSpill bounds what is before the beginning, which only a stream of bad frames makes grow.
+	maxSpill = 1 << 20
 )
 
-func newMemo(name string) (*memo, error) {
+func newSpill(name string) (*spill, error) {
 	fd, err := unix.MemfdCreate("tattled-record", unix.MFD_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("make a file in memory: %w", err)
 	}
-	return &memo{file: os.NewFile(uintptr(fd), name), empty: true}, nil
+	return &spill{file: os.NewFile(uintptr(fd), name), empty: true}, nil
 }
 
 // write notes begun, which is at position begin of the stream. Without begun nothing is noted.
-func (m *memo) write(begin uint64, begun []byte) error {
+func (m *spill) write(begin uint64, begun []byte) error {
 	end := begin + uint64(len(begun))
 	switch {
 	case len(begun) == 0:
 		m.base, begin, end = 0, 0, 0
 	case m.empty:
 		m.base = begin
-	case begin < m.base || begin-m.base > maxMemo:
+	case begin < m.base || begin-m.base > maxSpill:
 		return errors.New("a note grows without end")
 	}
-	if _, err := m.file.WriteAt(begun, int64(memoHead+begin-m.base)); err != nil {
+	if _, err := m.file.WriteAt(begun, int64(spillHead+begin-m.base)); err != nil {
 		return err
 	}
 	m.empty = len(begun) == 0
@@ -62,8 +62,8 @@ func (m *memo) write(begin uint64, begun []byte) error {
 }
 
 // read returns what is noted of the stream before position at, of at most limit bytes.
-func (m *memo) read(at uint64, limit int) (begun []byte, err error) {
-	var head [memoHead]byte
+func (m *spill) read(at uint64, limit int) (begun []byte, err error) {
+	var head [spillHead]byte
 	if n, err := m.file.ReadAt(head[:], 0); n == 0 && err == io.EOF {
 		return nil, nil // the process died before it wrote
 	} else if n < len(head) {
@@ -73,11 +73,11 @@ func (m *memo) read(at uint64, limit int) (begun []byte, err error) {
 	switch {
 	case begin == end || at > end: // nothing, or of a record that was finished
 		return nil, nil
-	case base > begin || begin > end || begin-base > maxMemo || at < begin || at-begin > uint64(limit):
+	case base > begin || begin > end || begin-base > maxSpill || at < begin || at-begin > uint64(limit):
 		return nil, fmt.Errorf("a note of the bytes from %d to %d of a stream that was read up to %d", begin, end, at)
 	}
 	begun = make([]byte, at-begin)
-	if n, err := m.file.ReadAt(begun, int64(memoHead+begin-base)); n < len(begun) {
+	if n, err := m.file.ReadAt(begun, int64(spillHead+begin-base)); n < len(begun) {
 		return nil, err
 	}
 	m.base, m.empty = base, false

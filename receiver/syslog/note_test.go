@@ -72,25 +72,25 @@ func (k *killed) with(do func(uintptr)) {
 
 // die leaves to the next process what the kernel leaves to it.
 func (k *killed) die() {
-	if k.memo != nil {
-		k.memo.file.Close()
+	if k.spill != nil {
+		k.spill.file.Close()
 	}
 	k.tcp.Close()
 	k.server.tcp.Close()
 	k.server.spool.close()
 }
 
-// head returns the head of the memo, for a test that undoes the last write to it.
+// head returns the head of the spill, for a test that undoes the last write to it.
 func (k *killed) head() []byte {
-	head := make([]byte, memoHead)
-	if k.memo != nil {
-		_, _ = k.memo.file.ReadAt(head, 0)
+	head := make([]byte, spillHead)
+	if k.spill != nil {
+		_, _ = k.spill.file.ReadAt(head, 0)
 	}
 	return head
 }
 
 func (k *killed) setHead(head []byte) {
-	if _, err := k.memo.file.WriteAt(head, 0); err != nil {
+	if _, err := k.spill.file.WriteAt(head, 0); err != nil {
 		k.t.Fatal(err)
 	}
 }

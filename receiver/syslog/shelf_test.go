@@ -305,12 +305,12 @@ func (s *shelf) note() []byte {
 		if len(files) == 2 {
 			f := dup(s.t, files[1], name)
 			defer f.Close()
-			head := make([]byte, memoHead)
+			head := make([]byte, spillHead)
 			if _, err := f.ReadAt(head, 0); err != nil {
 				return nil // not yet written
 			}
 			end := binary.BigEndian.Uint64(head[16:])
-			begun, err := (&memo{file: f}).read(end, readSize)
+			begun, err := (&spill{file: f}).read(end, readSize)
 			if err != nil {
 				s.t.Error(err)
 			}

@@ -103,11 +103,11 @@ func (p *Passed) ring(listen string) *os.File {
 
 // keptConn is a connection that an earlier process kept.
 type keptConn struct {
-	name string
-	how  framing
-	old  bool // the name and the note are of the version before
-	tcp  *net.TCPConn
-	memo *os.File // see conn.note; nil if there is none
+	name  string
+	how   framing
+	old   bool // the name and the note are of the version before
+	tcp   *net.TCPConn
+	spill *os.File // see conn.note; nil if there is none
 }
 
 // connections takes the connections that were accepted from a listener. Those that broke meanwhile are forgotten.
@@ -146,7 +146,7 @@ func (k *keptConn) open(files []*os.File, listener netip.AddrPort) bool {
 		if info, err := f.Stat(); err != nil {
 			return false
 		} else if info.Mode().IsRegular() {
-			k.memo = f
+			k.spill = f
 		} else {
 			socket = f
 		}

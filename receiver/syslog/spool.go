@@ -182,7 +182,7 @@ func (s *spool) takeFrames(ctx context.Context, c *conn, n int) error {
 	if n == 0 {
 		return nil
 	}
-	sure := c.vouch() // before they are in the ring, or the next process would skip them and go on in the middle of a record
+	sure := c.revalidate() // before they are in the ring, or the next process would skip them and go on in the middle of a record
 	blk := block{received: b.batch.Received, end: c.begin() + uint64(n)}
 	if c.kept != "" {
 		blk.id = streamID(c.kept)

@@ -213,7 +213,7 @@ func TestKilledWithDatagrams(t *testing.T) {
 			}
 			receive(3)
 			l.b.begin(time.Now())
-			if err := l.handleDatagrams(t.Context(), l.h, l.d, l.b, &losses{}); err != nil {
+			if err := l.handleDatagrams(t.Context(), l.h, l.d, l.b, &dropCounter{}); err != nil {
 				t.Fatal(err)
 			}
 			send(t, conn, header+"one")

@@ -6,7 +6,7 @@
 //	UDP, unix  recvmmsg, up to 64 datagrams ──────────────────────────┐
 //	TCP        accept ─ a goroutine a connection: peek ─ wire.Framer ─┴─ ring ─ wire.Parser ─ Batch ─ Handle
 //
-// A header that wire.Parser does not know is shown to go-syslog's parsers (see opinion).
+// A header that wire.Parser does not know is shown to go-syslog's parsers (see fallback).
 //
 // Every peer is taken for hostile. What one connection can hold is bounded (nothing while it is idle: the beginning of a
 // record waits in the kernel), how many there are is bounded, and when there are too many, the longest silent one of the
@@ -18,7 +18,7 @@
 // What may lead to a report is decided by the way in: a listener's configuration, where the peer of a connection is, and
 // which user writes to a unix socket. One datagram is one record, so that a line feed in a stranger's text begins no other.
 //
-// # Connections that outlive the process
+// # Connections that survive the process
 //
 // A TCP connection that sent a whole record is kept in systemd's file descriptor store (Passed.Keeper). It is taken back
 // when the peer or a limit ends it. When the process stops or dies it stays, with what the kernel holds for it and for
@@ -29,12 +29,12 @@
 //     record is lost or comes twice. Without a ring, records are discarded after Handle returned, and what Handle has taken
 //     and not yet committed is lost by a kill.
 //   - A record may be half there. Its beginning waits in the kernel, or, where that had to give it up, in a memory file
-//     that is kept with the connection and says which bytes of the stream it has. See memo: killed between any two steps,
+//     that is kept with the connection and says which bytes of the stream it has. See spill: killed between any two steps,
 //     no record is torn, glued or doubled by it.
 //   - How the stream is framed is in the connection's name in the store, so that no text can pass for a record
 //     because somebody begins to read in the middle of it.
-//   - A connection that stands in the middle of a record longer than max_line is not kept, because the next reader could not
-//     tell where it ends. When the process stops just then, the connection is closed; and so it is when systemd does not
+//   - A connection that is in the middle of a record longer than max_line is not kept, because the next reader could not
+//     know where it ends. When the process stops just then, the connection is closed; and so it is when systemd does not
 //     take its removal in time.
 //   - A connection that sent nothing, or only the beginning of its first record, is not kept while the process runs, so
 //     that a flood of them costs systemd nothing. When the process stops, those that sent something are.
@@ -53,17 +53,17 @@ import (
 // Receiver is one listener. It implements receiver.Receiver.
 type Receiver struct {
 	cfg    Config
-	at     place
+	at     endpoint
 	loc    *time.Location
 	meter  receiver.Meter
-	second opinion
+	second fallback
 
 	strangers refusals
 
 	// One of these, by cfg.Listen.
 	udp  *net.UDPConn
 	tcp  *net.TCPListener
-	unix *unixSocket
+	unix *unixListener
 
 	passed bool // the socket came from systemd
 

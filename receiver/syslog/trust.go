@@ -36,7 +36,7 @@ func (c *Config) MostTrust() (trust event.Trust, condition string) {
 }
 
 // beyond reports whether peers beyond this machine may send to a TCP listener at at, and are named in allow.
-func (c *Config) beyond(at place) bool {
+func (c *Config) beyond(at endpoint) bool {
 	if at.addr.Addr().Unmap().IsLoopback() {
 		return false
 	}

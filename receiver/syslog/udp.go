@@ -42,7 +42,7 @@ func (r *Receiver) runDatagrams(ctx context.Context, conn datagramConn, h receiv
 	}
 	defer release()
 	d, b, pause := newDatagrams(mem), newBatcher(r), backoff{}
-	lost := losses{known: !r.passed}
+	lost := dropCounter{known: !r.passed}
 	if err := r.recoverDatagrams(ctx, h, d, b, &lost); err != nil {
 		if ctx.Err() != nil {
 			return nil
@@ -93,7 +93,7 @@ func (r *Receiver) stageMemory() (mem []byte, release func(), err error) {
 const datagramStream = 1
 
 // recoverDatagrams takes what the process before had received when it was killed, unless it is in the ring already.
-func (r *Receiver) recoverDatagrams(ctx context.Context, h receiver.Handler, d *datagrams, b *batcher, lost *losses) error {
+func (r *Receiver) recoverDatagrams(ctx context.Context, h receiver.Handler, d *datagrams, b *batcher, lost *dropCounter) error {
 	if r.spool != nil && d.n > 0 && r.spool.ends[datagramStream] != d.turn {
 		if err := r.handleDatagrams(ctx, h, d, b, lost); err != nil {
 			return err
@@ -103,7 +103,7 @@ func (r *Receiver) recoverDatagrams(ctx context.Context, h receiver.Handler, d *
 	return nil
 }
 
-func (r *Receiver) handleDatagrams(ctx context.Context, h receiver.Handler, d *datagrams, b *batcher, lost *losses) error {
+func (r *Receiver) handleDatagrams(ctx context.Context, h receiver.Handler, d *datagrams, b *batcher, lost *dropCounter) error {
 	b.begin(time.Now())
 	for i := range d.n {
 		data := d.data(i)
@@ -139,14 +139,14 @@ func (r *Receiver) sender(d *datagrams, i int) (trust event.Trust, allowed bool)
 	return r.cfg.trustUDP(), r.cfg.allows(d.peer(i))
 }
 
-// losses follows the kernel's count of lost datagrams, which wraps. Of a socket that systemd passed, what was lost before
+// dropCounter follows the kernel's count of lost datagrams, which wraps. Of a socket that systemd passed, what was lost before
 // the first count is not known to be ours.
-type losses struct {
+type dropCounter struct {
 	total uint32
 	known bool
 }
 
-func (l *losses) add(total uint32) uint64 {
+func (l *dropCounter) add(total uint32) uint64 {
 	more := total - l.total
 	if !l.known {
 		more = 0

@@ -221,7 +221,7 @@ func TestUDPAllocatesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer release()
-		d, b, l := newDatagrams(mem), newBatcher(r), losses{}
+		d, b, l := newDatagrams(mem), newBatcher(r), dropCounter{}
 		d.prepareAll()
 		payload := []byte(header + "Failed password for root from 198.51.100.9 port 40022 ssh2")
 		receive := func(fd uintptr) { d.receive(fd) }

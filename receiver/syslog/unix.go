@@ -14,8 +14,8 @@ import (
 	"tattled/receiver"
 )
 
-// unixSocket is a unix datagram socket that we made. Its senders wait while its queue is full, so that nothing is lost.
-type unixSocket struct {
+// unixListener is a unix datagram socket that we made. Its senders wait while its queue is full, so that nothing is lost.
+type unixListener struct {
 	conn *net.UnixConn
 	path string
 	file os.FileInfo     // of the socket, to know it again
@@ -23,7 +23,7 @@ type unixSocket struct {
 }
 
 // listenUnix binds the socket. Each datagram brings its sender's user, by the kernel's word (SCM_CREDENTIALS).
-func listenUnix(cfg *Config, path string) (*unixSocket, error) {
+func listenUnix(cfg *Config, path string) (*unixListener, error) {
 	uids, err := cfg.uids()
 	if err != nil {
 		return nil, err
@@ -40,7 +40,7 @@ func listenUnix(cfg *Config, path string) (*unixSocket, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &unixSocket{conn: conn.(*net.UnixConn), path: path, uids: uids}
+	s := &unixListener{conn: conn.(*net.UnixConn), path: path, uids: uids}
 	mode, _ := cfg.mode() // New checked it
 	if err = os.Chmod(path, mode); err == nil {
 		s.file, err = os.Lstat(path)
@@ -53,12 +53,12 @@ func listenUnix(cfg *Config, path string) (*unixSocket, error) {
 }
 
 // run serves until ctx ends or the handler fails. The socket's file is removed then, so that senders notice.
-func (s *unixSocket) run(ctx context.Context, r *Receiver, h receiver.Handler) error {
+func (s *unixListener) run(ctx context.Context, r *Receiver, h receiver.Handler) error {
 	defer s.close()
 	return r.runDatagrams(ctx, s.conn, h)
 }
 
-func (s *unixSocket) close() {
+func (s *unixListener) close() {
 	s.conn.Close()
 	if info, err := os.Lstat(s.path); err == nil && os.SameFile(info, s.file) {
 		os.Remove(s.path)

@@ -80,12 +80,12 @@ func (c *Config) Check(report setting.Report) {
 	case c.Path == "":
 		report("path", "is missing: write the log file's path, such as /var/log/auth.log")
 	case !filepath.IsAbs(c.Path):
-		report("path", fmt.Sprintf("%q is not absolute: write it with the folders that it lies in", c.Path))
+		report("path", fmt.Sprintf("%q is not absolute: write it with the folders that it is in", c.Path))
 	case strings.ContainsRune(c.Path, 0):
 		report("path", "has a NUL byte")
 	default:
 		if _, err := filepath.Match(c.Path, ""); err != nil {
-			report("path", fmt.Sprintf("%q is no pattern that can match: close its bracket, or write \\[ for the character itself", c.Path))
+			report("path", fmt.Sprintf("%q is not a pattern that can match: close its bracket, or write \\[ for the character itself", c.Path))
 		}
 	}
 	if strings.ContainsFunc(c.Program, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
@@ -95,7 +95,7 @@ func (c *Config) Check(report setting.Report) {
 		report("trust", fmt.Sprintf("%q is neither report nor count", c.Trust))
 	}
 	if _, err := c.location(); err != nil {
-		report("timezone", fmt.Sprintf("%q is no time zone of this system: write it like Europe/Brussels or UTC, or install tzdata", c.Timezone))
+		report("timezone", fmt.Sprintf("%q is not a time zone of this system: write it like Europe/Brussels or UTC, or install tzdata", c.Timezone))
 	}
 	if c.MaxLine != 0 && (c.MaxLine < leastMaxLine || c.MaxLine > mostMaxLine) {
 		report("max_line", fmt.Sprintf("%d is out of bounds: from %d to %d bytes", c.MaxLine, leastMaxLine, mostMaxLine))

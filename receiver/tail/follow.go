@@ -20,7 +20,7 @@ const (
 	looksUntilDenied = 5
 )
 
-var errIrregular = errors.New("is no regular file")
+var errIrregular = errors.New("is not a regular file")
 
 // follower follows one path: the file that it names, and the files that it named before until nobody writes to them.
 type follower struct {

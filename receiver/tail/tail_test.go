@@ -152,7 +152,7 @@ func until(t testing.TB, what string, condition func() bool) {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatalf("waited in vain for %s", what)
+			t.Fatalf("gave up waiting for %s", what)
 		}
 	}
 }

@@ -26,7 +26,7 @@ type answer struct {
 	asked  time.Time
 }
 
-// The bounds of a closing. A server that names a later time is not believed: the quota is a daily one.
+// The bounds of a pause. A server that names a later time is not believed: the quota is a daily one.
 const (
 	maxDaily  = 25 * time.Hour
 	maxShort  = 15 * time.Minute
@@ -66,9 +66,9 @@ func (a answer) outcome(e *endpoint) report.Outcome {
 		a.status == http.StatusNotFound, a.status == http.StatusMethodNotAllowed, a.status == http.StatusGone,
 		a.status >= 300 && a.status < 400:
 		// The key, the plan, the account or the URL is wrong, for every report alike: somebody must look.
-		return say(report.Closed, time.Time{})
+		return say(report.Paused, time.Time{})
 	case a.status == http.StatusServiceUnavailable && a.header.Get("Retry-After") != "":
-		return say(report.Closed, a.reopens(maxShort))
+		return say(report.Paused, a.reopens(maxShort))
 	case a.status >= 400 && a.status < 500 && a.status != http.StatusRequestTimeout && typed:
 		return say(report.Rejected, time.Time{})
 	default:
@@ -96,16 +96,16 @@ func (a answer) duplicate(detail string) bool {
 func (a answer) limited(e *endpoint, detail string) (report.Result, time.Time) {
 	spent := strings.Contains(detail, daily) || a.header.Get("X-RateLimit-Remaining") == "0"
 	if !spent {
-		return report.Closed, a.reopens(maxShort)
+		return report.Paused, a.reopens(maxShort)
 	}
 	if e.lateReset(a) {
-		return report.Closed, a.asked.Add(10 * time.Second)
+		return report.Paused, a.asked.Add(10 * time.Second)
 	}
 	until := a.reopens(maxDaily)
 	if until.IsZero() {
 		until = a.asked.Add(time.Hour)
 	}
-	return report.Closed, until
+	return report.Paused, until
 }
 
 // lateReset tells whether the quota should have been reset just now: a wait of nearly a whole day right after the reset

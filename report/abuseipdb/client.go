@@ -109,7 +109,7 @@ func (c *Client) SetKey(key setting.Secret) { c.key.Store(&key) }
 func (c *Client) DryRun() bool { return c.key.Load().IsZero() }
 
 // Scope says, without giving the key away, which key and server a closed quota is about: 32 bits of a hash of both. The
-// Courier keeps it with the closing.
+// Courier keeps it with the pause.
 func (c *Client) Scope() string {
 	sum := sha256.Sum256([]byte(c.base.String() + "\x00" + c.key.Load().Reveal()))
 	return hex.EncodeToString(sum[:4])

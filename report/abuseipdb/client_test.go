@@ -172,21 +172,21 @@ func TestClassification(t *testing.T) {
 		{"recently, 403", 403, nil, typed(recently, 403), report.Duplicate, 0},
 		{"recently, 422", 422, nil, typed(recently, 422), report.Duplicate, 0},
 		{"recently with a wait", 429, retry("800"), typed(recently, 429), report.Duplicate, 0},
-		{"daily", 429, retry("29241"), typed(daily, 429), report.Closed, 29241 * time.Second},
-		{"daily without headers", 429, nil, typed(daily, 429), report.Closed, time.Hour},
-		{"daily by remaining", 429, http.Header{"X-Ratelimit-Remaining": {"0"}, "Retry-After": {"60"}}, page, report.Closed, time.Minute},
-		{"daily, absurd", 429, retry("999999999"), typed(daily, 429), report.Closed, 10 * time.Second}, // late reset first
-		{"daily, beyond a number", 429, retry("99999999999999999999"), typed(daily, 429), report.Closed, time.Hour},
-		{"daily, negative", 429, retry("-5"), typed(daily, 429), report.Closed, time.Hour},
-		{"daily, reset gone by", 429, http.Header{"X-Ratelimit-Reset": {"1545973200"}}, typed(daily, 429), report.Closed, time.Second},
-		{"too fast", 429, retry("7"), page, report.Closed, 7 * time.Second},
-		{"too fast, no word", 429, nil, page, report.Closed, 0},
-		{"too fast, absurd", 429, retry("999999"), page, report.Closed, 15 * time.Minute},
-		{"wrong key", 401, nil, typed("Authentication failed. Your API key is either missing, incorrect, or revoked.", 401), report.Closed, 0},
-		{"beyond the plan", 402, nil, "", report.Closed, 0},
-		{"suspended", 403, nil, page, report.Closed, 0},
-		{"wrong URL", 404, nil, page, report.Closed, 0},
-		{"redirect", 302, http.Header{"Location": {"https://www.example.org/"}}, "", report.Closed, 0},
+		{"daily", 429, retry("29241"), typed(daily, 429), report.Paused, 29241 * time.Second},
+		{"daily without headers", 429, nil, typed(daily, 429), report.Paused, time.Hour},
+		{"daily by remaining", 429, http.Header{"X-Ratelimit-Remaining": {"0"}, "Retry-After": {"60"}}, page, report.Paused, time.Minute},
+		{"daily, absurd", 429, retry("999999999"), typed(daily, 429), report.Paused, 10 * time.Second}, // late reset first
+		{"daily, beyond a number", 429, retry("99999999999999999999"), typed(daily, 429), report.Paused, time.Hour},
+		{"daily, negative", 429, retry("-5"), typed(daily, 429), report.Paused, time.Hour},
+		{"daily, reset gone by", 429, http.Header{"X-Ratelimit-Reset": {"1545973200"}}, typed(daily, 429), report.Paused, time.Second},
+		{"too fast", 429, retry("7"), page, report.Paused, 7 * time.Second},
+		{"too fast, no word", 429, nil, page, report.Paused, 0},
+		{"too fast, absurd", 429, retry("999999"), page, report.Paused, 15 * time.Minute},
+		{"wrong key", 401, nil, typed("Authentication failed. Your API key is either missing, incorrect, or revoked.", 401), report.Paused, 0},
+		{"beyond the plan", 402, nil, "", report.Paused, 0},
+		{"suspended", 403, nil, page, report.Paused, 0},
+		{"wrong URL", 404, nil, page, report.Paused, 0},
+		{"redirect", 302, http.Header{"Location": {"https://www.example.org/"}}, "", report.Paused, 0},
 		{"invalid", 422, nil, typed("The ip address must be a valid IPv4 or IPv6 address (e.g. 8.8.8.8 or 2001:4860:4860::8888).", 422), report.Rejected, 0},
 		{"invalid, no JSON", 422, nil, page, report.Rejected, 0},
 		{"bad request, typed", 400, nil, typed("No.", 400), report.Rejected, 0},
@@ -194,7 +194,7 @@ func TestClassification(t *testing.T) {
 		{"error", 500, nil, page, report.Later, 0},
 		{"bad gateway", 502, nil, page, report.Later, 0},
 		{"unavailable", 503, nil, page, report.Later, 0},
-		{"maintenance", 503, retry("120"), page, report.Closed, 2 * time.Minute},
+		{"maintenance", 503, retry("120"), page, report.Paused, 2 * time.Minute},
 		{"Cloudflare", 520, nil, page, report.Later, 0},
 		{"timeout", 408, nil, typed("x", 408), report.Later, 0},
 		{"nonsense", 418, nil, "", report.Later, 0},
@@ -237,10 +237,10 @@ func TestLateReset(t *testing.T) {
 	d.SetFaults(double.Fault{Mode: double.LateReset})
 	first := c.Send(t.Context(), reporttest.Report(1, time.Now()))
 	second := c.Send(t.Context(), reporttest.Report(1, time.Now()))
-	if wait := time.Until(first.Until); first.Result != report.Closed || wait > 11*time.Second {
+	if wait := time.Until(first.Until); first.Result != report.Paused || wait > 11*time.Second {
 		t.Errorf("first: %v, waits %v", first.Result, wait)
 	}
-	if wait := time.Until(second.Until); second.Result != report.Closed || wait < 20*time.Hour {
+	if wait := time.Until(second.Until); second.Result != report.Paused || wait < 20*time.Hour {
 		t.Errorf("second: %v, waits %v", second.Result, wait)
 	}
 }
@@ -252,13 +252,13 @@ func TestNoRedirect(t *testing.T) {
 	t.Cleanup(other.Close)
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		c, _ := answering(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other.URL+r.URL.Path, status) })
-		if out := c.Send(t.Context(), reporttest.Report(1, time.Now())); out.Result != report.Closed {
+		if out := c.Send(t.Context(), reporttest.Report(1, time.Now())); out.Result != report.Paused {
 			t.Errorf("%d: came out as %v", status, out.Result)
 		}
 	}
 	plain := httptest.NewServer(double.Redirect(other.URL))
 	t.Cleanup(plain.Close)
-	if out := client(t, plain.URL, key).Send(t.Context(), reporttest.Report(1, time.Now())); out.Result != report.Closed {
+	if out := client(t, plain.URL, key).Send(t.Context(), reporttest.Report(1, time.Now())); out.Result != report.Paused {
 		t.Errorf("plain http: came out as %v", out.Result)
 	}
 	if reached.Load() {
@@ -456,7 +456,7 @@ func TestCheck(t *testing.T) {
 		}
 	}
 	for mode, want := range map[double.Mode]report.Result{
-		double.Exhausted: report.Closed, double.Revoked: report.Closed, double.Internal: report.Later, double.Truncated: report.Later,
+		double.Exhausted: report.Paused, double.Revoked: report.Paused, double.Internal: report.Later, double.Truncated: report.Later,
 		double.Drop: report.Later, double.Invalid: report.Rejected,
 	} {
 		d.SetFaults(double.Fault{Mode: mode}) // for good: the transport itself asks again where a kept connection broke

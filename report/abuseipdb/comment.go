@@ -24,7 +24,7 @@ const maxName = 32
 // report sent twice after a crash counts once.
 func Comment(r *event.Report) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s", service(r), deed(r))
+	fmt.Fprintf(&b, "%s: %s", service(r), activity(r))
 	if r.Users > 1 {
 		fmt.Fprintf(&b, ", %d user names tried", r.Users)
 	}
@@ -49,8 +49,8 @@ func service(r *event.Report) string {
 	}
 }
 
-// deed returns what was done and how often.
-func deed(r *event.Report) string {
+// activity returns what was done and how often.
+func activity(r *event.Report) string {
 	one, many := "suspicious event", "suspicious events"
 	switch r.Kind {
 	case event.AuthFailure:

@@ -100,13 +100,13 @@ func base(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("%q is no URL: write it like %s", text, DefaultURL)
+		return nil, fmt.Errorf("%q is not a URL: write it like %s", text, DefaultURL)
 	case u.Hostname() == "" || u.Opaque != "":
 		return nil, fmt.Errorf("%q names no host: write it like %s", text, DefaultURL)
 	case u.User != nil:
 		return nil, fmt.Errorf("the URL holds a user name or password: take it out, the key belongs into key_file")
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
-		return nil, fmt.Errorf("%q has something behind its path: write it like %s", text, DefaultURL)
+		return nil, fmt.Errorf("%q has something after its path: write it like %s", text, DefaultURL)
 	case u.Scheme == "http" && !loopback(u.Hostname()):
 		return nil, fmt.Errorf("%q would send the key in the clear: write https, http is for a loopback address only", text)
 	case u.Scheme != "http" && u.Scheme != "https":

@@ -53,7 +53,7 @@ func TestSender(t *testing.T) {
 			Arrived: func() int { return len(d.Reports()) },
 			Break: map[report.Result]func(*testing.T){
 				report.Later:     fail(double.BadGateway),
-				report.Closed:    fail(double.Exhausted),
+				report.Paused:    fail(double.Exhausted),
 				report.Duplicate: fail(double.Recently),
 				report.Rejected:  fail(double.Invalid),
 			},

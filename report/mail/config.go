@@ -112,7 +112,7 @@ func (c Config) Check(report setting.Report) {
 	c = c.WithDefaults()
 	host, port, err := net.SplitHostPort(c.Server)
 	if n, errPort := strconv.ParseUint(port, 10, 16); err != nil || host == "" || errPort != nil || n == 0 || !plain(host) {
-		report("server", fmt.Sprintf("%q is no host and port: write it like %s", c.Server, DefaultServer))
+		report("server", fmt.Sprintf("%q is not a host and port: write it like %s", c.Server, DefaultServer))
 	}
 	if _, err := address(c.From); err != nil {
 		report("from", fmt.Sprintf("%v: write it like tattled@example.org", err))
@@ -135,7 +135,7 @@ func (c Config) Check(report setting.Report) {
 		report("timeout", fmt.Sprintf("%v is out of bounds: write 1s to %v", c.Timeout, MaxTimeout))
 	}
 	if c.Host != "" && hostName(c.Host) != c.Host {
-		report("host", fmt.Sprintf("%q is no host name: write letters, digits, dots and hyphens, like web1.example.org", c.Host))
+		report("host", fmt.Sprintf("%q is not a host name: write letters, digits, dots and hyphens, like web1.example.org", c.Host))
 	}
 	c.checkSecurity(host, report)
 }
@@ -163,11 +163,11 @@ func (c Config) checkSecurity(host string, report setting.Report) {
 func address(text string) (*mail.Address, error) {
 	a, err := mail.ParseAddress(text)
 	if err != nil || !plain(a.Address) || !plain(a.Name) {
-		return nil, fmt.Errorf("%q is no mail address", text)
+		return nil, fmt.Errorf("%q is not a mail address", text)
 	}
 	for _, c := range []byte(a.Address) {
 		if c > '~' {
-			return nil, fmt.Errorf("%q is not ASCII, which not every mail server takes", text)
+			return nil, fmt.Errorf("%q is not ASCII, which not every mail server accepts", text)
 		}
 	}
 	return a, nil

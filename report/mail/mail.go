@@ -27,12 +27,12 @@ import (
 // Destination is the name of this Sender.
 const Destination = "mail"
 
-// patience is how long a mail waits for all recipients. A server that takes it for some and not yet for others (grey
+// greylistWait is how long a mail waits for all recipients. A server that takes it for some and not yet for others (grey
 // listing) is asked again, so that nobody gets it twice; after that, those get it who can.
-const patience = time.Hour
+const greylistWait = time.Hour
 
-// farewell is how long the server may take to say goodbye.
-const farewell = 2 * time.Second
+// quitTimeout is how long the server may take to answer QUIT.
+const quitTimeout = 2 * time.Second
 
 // Sender sends mails. One call of Send is made at a time.
 type Sender struct {
@@ -116,7 +116,7 @@ func (s *Sender) Send(ctx context.Context, r *event.Report) report.Outcome {
 	}
 	out := s.deliver(client, m, r)
 	if out.Result == report.Delivered { // the mail is in: how the conversation ends changes nothing
-		conn.SetDeadline(time.Now().Add(farewell))
+		conn.SetDeadline(time.Now().Add(quitTimeout))
 		_ = client.Quit()
 	}
 	return out
@@ -175,12 +175,12 @@ func (s *Sender) unreachable(err error) report.Outcome {
 	var garbage textproto.ProtocolError
 	switch {
 	case errors.As(err, &answer) && answer.Code/100 == 5:
-		return s.say(report.Closed, "the mail server refuses us", err)
+		return s.say(report.Paused, "the mail server refuses us", err)
 	case errors.As(err, &answer), errors.As(err, &network), errors.As(err, &garbage), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
 		errors.Is(err, net.ErrClosed), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return s.say(report.Later, "the mail server cannot be reached", err)
 	default: // no STARTTLS, a certificate that does not fit, no way to authenticate: a setting is wrong
-		return s.say(report.Closed, "the mail server and the settings do not fit", err)
+		return s.say(report.Paused, "the mail server and the settings do not match", err)
 	}
 }
 
@@ -209,9 +209,9 @@ func (s *Sender) deliver(client *smtp.Client, m *mail.Msg, r *event.Report) repo
 		}
 	}
 	waited := time.Since(r.Judged)
-	switch patient := waited >= 0 && waited < patience; {
+	switch patient := waited >= 0 && waited < greylistWait; {
 	case later != nil && (taken == 0 || patient):
-		return s.refused("the mail server does not take it for all recipients yet", later)
+		return s.refused("the mail server does not accept it for all recipients yet", later)
 	case taken == 0:
 		return s.refused("the mail server refuses every recipient", never)
 	}
@@ -228,13 +228,13 @@ func (s *Sender) deliver(client *smtp.Client, m *mail.Msg, r *event.Report) repo
 func (s *Sender) data(client *smtp.Client, m *mail.Msg) report.Outcome {
 	w, err := client.Data()
 	if err != nil {
-		return s.refused("the mail server does not take the mail", err)
+		return s.refused("the mail server does not accept the mail", err)
 	}
 	if _, err := m.WriteTo(w); err != nil {
 		return s.say(report.Later, "the mail could not be sent", err) // without its end, so it cannot have arrived
 	}
 	if err := w.Close(); err != nil {
-		out := s.refused("the mail server does not take the mail", err)
+		out := s.refused("the mail server does not accept the mail", err)
 		out.Unanswered = code(err) == 0
 		return out
 	}
@@ -245,7 +245,7 @@ func (s *Sender) data(client *smtp.Client, m *mail.Msg) report.Outcome {
 func (s *Sender) refused(what string, err error) report.Outcome {
 	switch c := code(err); {
 	case c == 530, c == 534, c == 535, c == 538:
-		return s.say(report.Closed, what, err) // RFC 4954: authentication required, or not good enough
+		return s.say(report.Paused, what, err) // RFC 4954: authentication required, or not good enough
 	case c/100 == 5:
 		return s.say(report.Rejected, what, err)
 	default:

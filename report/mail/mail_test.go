@@ -59,7 +59,7 @@ func TestSender(t *testing.T) {
 			Break: map[report.Result]func(*testing.T){
 				report.Later:    fail(451),
 				report.Rejected: fail(554),
-				report.Closed: func(*testing.T) {
+				report.Paused: func(*testing.T) {
 					s.change(func() { s.before = func(*smtp.Conn) error { return refuse(554, "go away") } })
 				},
 			},
@@ -335,12 +335,12 @@ func TestAnswers(t *testing.T) {
 		{"grey listing", func(s *server, err error) { s.rcpt = func(string) error { return err } }, 451, report.Later},
 		{"no such recipient", func(s *server, err error) { s.rcpt = func(string) error { return err } }, 550, report.Rejected},
 		{"sender refused", func(s *server, err error) { s.mail = func(string) error { return err } }, 550, report.Rejected},
-		{"authentication needed", func(s *server, err error) { s.mail = func(string) error { return err } }, 530, report.Closed},
+		{"authentication needed", func(s *server, err error) { s.mail = func(string) error { return err } }, 530, report.Paused},
 		{"sender not now", func(s *server, err error) { s.mail = func(string) error { return err } }, 452, report.Later},
 		{"content refused", func(s *server, err error) { s.data = func() error { return err } }, 554, report.Rejected},
 		{"disk full", func(s *server, err error) { s.data = func() error { return err } }, 452, report.Later},
 		{"too busy", func(s *server, err error) { s.before = func(*smtp.Conn) error { return err } }, 421, report.Later},
-		{"no service", func(s *server, err error) { s.before = func(*smtp.Conn) error { return err } }, 554, report.Closed},
+		{"no service", func(s *server, err error) { s.before = func(*smtp.Conn) error { return err } }, 554, report.Paused},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := serve(t, mode{})
@@ -422,21 +422,21 @@ func TestSecurity(t *testing.T) {
 		secure bool
 	}{
 		{"mandatory", mode{starttls: true}, alert.Mandatory, false, true, report.Delivered, true},
-		{"mandatory, not offered", mode{}, alert.Mandatory, false, true, report.Closed, false},
-		{"mandatory, unknown CA", mode{starttls: true}, alert.Mandatory, false, false, report.Closed, false},
+		{"mandatory, not offered", mode{}, alert.Mandatory, false, true, report.Paused, false},
+		{"mandatory, unknown CA", mode{starttls: true}, alert.Mandatory, false, false, report.Paused, false},
 		{"opportunistic, offered", mode{starttls: true}, alert.Opportunistic, false, true, report.Delivered, true},
 		{"opportunistic, not offered", mode{}, alert.Opportunistic, false, true, report.Delivered, false},
-		{"opportunistic, unknown CA", mode{starttls: true}, alert.Opportunistic, false, false, report.Closed, false},
+		{"opportunistic, unknown CA", mode{starttls: true}, alert.Opportunistic, false, false, report.Paused, false},
 		{"implicit", mode{implicit: true}, alert.Implicit, false, true, report.Delivered, true},
-		{"implicit, unknown CA", mode{implicit: true}, alert.Implicit, false, false, report.Closed, false},
-		{"implicit to a plain port", mode{}, alert.Implicit, false, true, report.Closed, false},
+		{"implicit, unknown CA", mode{implicit: true}, alert.Implicit, false, false, report.Paused, false},
+		{"implicit to a plain port", mode{}, alert.Implicit, false, true, report.Paused, false},
 		{"none", mode{starttls: true}, alert.None, false, true, report.Delivered, false},
 		{"default to loopback", mode{starttls: true}, "", false, true, report.Delivered, false},
 		{"password over STARTTLS", mode{starttls: true, auth: true}, alert.Mandatory, true, true, report.Delivered, true},
 		{"password over TLS", mode{implicit: true, auth: true}, alert.Implicit, true, true, report.Delivered, true},
 		{"password to loopback", mode{auth: true}, alert.None, true, true, report.Delivered, false},
-		{"password not wanted", mode{}, alert.None, true, true, report.Closed, false},
-		{"no password", mode{auth: true}, alert.None, false, true, report.Closed, false},
+		{"password not wanted", mode{}, alert.None, true, true, report.Paused, false},
+		{"no password", mode{auth: true}, alert.None, false, true, report.Paused, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := serve(t, test.server)
@@ -473,7 +473,7 @@ func TestWrongPassword(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := m.Send(t.Context(), reporttest.Report(1, time.Now()))
-	if out.Result != report.Closed || strings.Contains(out.Detail, wrong) || !strings.Contains(out.Detail, "no such account: <secret>") {
+	if out.Result != report.Paused || strings.Contains(out.Detail, wrong) || !strings.Contains(out.Detail, "no such account: <secret>") {
 		t.Errorf("%+v", out)
 	}
 	if text := fmt.Sprintf("%+v", m); strings.Contains(text, wrong) {

@@ -22,7 +22,7 @@ type Rig struct {
 	Sender report.Sender
 	// Arrived returns how many reports the far end has taken since the start.
 	Arrived func() int
-	// Break makes the far end such that the next Send must come out as the result that is its key. Later, Closed and
+	// Break makes the far end such that the next Send must come out as the result that is its key. Later, Paused and
 	// Rejected must be there, Duplicate may be.
 	Break map[report.Result]func(t *testing.T)
 	// Hang makes the far end take connections and answer nothing.
@@ -52,7 +52,7 @@ func Run(t *testing.T, open func(t *testing.T) *Rig) {
 		t.Run(test.name, func(t *testing.T) { test.test(t, open(t)) })
 	}
 	rig := open(t)
-	for _, needed := range []report.Result{report.Later, report.Closed, report.Rejected} {
+	for _, needed := range []report.Result{report.Later, report.Paused, report.Rejected} {
 		if rig.Break[needed] == nil {
 			t.Errorf("the rig cannot bring about %q", needed)
 		}
@@ -224,7 +224,7 @@ func testBroken(t *testing.T, rig *Rig, result report.Result) {
 func checkOutcome(t *testing.T, rig *Rig, out report.Outcome) {
 	t.Helper()
 	if !slices.Contains(report.Results(), out.Result) || out.Result >= report.Dismissed {
-		t.Errorf("%v is no result that a sender gives", out.Result)
+		t.Errorf("%v is not a result that a sender gives", out.Result)
 	}
 	if len(out.Detail) > report.MaxDetail {
 		t.Errorf("the detail has %d bytes, at most %d are allowed", len(out.Detail), report.MaxDetail)

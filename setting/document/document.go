@@ -1,4 +1,4 @@
-// Package document reads a YAML text into a struct, strictly: a key that no field has, a key twice and a value of the wrong
+// Package document reads YAML into a struct, strictly: a key that no field has, a key twice and a value of the wrong
 // form are faults, and all of them are found at once, each with its line. The configuration and the shipped policies are read
 // by it. It opens no file, and knows nothing of what a value means: that is for the Check of each section.
 package document
@@ -159,7 +159,7 @@ func (d *decoder) mapping(n *yaml.Node, path string, v reflect.Value) {
 		key, val := n.Content[i], n.Content[i+1]
 		at := Join(path, key.Value)
 		if first, twice := seen[key.Value]; twice {
-			d.refuse(key.Line, at, fmt.Sprintf("stands twice, first in line %d: keep one", first))
+			d.refuse(key.Line, at, fmt.Sprintf("appears twice, first in line %d: keep one", first))
 			continue
 		}
 		seen[key.Value] = key.Line
@@ -213,7 +213,7 @@ func wanted(v reflect.Value) string {
 	case reflect.Bool:
 		return "true or false"
 	case reflect.String:
-		return "a text"
+		return "a string"
 	case reflect.Float32, reflect.Float64:
 		return "a number"
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:

@@ -143,7 +143,7 @@ func freeSpace(dir string) (int64, error) {
 			continue
 		}
 		if err != nil {
-			return 0, fmt.Errorf("look at the free space of %s: %w", dir, err)
+			return 0, fmt.Errorf("read the free space of %s: %w", dir, err)
 		}
 		return int64(fs.Bavail) * fs.Bsize, nil
 	}

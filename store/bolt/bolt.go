@@ -3,7 +3,7 @@
 //
 // bbolt trusts its file. A file that was cut kills the process when bbolt opens it, in a goroutine of its own; flipped bits
 // go unseen. So Open reads the file itself first, page by page and record by record, and gives it to bbolt only when all of
-// it is sound. A damaged file is moved aside, and the newest good backup or an empty file takes its place.
+// it is sound. A damaged file is quarantined, and the newest good backup or an empty file takes its place.
 package bolt
 
 import (

@@ -160,7 +160,7 @@ func (c *check) meta() (meta, error) {
 		}
 	}
 	if page < 1024 || page > 1<<16 || page&(page-1) != 0 {
-		return meta{}, damage("neither of its two meta pages is sound")
+		return meta{}, damage("neither of its two meta pages is intact")
 	}
 	second, secondSound, secondWhole := c.metaAt(page, 1)
 	for _, whole := range []bool{firstWhole, secondWhole} {
@@ -173,7 +173,7 @@ func (c *check) meta() (meta, error) {
 		best = second
 	}
 	if !firstSound && !secondSound || int64(best.page) != page {
-		return meta{}, damage("neither of its two meta pages is sound")
+		return meta{}, damage("neither of its two meta pages is intact")
 	}
 	return best, nil
 }
@@ -198,7 +198,7 @@ func (c *check) metaAt(at int64, id uint64) (m meta, sound, whole bool) {
 // use marks n pages from id on as being in use. No page is used twice.
 func (c *check) use(id, n uint64) error {
 	if id >= c.pages || n > c.pages-id {
-		return damage("page %d lies beyond the end of the file", id)
+		return damage("page %d is beyond the end of the file", id)
 	}
 	for ; n > 0; n, id = n-1, id+1 {
 		if c.seen[id/64]&(1<<(id%64)) != 0 {
@@ -242,7 +242,7 @@ func (c *check) read(id uint64) ([]byte, error) {
 
 func (c *check) readAt(buf []byte, id uint64) error {
 	if _, err := c.file.ReadAt(buf, int64(id)*c.page); err != nil {
-		return damage("page %d can not be read: %v", id, err)
+		return damage("page %d cannot be read: %v", id, err)
 	}
 	return nil
 }
@@ -309,7 +309,7 @@ func (c *check) branch(page []byte, id uint64, keys keyRange, record func(key, v
 // leaf reads the records of a leaf page.
 func (c *check) leaf(page []byte, id uint64, keys keyRange, record func(key, value []byte, isBucket bool) error) error {
 	if len(page) < pageHeader || native.Uint16(page[8:]) != sortLeaf || native.Uint64(page) != id {
-		return damage("leaf page %d is none", id)
+		return damage("leaf page %d is not one", id)
 	}
 	n, end := int(native.Uint16(page[10:])), pageHeader
 	if pageHeader+n*element > len(page) {
@@ -322,7 +322,7 @@ func (c *check) leaf(page []byte, id uint64, keys keyRange, record func(key, val
 		mid := from + int(native.Uint32(page[at+8:]))
 		to := mid + int(native.Uint32(page[at+12:]))
 		if flags > 1 || from < pageHeader+n*element || mid < from || to < mid || to > len(page) {
-			return damage("element %d of leaf page %d lies outside of it", i, id)
+			return damage("element %d of leaf page %d is outside of it", i, id)
 		}
 		key := page[from:mid]
 		if len(key) == 0 || !keys.holds(key) || i > 0 && string(key) <= string(last) {
@@ -351,7 +351,7 @@ func (c *check) fits(page []byte, id uint64, end int) error {
 // bucket takes a bucket's record apart: the root of its tree, or the page that lies within.
 func bucket(value []byte) (root uint64, page []byte, err error) {
 	if len(value) < bucketHead || native.Uint64(value[8:]) != 0 { // no table uses the sequence
-		return 0, nil, damage("the record of a table is none")
+		return 0, nil, damage("the record of a table is invalid")
 	}
 	return native.Uint64(value), value[bucketHead:], nil
 }
@@ -366,7 +366,7 @@ func (c *check) freelist(id uint64) error {
 	ids := page[pageHeader:]
 	n := uint64(native.Uint16(page[10:]))
 	if native.Uint16(page[8:]) != sortFreelist {
-		return damage("the list of free pages is none")
+		return damage("the list of free pages is invalid")
 	}
 	if n == 0xFFFF {
 		n, ids = native.Uint64(ids), ids[8:]

@@ -36,7 +36,7 @@ const (
 type Options struct {
 	// MaxSize is what the file may grow to, in bytes; 0 is no bound. It may be exceeded by 4 MiB.
 	MaxSize int64
-	// Now is the time that names what is moved aside.
+	// Now is the time that names what is quarantined.
 	Now time.Time
 }
 
@@ -46,12 +46,12 @@ type Opened struct {
 	Damage  string // what was wrong with the file that was there, or that it was missing; "" if nothing was
 	Aside   string // where the damaged file is now; "" where it was missing
 	Backup  string // the backup that took its place; "" if an empty file did
-	Records int    // records that failed their checksum and were put aside
+	Records int    // records that failed their checksum and were quarantined
 	Meta    bool   // one of the file's two meta pages is damaged: the last transaction may be missing
 
 	Salvaged store.Salvaged // what came over from the damaged file
 	Unread   error          // why nothing more did; nil if all that is sound did
-	Removed  []string       // older files that were aside and made way
+	Removed  []string       // older quarantined files that were removed
 }
 
 // Open opens the file at path, checked whole, or makes an empty one. A damaged file is renamed to path.bad-<time>, and the
@@ -106,7 +106,7 @@ func open(path string, o Options, done *Opened) (*Backend, error) {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	if done.Records = audit.Bad; audit.Bad > 0 {
-		if err := b.Update(func(tx store.Tx) error { return audit.PutAside(tx, o.Now) }); err != nil {
+		if err := b.Update(func(tx store.Tx) error { return audit.Quarantine(tx, o.Now) }); err != nil {
 			_ = b.db.Close() // the first error says what is wrong
 			return nil, fmt.Errorf("open %s: %w", path, err)
 		}
@@ -121,7 +121,7 @@ func checkPath(path string) (*check, error) {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no regular file: set store.path to one", path)
+		return nil, fmt.Errorf("%s is not a regular file: set store.path to one", path)
 	}
 	f, err := os.OpenFile(path, os.O_RDWR, 0) // as bbolt will
 	if err != nil {

@@ -350,7 +350,7 @@ func TestOpenSaysWhatToDo(t *testing.T) {
 	}{
 		"another process":      {path, fmt.Sprintf("process %d uses it", os.Getpid())},
 		"no folder":            {filepath.Join(dir, "none", "state.db"), "does not exist: create it"},
-		"a folder":             {mkdir(t, filepath.Join(dir, "folder")), "no regular file"},
+		"a folder":             {mkdir(t, filepath.Join(dir, "folder")), "not a regular file"},
 		"no folder but a file": {filepath.Join(path, "state.db"), "not a directory"},
 	} {
 		if _, _, err := Open(c.path, Options{Now: now}); err == nil || !strings.Contains(err.Error(), c.want) {

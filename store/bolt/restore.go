@@ -23,7 +23,7 @@ const (
 func replace(path string, now time.Time, done *Opened) error {
 	upTo := now
 	if _, err := os.Lstat(path); err == nil {
-		written, err := setAside(path, now, done)
+		written, err := quarantine(path, now, done)
 		if err != nil {
 			return err
 		}
@@ -58,8 +58,8 @@ func replace(path string, now time.Time, done *Opened) error {
 	return nil
 }
 
-// setAside gives a damaged file its second name, once, and returns when it was last written to.
-func setAside(path string, now time.Time, done *Opened) (time.Time, error) {
+// quarantine gives a damaged file its second name, once, and returns when it was last written to.
+func quarantine(path string, now time.Time, done *Opened) (time.Time, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return time.Time{}, explain("move aside", path, err)
@@ -79,7 +79,7 @@ func setAside(path string, now time.Time, done *Opened) (time.Time, error) {
 	return info.ModTime(), nil
 }
 
-// badFiles lists the damaged files that were put aside, by their names' times the newest first.
+// badFiles lists the damaged files that were quarantined, by their names' times the newest first.
 func badFiles(path string) []string {
 	all, err := filepath.Glob(globEscape(path) + badSuffix + "*Z")
 	if err != nil {
@@ -90,7 +90,7 @@ func badFiles(path string) []string {
 	return all
 }
 
-// removeBad removes damaged files beyond the newest keep, of which the one that was just put aside is always one.
+// removeBad removes damaged files beyond the newest keep, of which the one that was just quarantined is always one.
 func removeBad(path string, keep int, done *Opened) {
 	kept := 1
 	for _, name := range badFiles(path) {

@@ -434,7 +434,7 @@ func TestRestoreOnAFullDisk(t *testing.T) {
 	s := note(t, b, "kept")
 	for c := 0; b.Usage().Size < 6<<20; c++ {
 		if err := b.Update(func(tx store.Tx) error {
-			return tx.Put(store.Aside, fmt.Appendf(nil, "%d", c), bytes.Repeat([]byte("x"), 1<<20))
+			return tx.Put(store.Quarantine, fmt.Appendf(nil, "%d", c), bytes.Repeat([]byte("x"), 1<<20))
 		}); err != nil {
 			t.Fatal(err)
 		}

@@ -17,11 +17,11 @@ const salvagedAtOnce = 4 << 20
 const maxSalvaged = 16 << 20
 
 // salvage puts what is sound of the damaged file aside into the file at temp, and the mark that this was done.
-func salvage(temp, aside string, now, upTo time.Time, done *Opened) (err error) {
-	if aside == "" {
+func salvage(temp, damaged string, now, upTo time.Time, done *Opened) (err error) {
+	if damaged == "" {
 		return mark(temp, now, upTo, done)
 	}
-	f, err := os.Open(aside)
+	f, err := os.Open(damaged)
 	if err != nil {
 		return fmt.Errorf("salvage: %w", err)
 	}

@@ -18,13 +18,13 @@ var errOurs = errors.New("ours")
 func (s Suite) backend(t *testing.T) {
 	b, reopen := s.Open(t)
 	put := func(tx store.Tx, key, value string) {
-		if err := tx.Put(store.Aside, []byte(key), []byte(value)); err != nil {
+		if err := tx.Put(store.Quarantine, []byte(key), []byte(value)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	get := func(b store.Backend, key string) (value string) {
 		err := b.View(func(tx store.ReadTx) error {
-			value = string(tx.Get(store.Aside, []byte(key)))
+			value = string(tx.Get(store.Quarantine, []byte(key)))
 			return nil
 		})
 		if err != nil {
@@ -35,13 +35,13 @@ func (s Suite) backend(t *testing.T) {
 	err := b.Update(func(tx store.Tx) error {
 		put(tx, "a", "1")
 		put(tx, "b", "2")
-		if v := tx.Get(store.Aside, []byte("a")); string(v) != "1" {
+		if v := tx.Get(store.Quarantine, []byte("a")); string(v) != "1" {
 			t.Errorf("a transaction reads %q where it wrote 1", v)
 		}
 		if v := tx.Get(store.Events, []byte("a")); v != nil {
 			t.Errorf("another table has %q under the same key", v)
 		}
-		return tx.Delete(store.Aside, []byte("not there"))
+		return tx.Delete(store.Quarantine, []byte("not there"))
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -49,7 +49,7 @@ func (s Suite) backend(t *testing.T) {
 	err = b.Update(func(tx store.Tx) error {
 		put(tx, "a", "changed")
 		put(tx, "c", "3")
-		if err := tx.Delete(store.Aside, []byte("b")); err != nil {
+		if err := tx.Delete(store.Quarantine, []byte("b")); err != nil {
 			t.Fatal(err)
 		}
 		return fmt.Errorf("wrapped: %w", errOurs)
@@ -63,7 +63,7 @@ func (s Suite) backend(t *testing.T) {
 		}
 	}
 	for _, bad := range [][2][]byte{{nil, []byte("v")}, {[]byte("k"), nil}} {
-		err := b.Update(func(tx store.Tx) error { return tx.Put(store.Aside, bad[0], bad[1]) })
+		err := b.Update(func(tx store.Tx) error { return tx.Put(store.Quarantine, bad[0], bad[1]) })
 		if err == nil {
 			t.Errorf("put of %q, %q passed", bad[0], bad[1])
 		}
@@ -100,7 +100,7 @@ func (s Suite) model(t *testing.T) {
 				k := key.Draw(rt, "key")
 				if rapid.Bool().Draw(rt, "delete") {
 					delete(draft, k)
-					if err := tx.Delete(store.Aside, []byte(k)); err != nil {
+					if err := tx.Delete(store.Quarantine, []byte(k)); err != nil {
 						rt.Fatal(err)
 					}
 					continue
@@ -108,7 +108,7 @@ func (s Suite) model(t *testing.T) {
 				v := rapid.SampledFrom([]string{"x", "yy", string(bytes.Repeat([]byte("z"), 5000))}).Draw(rt, "value")
 				draft[k] = v
 				lentKey, lent := []byte(k), []byte(v)
-				if err := tx.Put(store.Aside, lentKey, lent); err != nil {
+				if err := tx.Put(store.Quarantine, lentKey, lent); err != nil {
 					rt.Fatal(err)
 				}
 				clear(lentKey) // a backend that keeps them will be found out
@@ -149,7 +149,7 @@ func compare(rt *rapid.T, tx store.ReadTx, model map[string]string) {
 	}
 	limit := rapid.IntRange(1, len(want)+1).Draw(rt, "limit")
 	var got []string
-	tx.Scan(store.Aside, orNil(from), orNil(to), reverse, func(k, v []byte) bool {
+	tx.Scan(store.Quarantine, orNil(from), orNil(to), reverse, func(k, v []byte) bool {
 		got = append(got, string(k))
 		if string(v) != model[string(k)] {
 			rt.Fatalf("scan: %s is %.20q, want %.20q", k, v, model[string(k)])
@@ -161,7 +161,7 @@ func compare(rt *rapid.T, tx store.ReadTx, model map[string]string) {
 		rt.Fatalf("scan from %q to %q, reverse %v: %q, want %q", from, to, reverse, got, want)
 	}
 	for k, v := range model {
-		if got := tx.Get(store.Aside, []byte(k)); string(got) != v {
+		if got := tx.Get(store.Quarantine, []byte(k)); string(got) != v {
 			rt.Fatalf("get %s: %.20q, want %.20q", k, got, v)
 		}
 	}

@@ -113,7 +113,7 @@ func noSpace(t *testing.T, b store.Backend, want *store.Store) {
 	go func() { r.feed(t, faultEvents); close(fed) }()
 	<-time.After(10 * time.Millisecond)
 	if !r.Full() {
-		t.Error("nobody is told that there is no space")
+		t.Error("nobody is notified that there is no space")
 	}
 	if n := r.s.Stats().LastSeq; n == 0 || n > 40 {
 		t.Errorf("%d events are durable while there is no space", n)
@@ -121,7 +121,7 @@ func noSpace(t *testing.T, b store.Backend, want *store.Store) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := r.PutNote(ctx, "k", []byte("v")); !errors.Is(err, context.Canceled) {
-		t.Errorf("a request that was called off: %v", err)
+		t.Errorf("a request that was canceled: %v", err)
 	}
 	beat := r.Beat()
 	for r.Full() {
@@ -135,7 +135,7 @@ func noSpace(t *testing.T, b store.Backend, want *store.Store) {
 		t.Fatal(err)
 	}
 	if r.s.Note("k") != nil {
-		t.Error("what was called off was done")
+		t.Error("what was canceled was done")
 	}
 	Same(t, r.s, want)
 }

@@ -14,7 +14,7 @@ import (
 )
 
 func (s Suite) marks(t *testing.T) {
-	t.Run("outlive a restart", s.marksOutlive)
+	t.Run("survive a restart", s.marksOutlive)
 	t.Run("no later than the cursor", s.marksFirst)
 	t.Run("bounded", s.marksBounded)
 }
@@ -43,7 +43,7 @@ func (s Suite) marksOutlive(t *testing.T) {
 			t.Errorf("a mark of %d bytes was accepted", len(mark))
 		}
 	}
-	if err := r.PutNote(t.Context(), "a", []byte("a note is no mark")); err != nil {
+	if err := r.PutNote(t.Context(), "a", []byte("a note is not a mark")); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.stop(); err != nil {
@@ -61,7 +61,7 @@ func (s Suite) marksOutlive(t *testing.T) {
 	if got := marksOf(t, again.s); !slices.Equal(got, want) {
 		t.Errorf("%d marks: %.20q, want %.20q", len(got), got, want)
 	}
-	if got := string(again.s.Note("a")); got != "a note is no mark" {
+	if got := string(again.s.Note("a")); got != "a note is not a mark" {
 		t.Errorf("the note of the same name is %q", got)
 	}
 }

@@ -6,7 +6,7 @@ const maxQueue = maxRows; // while the page is paused or busy
 const drawEvery = 150; // ms between two drawings of new events
 const firstRetry = 2000; // ms until the stream is asked for again, when the browser gave up
 const lastRetry = 60000;
-const skippedFor = 10000; // ms that the page tells of events that it does not show
+const skippedFor = 10000; // ms that the page shows how many events it left out
 
 const byId = (id) => document.getElementById(id);
 const table = byId("events").tBodies[0];

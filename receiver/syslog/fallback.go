@@ -11,16 +11,16 @@ import (
 	"tattled/receiver/wire"
 )
 
-// opinion asks go-syslog's parsers about records that begin with a <PRI> and whose header ours does not know. That is a
+// fallback asks go-syslog's parsers about records that begin with a <PRI> and whose header ours does not know. That is a
 // cold path: they allocate, and they panic on some inputs ("<13>"), which is caught and counted.
-type opinion struct {
+type fallback struct {
 	asked, known, panicked atomic.Uint64
 }
 
 // ask fills record from line if go-syslog's parsers find a program in it, and reports whether they did. It takes nothing
 // else for an answer, because without a timestamp that they know, their RFC 3164 parser makes one up. A text of several
 // lines is not shown to them: what they find might be a stranger's.
-func (o *opinion) ask(line []byte, record *receiver.Record) bool {
+func (o *fallback) ask(line []byte, record *receiver.Record) bool {
 	if !wire.HasPriority(line) || bytes.IndexByte(line, '\n') >= 0 {
 		return false
 	}
@@ -55,7 +55,7 @@ func (o *opinion) ask(line []byte, record *receiver.Record) bool {
 	return true
 }
 
-func (o *opinion) parse(line []byte) (parts format.LogParts) {
+func (o *fallback) parse(line []byte) (parts format.LogParts) {
 	defer func() {
 		if recover() != nil {
 			o.panicked.Add(1)
