@@ -37,7 +37,7 @@ func TestStrangeSource(t *testing.T) {
 		after time.Duration
 		says  string // "": no problem
 	}{
-		{"no headers", handed(298, 298, 298), 0, "none of 298 lines has a header that is known"},
+		{"no headers", handed(298, 298, 298), 0, "none of 298 lines has a known header"},
 		{"no headers, a few lines", handed(99, 99, 99), time.Hour, ""},
 		{"one header in many lines", handed(298, 298, 297), time.Hour, ""},
 		{"nothing was read", &sourceTally{}, time.Hour, ""},
@@ -143,7 +143,7 @@ web: {listen: "127.0.0.1:0"}
 	}
 	var body string
 	want := []string{
-		`"what":"file:` + dir + `/missing.log is missing"`, `none of 298 lines has a header that is known`, `"what":"udp://127.0.0.1:0: a sender is refused that allow does not name"`,
+		`"what":"file:` + dir + `/missing.log is missing"`, `none of 298 lines has a known header`, `"what":"udp://127.0.0.1:0: a sender is refused that allow does not name"`,
 		`127.0.0.1 (1 times`, `"remedy":"`, `"since":"20`,
 	}
 	waitFor(t, "the problems", func() bool {
