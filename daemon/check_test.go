@@ -464,7 +464,7 @@ func TestShippedPoliciesNameWhatIsThere(t *testing.T) {
 		checkPolicyNames(fmt.Sprintf("policy[%d].when.", i), &p.When, &all, report)
 	}
 	found := 0
-	checkPolicyNames("", &policy.When{Service: []string{"sshd"}, Rule: []string{"log4shell-agent"}}, &all, setting.Report(func(string, string) { found++ }))
+	checkPolicyNames("", &policy.When{Service: []string{"sshd"}, Rule: []string{"log4shell-agent"}}, &all, setting.FaultFunc(func(string, string) { found++ }))
 	if found != 1 {
 		t.Errorf("a rule of another service is found %d times", found)
 	}

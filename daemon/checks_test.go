@@ -124,7 +124,7 @@ func readChecks(t *testing.T, defined, called map[string]bool) {
 		ast.Inspect(file, func(n ast.Node) bool {
 			switch n := n.(type) {
 			case *ast.FuncDecl:
-				if name := n.Name.Name; strings.HasPrefix(name, "Check") && takesReport(n.Type) {
+				if name := n.Name.Name; strings.HasPrefix(name, "Check") && takesFaultFunc(n.Type) {
 					if n.Recv != nil {
 						name = strings.TrimPrefix(typeName(n.Recv.List[0].Type), "*") + "." + name
 					}
@@ -142,10 +142,10 @@ func readChecks(t *testing.T, defined, called map[string]bool) {
 	}
 }
 
-// takesReport reports whether the last parameter of a function is a setting.Report.
-func takesReport(f *ast.FuncType) bool {
+// takesFaultFunc reports whether the last parameter of a function is a setting.FaultFunc.
+func takesFaultFunc(f *ast.FuncType) bool {
 	n := len(f.Params.List)
-	return n > 0 && typeName(f.Params.List[n-1].Type) == "setting.Report"
+	return n > 0 && typeName(f.Params.List[n-1].Type) == "setting.FaultFunc"
 }
 
 func typeName(e ast.Expr) string {

@@ -102,7 +102,7 @@ type Rules struct {
 }
 
 // Check implements checker.
-func (r *Rules) Check(report setting.Report) {
+func (r *Rules) Check(report setting.FaultFunc) {
 	if r.Drift != 0 && r.Drift != -1 && r.Drift < 100 {
 		report("drift", fmt.Sprintf("%d lines are too few for an alarm: write 100 or more, or -1 for no alarm", r.Drift))
 	}
@@ -197,7 +197,9 @@ func (t *table) parse(path string, text []byte) (*Config, Faults) {
 }
 
 // checker is a section that knows what its values may be.
-type checker interface{ Check(report setting.Report) }
+type checker interface {
+	Check(report setting.FaultFunc)
+}
 
 // faults asks every section of c, and puts the faults at their lines. A setting that could not be read is not faulted again
 // for being empty.
@@ -268,7 +270,7 @@ func visit(v reflect.Value, path string, found func(path string, c checker)) {
 }
 
 // check finds what no single section can see.
-func (c *Config) check(report setting.Report) {
+func (c *Config) check(report setting.FaultFunc) {
 	if len(c.sources()) == 0 {
 		report("sources", "nothing to read: add one of "+strings.Join(c.Sources.names, ", "))
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 // checkForms reports the forms that are at fault.
-func (c *Config) checkForms(report setting.Report) {
+func (c *Config) checkForms(report setting.FaultFunc) {
 	for _, s := range c.sources() {
 		if s.form == "" {
 			continue

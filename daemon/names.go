@@ -133,7 +133,7 @@ func newRuleNames(cfg *Config, whole *detect.Rules) ruleNames {
 	return all
 }
 
-func checkPolicyNames(at string, w *policy.When, all *ruleNames, report setting.Report) {
+func checkPolicyNames(at string, w *policy.When, all *ruleNames, report setting.FaultFunc) {
 	check := func(list string, words, known []string, what string) {
 		for i, word := range words {
 			if word != "" && !slices.Contains(known, word) {
@@ -183,7 +183,7 @@ func (c *Config) names() []string {
 }
 
 // checkSourceNames reports the sources in policies that are not configured.
-func (c *Config) checkSourceNames(report setting.Report) {
+func (c *Config) checkSourceNames(report setting.FaultFunc) {
 	known := c.names()
 	for i := range c.Policy {
 		for j, name := range c.Policy[i].When.Source {

@@ -150,15 +150,15 @@ func restoredNotes(found *bolt.Opened) []string {
 	if found.Damage == "" {
 		return nil
 	}
-	what, place := fmt.Sprintf("the state file was damaged (%s): it is now %s", found.Damage, found.Aside), "an empty one"
-	if found.Aside == "" {
+	what, place := fmt.Sprintf("the state file was damaged (%s): it is now %s", found.Damage, found.Quarantined), "an empty one"
+	if found.Quarantined == "" {
 		what = "the state file was missing and backups of it were there (to start afresh, remove these as well)"
 	}
 	if found.Backup != "" {
 		place = "the backup " + found.Backup
 	}
 	notes := []string{what + ", and " + place + " took its place"}
-	if s := found.Salvaged; found.Aside != "" {
+	if s := found.Salvaged; found.Quarantined != "" {
 		notes = append(notes, fmt.Sprintf("from the damaged file %d addresses, %d reports, %d events and the positions of %d logs that were newer were recovered", s.Addresses, s.Reports, s.Events, s.Positions))
 	}
 	if n := found.Salvaged.Dropped; n > 0 {

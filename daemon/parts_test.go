@@ -23,7 +23,7 @@ type pipeConfig struct {
 	Program  string `yaml:"program"`
 }
 
-func (c *pipeConfig) Check(report setting.Report) {
+func (c *pipeConfig) Check(report setting.FaultFunc) {
 	if c.Name == "" {
 		report("name", "is missing: write one")
 	}
@@ -47,7 +47,7 @@ type pagerConfig struct {
 	PINFile setting.SecretFile `yaml:"pin_file"`
 }
 
-func (c *pagerConfig) Check(report setting.Report) {
+func (c *pagerConfig) Check(report setting.FaultFunc) {
 	if c.Number == "0" {
 		report("number", "nobody answers at 0: write another")
 	}

@@ -15,8 +15,8 @@ import (
 // fault of a user's file is found. What is built in is read and compiled when its program is first heard of: most machines
 // run few of all programs. The tests hold it, and Run tells of faults.
 func (l *loader) compile() *Rules {
-	r := &Rules{services: l.services, silent: l.silent, builtin: l.builtin, options: l.options}
-	for i, s := range r.silent {
+	r := &Rules{services: l.services, disabled: l.disabled, builtin: l.builtin, options: l.options}
+	for i, s := range r.disabled {
 		s.Index = len(r.services) + i
 	}
 	for i, s := range l.services {
@@ -88,7 +88,7 @@ func unitKey(s *Service) string {
 
 // listPrograms sets r.programs and r.matchers.
 func (r *Rules) listPrograms() {
-	services := slices.Concat(r.services, r.silent)
+	services := slices.Concat(r.services, r.disabled)
 	count := 0
 	for _, s := range services {
 		count += len(s.Programs)
@@ -170,7 +170,7 @@ func (r *Rules) build(m *matcher, sound bool) []Fault {
 		compile(s, r.rules[s.first:s.first+s.count])
 	}
 	for _, s := range m.services { // last, so that they name a line that no other rule describes
-		compile(s, s.witnesses)
+		compile(s, s.shadow)
 	}
 	if !sound {
 		return found

@@ -30,7 +30,7 @@ import (
 // for concurrent use.
 type Rules struct {
 	services []*Service
-	silent   []*Service // disabled ones with patterns, for the programs that others know too
+	disabled []*Service // disabled ones with patterns, for the programs that others know too
 	rules    []*Rule
 	programs programs
 	matchers []*matcher
@@ -64,7 +64,7 @@ type Service struct {
 	parserName   string  // of its file, "" without one
 	unread       bool    // its file was not read beyond its head: see Rules.read
 	first, count int     // where its rules are in Rules.rules
-	witnesses    []*Rule // rules that are disabled: see loader.disable
+	shadow       []*Rule // rules that are disabled: see loader.disable
 	frame        pattern.Frame
 	parser       parser // in place of patterns; nil without one
 	stamped      bool   // a message may begin with a stamp of the service's own
@@ -174,8 +174,8 @@ func (r *Rules) All() []*Rule {
 	return r.rules
 }
 
-// of returns the rules of a service.
-func (r *Rules) of(s *Service) []*Rule {
+// rulesOf returns the rules of a service.
+func (r *Rules) rulesOf(s *Service) []*Rule {
 	r.building.Lock()
 	defer r.building.Unlock()
 	r.read(s)

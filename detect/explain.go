@@ -40,7 +40,7 @@ func (x *Explainer) compile(s *Service) {
 		return
 	}
 	var patterns []explained
-	for _, rule := range slices.Concat(x.rules.of(s), s.witnesses) {
+	for _, rule := range slices.Concat(x.rules.rulesOf(s), s.shadow) {
 		for _, p := range rule.match {
 			made, _ := pattern.Compile(p.Value, rule.owner(), s.frame) // one with a fault matches nothing: Load and Run tell of it
 			for _, v := range made {

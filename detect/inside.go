@@ -29,9 +29,9 @@ func (r *Rule) Patterns() (match, regex []rulefile.Text) { return r.match, r.reg
 // as a whole.
 func (r *Rules) Disabled(s *Service) []*Rule {
 	var all []*Rule
-	for _, other := range slices.Concat([]*Service{s}, r.silent) {
+	for _, other := range slices.Concat([]*Service{s}, r.disabled) {
 		if other.shares(s) {
-			all = append(all, other.witnesses...)
+			all = append(all, other.shadow...)
 		}
 	}
 	return all

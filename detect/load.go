@@ -68,7 +68,7 @@ type loader struct {
 	options  Options
 	builtin  fs.FS
 	services []*Service
-	silent   []*Service // see Rules
+	disabled []*Service // see Rules
 	rules    map[*Service][]*Rule
 	users    map[string]string // service -> the user's file that has it
 	faults   []Fault
@@ -331,7 +331,7 @@ func isName(s string) bool {
 	return !strings.ContainsFunc(s, func(c rune) bool { return c != '-' && (c < '0' || c > '9') && (c < 'a' || c > 'z') })
 }
 
-// disable makes witnesses of the rules that the options say. A witness names no event, but it still reads its lines: what
+// disable makes shadow rules of those that the options say. A shadow rule names no event, but it still reads its lines: what
 // a peer wrote into one of them may look like a line of another rule, and only the two together tell that the line is
 // ambiguous.
 func (l *loader) disable() {
@@ -343,21 +343,21 @@ func (l *loader) disable() {
 			continue
 		}
 		if !one {
-			l.silent = append(l.silent, l.services[at])
+			l.disabled = append(l.disabled, l.services[at])
 			l.services = slices.Delete(l.services, at, at+1)
 		}
 	}
-	l.silent = slices.DeleteFunc(l.silent, func(s *Service) bool { // nobody asks for it, or it has no pattern
+	l.disabled = slices.DeleteFunc(l.disabled, func(s *Service) bool { // nobody asks for it, or it has no pattern
 		return s.parserName != "" || !slices.ContainsFunc(l.services, s.shares)
 	})
-	for _, s := range l.silent {
+	for _, s := range l.disabled {
 		l.disableRules(s, func(*Rule) bool { return true })
 	}
 }
 
 // disableRules disables the rules of a service that are meant, and reports whether there is any.
 func (l *loader) disableRules(s *Service, meant func(*Rule) bool) bool {
-	f, before := rulefile.Faults{}, len(s.witnesses)
+	f, before := rulefile.Faults{}, len(s.shadow)
 	l.read(s, &f)
 	l.faults = append(l.faults, f.All...)
 	l.rules[s] = slices.DeleteFunc(l.rules[s], func(r *Rule) bool {
@@ -365,8 +365,8 @@ func (l *loader) disableRules(s *Service, meant func(*Rule) bool) bool {
 			return false
 		}
 		r.Index = -1
-		s.witnesses = append(s.witnesses, r)
+		s.shadow = append(s.shadow, r)
 		return true
 	})
-	return len(s.witnesses) > before
+	return len(s.shadow) > before
 }

@@ -19,7 +19,7 @@ func (r *Rules) uncovered() []Fault {
 			variants []pattern.Variant
 		}
 		var all []written
-		for _, rule := range slices.Concat(r.of(s), s.witnesses) {
+		for _, rule := range slices.Concat(r.rulesOf(s), s.shadow) {
 			for _, p := range rule.match {
 				variants, _ := pattern.Compile(p.Value, rule.owner(), s.frame) // Load told of one that cannot be compiled
 				all = append(all, written{p, rule, variants})

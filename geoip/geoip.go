@@ -224,7 +224,7 @@ func (d *Databases) Err() error {
 
 // Check reports what no file could mend. Whether the files are good is for Load to say: they come and go, and a daemon
 // without them works.
-func (c *Config) Check(report setting.Report) {
+func (c *Config) Check(report setting.FaultFunc) {
 	for r, path := range c.paths() {
 		switch filepath.Ext(path) {
 		case ".gz", ".tar", ".tgz", ".zip", ".xz", ".zst", ".csv", ".dat":

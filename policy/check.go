@@ -15,7 +15,7 @@ type List []Config
 
 // CheckAll reports every fault of a list of policies: those of each, with paths like "[2].threshold", and those of the
 // list as a whole.
-func CheckAll(rules []Config, report setting.Report) {
+func CheckAll(rules []Config, report setting.FaultFunc) {
 	for i := range rules {
 		at := fmt.Sprintf("[%d]", i)
 		rules[i].Check(func(path, problem string) {
@@ -30,7 +30,7 @@ func CheckAll(rules []Config, report setting.Report) {
 }
 
 // Check reports what is wrong with the list as a whole, and with no policy by itself.
-func (l List) Check(report setting.Report) {
+func (l List) Check(report setting.FaultFunc) {
 	seen := map[string]int{}
 	for i := range l {
 		if first, twice := seen[l[i].Name]; twice && l[i].Name != "" {
@@ -43,7 +43,7 @@ func (l List) Check(report setting.Report) {
 
 // CheckSize reports where the policies in effect, the shipped ones included, would have more remembered of an address than is
 // possible.
-func CheckSize(all []Config, report setting.Report) {
+func CheckSize(all []Config, report setting.FaultFunc) {
 	const remedy = "; `policy_defaults: false` switches those that come with tattled off"
 	if len(all) > MaxRules {
 		report("", fmt.Sprintf("there are %d policies, with those that come with tattled: at most %d are possible", len(all), MaxRules)+remedy)
@@ -58,7 +58,7 @@ func CheckSize(all []Config, report setting.Report) {
 }
 
 // Check reports every fault of one policy.
-func (c *Config) Check(report setting.Report) {
+func (c *Config) Check(report setting.FaultFunc) {
 	c.checkName(report)
 	if c.off() && c.bare() {
 		c.checkShipped(report)
@@ -86,7 +86,7 @@ func (c *Config) Check(report setting.Report) {
 	}
 }
 
-func (c *Config) checkDistinct(report setting.Report) {
+func (c *Config) checkDistinct(report setting.FaultFunc) {
 	switch c.Distinct {
 	case "", distinctPorts, distinctUsers, distinctPaths:
 	default:
@@ -103,7 +103,7 @@ func (c *Config) checkDistinct(report setting.Report) {
 	}
 }
 
-func (c *Config) checkSuccesses(report setting.Report) {
+func (c *Config) checkSuccesses(report setting.FaultFunc) {
 	if c.Successes == 0 {
 		return
 	}
@@ -119,7 +119,7 @@ func (c *Config) checkSuccesses(report setting.Report) {
 	}
 }
 
-func (c *Config) checkName(report setting.Report) {
+func (c *Config) checkName(report setting.FaultFunc) {
 	switch {
 	case c.Name == "":
 		report("name", "it is missing: give the policy a name, it is what reports and metrics show")
@@ -131,7 +131,7 @@ func (c *Config) checkName(report setting.Report) {
 }
 
 // checkShipped reports a switch that switches nothing.
-func (c *Config) checkShipped(report setting.Report) {
+func (c *Config) checkShipped(report setting.FaultFunc) {
 	names := shippedNames()
 	switch near := setting.Nearest(c.Name, names); {
 	case slices.Contains(names, c.Name):
@@ -142,7 +142,7 @@ func (c *Config) checkShipped(report setting.Report) {
 	}
 }
 
-func (c *Config) checkDo(report setting.Report) {
+func (c *Config) checkDo(report setting.FaultFunc) {
 	if c.Private && !slices.Contains(c.Do, doAlert) {
 		report("private", "it lets alerts about private addresses out, and the policy does not alert: add alert to do, or drop it")
 	}
@@ -166,7 +166,7 @@ func (c *Config) checkDo(report setting.Report) {
 	}
 }
 
-func (w *When) check(report setting.Report) {
+func (w *When) check(report setting.FaultFunc) {
 	checkKinds("when.kind", w.Kind, report)
 	for _, list := range []struct {
 		path  string
@@ -196,7 +196,7 @@ func (w *When) check(report setting.Report) {
 	}
 }
 
-func checkKinds(path string, kinds []event.Kind, report setting.Report) {
+func checkKinds(path string, kinds []event.Kind, report setting.FaultFunc) {
 	for i, k := range kinds {
 		if _, err := k.MarshalText(); err != nil {
 			report(fmt.Sprintf("%s[%d]", path, i), fmt.Sprintf("it is not a kind of event: write one of %v", event.Kinds()))
@@ -204,7 +204,7 @@ func checkKinds(path string, kinds []event.Kind, report setting.Report) {
 	}
 }
 
-func checkCountries(path string, codes []string, report setting.Report) {
+func checkCountries(path string, codes []string, report setting.FaultFunc) {
 	for i, code := range codes {
 		if isCountry(code) {
 			continue
@@ -219,7 +219,7 @@ func checkCountries(path string, codes []string, report setting.Report) {
 	}
 }
 
-func (r *Reputation) check(report setting.Report) {
+func (r *Reputation) check(report setting.FaultFunc) {
 	lowest, highest := r.Bounds()
 	for _, s := range []struct {
 		path  string

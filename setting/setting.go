@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// Report is how a Config tells what is wrong with it: path is the setting, in dotted form as seen from the Config
+// FaultFunc is how a Config reports what is wrong with it: path is the setting, in dotted form as seen from the Config
 // ("timezone", "allow[2]"), "" for the Config itself; problem says what is wrong and what to write instead. It may be
 // called any number of times: the operator sees all faults at once.
-type Report func(path, problem string)
+type FaultFunc func(path, problem string)
 
 // Duration is a time span as people write it: Go's form, and days and weeks ("90d", "2w", "1d12h").
 type Duration time.Duration

@@ -60,7 +60,7 @@ func or[T comparable](value, otherwise T) T {
 }
 
 // Check reports every fault. Zero stands for the default everywhere.
-func (c *Config) Check(report setting.Report) {
+func (c *Config) Check(report setting.FaultFunc) {
 	if c.Path != "" && filepath.Clean(c.Path) != c.Path {
 		report("path", fmt.Sprintf("%q is not a plain file path: write it like /var/lib/tattled/state.db", c.Path))
 	}

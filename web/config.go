@@ -37,7 +37,7 @@ type Config struct {
 }
 
 // Check reports every fault. It reads ConfigFile.
-func (c *Config) Check(report setting.Report) {
+func (c *Config) Check(report setting.FaultFunc) {
 	local, err := localListen(c.listen())
 	if err != nil {
 		report("listen", err.Error())

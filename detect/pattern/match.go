@@ -47,7 +47,7 @@ func (v *Variant) TooLong(m []byte) bool {
 	return len(m) > parse.LongestBehind && v.form != formExact && v.form != formHead
 }
 
-// record puts a way to read the message by the variant into r. That of a witness, whose rule is -1, names no rule.
+// record puts a way to read the message by the variant into r. That of a shadow rule, whose rule is -1, names no rule.
 func (v *Variant) record(m []byte, c *captures, user []byte, r *parse.Result) {
 	r.Raw = r.Raw || v.Raw
 	if v.None && parse.NoPeer(m[c.ip:c.ipEnd]) {

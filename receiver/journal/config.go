@@ -46,7 +46,7 @@ type Config struct {
 }
 
 // Check reports every fault of c.
-func (c *Config) Check(report setting.Report) {
+func (c *Config) Check(report setting.FaultFunc) {
 	if c.Since < 0 {
 		report("since", "is negative: write how far back to begin, such as 1h")
 	}

@@ -95,7 +95,7 @@ type Config struct {
 type Listeners []Config
 
 // Check reports the entries that listen where another one does. The entries have a Check of their own.
-func (l Listeners) Check(report setting.Report) {
+func (l Listeners) Check(report setting.FaultFunc) {
 	first := map[string]int{}
 	for i := range l {
 		if other, twice := first[l[i].Listen]; twice {
@@ -152,7 +152,7 @@ func (c Config) withDefaults() Config {
 }
 
 // Check reports every fault of c.
-func (c *Config) Check(report setting.Report) {
+func (c *Config) Check(report setting.FaultFunc) {
 	at, err := parseListen(c.Listen)
 	if err != nil {
 		report("listen", err.Error())
@@ -190,7 +190,7 @@ func (c *Config) Check(report setting.Report) {
 }
 
 // checkTrust checks what the trust of records depends on. known says that at is.
-func (c *Config) checkTrust(at endpoint, known bool, report setting.Report) {
+func (c *Config) checkTrust(at endpoint, known bool, report setting.FaultFunc) {
 	switch c.Trust {
 	case "", "count", "report":
 	default:

@@ -75,7 +75,7 @@ func (c *Config) Paths() []string {
 }
 
 // Check reports every fault of c.
-func (c *Config) Check(report setting.Report) {
+func (c *Config) Check(report setting.FaultFunc) {
 	switch {
 	case c.Path == "":
 		report("path", "is missing: write the log file's path, such as /var/log/auth.log")

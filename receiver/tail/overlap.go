@@ -14,7 +14,7 @@ type Files []Config
 
 // Check reports the entries that name a file which another one names as well, as far as the paths alone tell: its lines are read once,
 // and nobody could say under which entry. The entries have a Check of their own.
-func (files Files) Check(report setting.Report) {
+func (files Files) Check(report setting.FaultFunc) {
 	for i := range files {
 		for other := range files {
 			first := min(i, other)

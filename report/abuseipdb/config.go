@@ -78,7 +78,7 @@ func (c Config) WithDefaults() Config {
 }
 
 // Check reports every fault of c.
-func (c Config) Check(report setting.Report) {
+func (c Config) Check(report setting.FaultFunc) {
 	c = c.WithDefaults()
 	if _, err := base(c.URL); err != nil {
 		report("url", err.Error())

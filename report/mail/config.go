@@ -108,7 +108,7 @@ func loopback(host string) bool {
 }
 
 // Check reports every fault of c.
-func (c Config) Check(report setting.Report) {
+func (c Config) Check(report setting.FaultFunc) {
 	c = c.WithDefaults()
 	host, port, err := net.SplitHostPort(c.Server)
 	if n, errPort := strconv.ParseUint(port, 10, 16); err != nil || host == "" || errPort != nil || n == 0 || !plain(host) {
@@ -141,7 +141,7 @@ func (c Config) Check(report setting.Report) {
 }
 
 // checkSecurity reports what would show the password to the network.
-func (c Config) checkSecurity(host string, report setting.Report) {
+func (c Config) checkSecurity(host string, report setting.FaultFunc) {
 	switch c.TLS {
 	case Mandatory, Implicit:
 	case Opportunistic, None:

@@ -42,12 +42,12 @@ type Options struct {
 
 // Opened says what Open found and did. Its zero value is a sound file.
 type Opened struct {
-	Created bool   // there was neither a file nor a backup
-	Damage  string // what was wrong with the file that was there, or that it was missing; "" if nothing was
-	Aside   string // where the damaged file is now; "" where it was missing
-	Backup  string // the backup that took its place; "" if an empty file did
-	Records int    // records that failed their checksum and were quarantined
-	Meta    bool   // one of the file's two meta pages is damaged: the last transaction may be missing
+	Created     bool   // there was neither a file nor a backup
+	Damage      string // what was wrong with the file that was there, or that it was missing; "" if nothing was
+	Quarantined string // where the damaged file is now; "" where it was missing
+	Backup      string // the backup that took its place; "" if an empty file did
+	Records     int    // records that failed their checksum and were quarantined
+	Meta        bool   // one of the file's two meta pages is damaged: the last transaction may be missing
 
 	Salvaged store.Salvaged // what came over from the damaged file
 	Unread   error          // why nothing more did; nil if all that is sound did

@@ -97,7 +97,7 @@ func reopen(t *testing.T, name, path string, broken []byte, before map[string]st
 	}
 	switch {
 	case done.Damage != "":
-		if kept, err := os.ReadFile(done.Aside); err != nil || !bytes.Equal(kept, broken) {
+		if kept, err := os.ReadFile(done.Quarantined); err != nil || !bytes.Equal(kept, broken) {
 			t.Errorf("%s: the damaged file was not kept as it was: %v", name, err)
 		}
 		found = "damaged file"

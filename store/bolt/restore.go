@@ -43,7 +43,7 @@ func replace(path string, now time.Time, done *Opened) error {
 		}
 		return nil
 	}
-	if done.Unread = salvage(temp, done.Aside, now, upTo, done); done.Unread != nil { // half of it is worse than nothing
+	if done.Unread = salvage(temp, done.Quarantined, now, upTo, done); done.Unread != nil { // half of it is worse than nothing
 		if copied, err = restore(temp, path, done); err != nil || !copied {
 			return err
 		}
@@ -66,13 +66,13 @@ func quarantine(path string, now time.Time, done *Opened) (time.Time, error) {
 	}
 	for _, name := range badFiles(path) {
 		if old, err := os.Stat(name); err == nil && os.SameFile(info, old) { // an earlier start came no further
-			done.Aside = name
+			done.Quarantined = name
 			return info.ModTime(), nil
 		}
 	}
-	done.Aside = path + badSuffix + now.UTC().Format(stampLayout)
-	if err := os.Link(path, done.Aside); err != nil {
-		if err := os.Rename(path, done.Aside); err != nil { // a file system without links
+	done.Quarantined = path + badSuffix + now.UTC().Format(stampLayout)
+	if err := os.Link(path, done.Quarantined); err != nil {
+		if err := os.Rename(path, done.Quarantined); err != nil { // a file system without links
 			return time.Time{}, explain("move aside", path, err)
 		}
 	}
@@ -94,7 +94,7 @@ func badFiles(path string) []string {
 func removeBad(path string, keep int, done *Opened) {
 	kept := 1
 	for _, name := range badFiles(path) {
-		if name == done.Aside {
+		if name == done.Quarantined {
 			continue
 		}
 		if kept++; kept <= keep {

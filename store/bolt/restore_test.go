@@ -413,8 +413,8 @@ func TestDamagedFilesAreBounded(t *testing.T) {
 			t.Fatal(done, err)
 		}
 		b.Close()
-		if bad := badFiles(path); len(bad) > keptBad || bad[0] != done.Aside {
-			t.Errorf("damaged files %q, the last one is %s", bad, done.Aside)
+		if bad := badFiles(path); len(bad) > keptBad || bad[0] != done.Quarantined {
+			t.Errorf("damaged files %q, the last one is %s", bad, done.Quarantined)
 		}
 	}
 }
