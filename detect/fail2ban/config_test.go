@@ -167,14 +167,14 @@ func TestIncludeFaults(t *testing.T) {
 		want  string
 	}{
 		"none":               {nil, "no such file"},
-		"a folder":           {map[string]string{"f.conf/x": ""}, "is no regular file"},
+		"a folder":           {map[string]string{"f.conf/x": ""}, "is not a regular file"},
 		"too large":          {map[string]string{"f.conf": strings.Repeat("#\n", maxFile/2+1)}, "regular file of at most 1048576 bytes"},
 		"too deep":           {chain, "more than 64 files include each other"},
 		"a knot":             {knot, "more than 64 files include each other"},
 		"a fault before":     {map[string]string{"f.conf": "[INCLUDES]\nbefore = b.conf\n", "b.conf": "x\n"}, "b.conf:1: neither"},
 		"a fault after":      {map[string]string{"f.conf": "[INCLUDES]\nafter = b.conf\n", "b.conf": "x\n"}, "b.conf:1: neither"},
 		"a fault in a local": {map[string]string{"f.conf": "[Definition]\n", "f.local": "x\n"}, "f.local:1: neither"},
-		"no definition":      {map[string]string{"f.conf": "[Init]\nx = 1\n"}, "has no [Definition]: it is no filter"},
+		"no definition":      {map[string]string{"f.conf": "[Init]\nx = 1\n"}, "has no [Definition]: it is not a filter"},
 	} {
 		if _, err := readConfig(filepath.Join(files(t, c.files), "f.conf")); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", name, err)

@@ -206,7 +206,7 @@ func TestBrokenFilters(t *testing.T) {
 		t.Error("a missing file")
 	}
 	f, err := Translate(filter(t, "demo.conf", "[Definition]\nfailregex = ^bad guest <HOST>$\n"), Options{Service: "My Own"})
-	if err != nil || len(f.Refused) != 1 || !strings.Contains(f.Refused[0].Reason, `"My Own" is no name`) {
+	if err != nil || len(f.Refused) != 1 || !strings.Contains(f.Refused[0].Reason, `"My Own" is not a name`) {
 		t.Errorf("a service without a name: %v, %+v", err, f)
 	}
 	for _, name := range []string{".conf", "my demo.conf"} { // no name of a program
