@@ -7,7 +7,7 @@ import (
 	"tattled/detect/rulefile"
 )
 
-// What detect/attack has to know of rules so that it can write the lines that they describe. Nothing else asks for it.
+// What detect/attack has to know of rules so that it can write the lines that they describe, and `tattled rules` to list them.
 
 // Builtin reports whether the service is one that tattled comes with, not one of the user's files.
 func (s *Service) Builtin() bool { return s.builtin }

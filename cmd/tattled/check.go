@@ -45,15 +45,11 @@ With --policies it prints the policies that come with tattled, as a part of a co
 				return err
 			}
 			if rules {
-				for _, s := range summary.Services {
-					a := s.Attack
-					fmt.Fprintf(out, "%-16s %4d rules %5d samples %6d attacks: %6d found the true peer, %5d refused, %5d ignored; lines: %s\n",
-						s.Name, s.Rules, s.Samples, a.Lines, a.Found, a.Refused, a.Ignored, linesText(s.Lines))
-				}
+				writeServices(out, summary.Services)
 			}
 			attacks := ""
 			if summary.Attacks > 0 {
-				attacks = fmt.Sprintf(", %d attacks (seed %d)", summary.Attacks, summary.Seed)
+				attacks = fmt.Sprintf(", %d attacks (seed %d), 0 of which blamed somebody else", summary.Attacks, summary.Seed)
 			}
 			_, err = fmt.Fprintf(out, "%s is OK: %d rules of %d services, %d samples%s\n", config, summary.Rules, len(summary.Services), summary.Samples, attacks)
 			return err
@@ -65,10 +61,26 @@ With --policies it prints the policies that come with tattled, as a part of a co
 	return cmd
 }
 
+// writeServices writes a line for each service: its rules, their samples, and what became of the attacks.
+func writeServices(out io.Writer, all []daemon.CheckedService) {
+	w := screenOf(out)
+	fmt.Fprintln(out, w.paint(bold, fmt.Sprintf("%-18s %5s %7s %7s %9s %7s %7s  %s",
+		"SERVICE", "RULES", "SAMPLES", "ATTACKS", "TRUE PEER", "REFUSED", "IGNORED", "LINES")))
+	undeclared := false
+	for _, s := range all {
+		a := s.Attack
+		fmt.Fprintf(out, "%-18s %5d %7d %7d %9d %7d %7d  %s\n", s.Name, s.Rules, s.Samples, a.Lines, a.Found, a.Refused, a.Ignored, linesText(s.Lines))
+		undeclared = undeclared || s.Lines == detect.LinesUnsaid
+	}
+	if undeclared {
+		fmt.Fprintf(out, "%s: the file has no lines:, so that a whole line is believed wherever it was read.\n", linesText(detect.LinesUnsaid))
+	}
+}
+
 // linesText is what a rule file says of where peers can write whole lines.
 func linesText(l detect.Lines) string {
 	if l == detect.LinesUnsaid {
-		return "not declared, trusted everywhere"
+		return "undeclared"
 	}
 	return l.String()
 }

@@ -96,8 +96,17 @@ func TestShippedConfigurationsAreGood(t *testing.T) {
 	}
 	for _, path := range paths {
 		code, out, errOut := invoke(t, "", "check", "--rules", "--config", path)
-		if code != exitOK || strings.Contains(errOut, "twice") || !strings.Contains(out, "sshd") || !strings.Contains(out, "netfilter") || strings.Count(out, "ignored; lines: ") < 70 || strings.Contains(out, "not said") {
+		if code != exitOK || strings.Contains(errOut, "twice") || !strings.Contains(out, "sshd") || !strings.Contains(out, "netfilter") || strings.Contains(out, "undeclared") || !strings.Contains(out, ", 0 of which blamed somebody else") {
 			t.Errorf("%s: exit %d\n%s%s", path, code, out, errOut)
+		}
+		table, _, _ := strings.Cut(out, "\n"+path)
+		if n := strings.Count(table, "\n"); n < 70 {
+			t.Errorf("%s: %d services\n%s", path, n, out)
+		}
+		for _, line := range strings.Split(table, "\n") {
+			if len(line) > 80 || len(strings.Fields(line)) < 8 {
+				t.Errorf("%s: not a row of 80 columns: %q", path, line)
+			}
 		}
 	}
 }
