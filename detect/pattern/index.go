@@ -18,6 +18,7 @@ type Index struct {
 	ngrams        *ngrams
 	before, after []fixed
 	open          [256]uint8 // framesFront, framesBack: beside which bytes any variant is open
+	begins        [256]bool  // by what a message may begin with, for any variant to match it
 }
 
 // node is a place in a tree of texts. What lies on the way from the root to it, its own label included, is a beginning of
@@ -26,11 +27,12 @@ type node struct {
 	label  fixed
 	groups []*group
 	kids   []*node // their labels begin with different bytes
+	heads  []byte  // those bytes, side by side
 	// keeps has a bit for each value of framed.kept with which a variant here or below is to be tried.
 	keeps uint8
 }
 
-// settle fills in keeps, here and below.
+// settle fills in keeps and heads, here and below.
 func (n *node) settle() uint8 {
 	n.keeps = 0
 	for _, g := range n.groups {
@@ -44,11 +46,22 @@ func (n *node) settle() uint8 {
 	}
 	for _, k := range n.kids {
 		n.keeps |= k.settle()
+		n.heads = append(n.heads, k.label.text[0])
 	}
 	return n.keeps
 }
 
-// kid returns the node below n whose label begins with c.
+// below returns the node below n whose label begins with c, nil if there is none. It is for a tree that is settled.
+func (n *node) below(c byte) *node {
+	for i, head := range n.heads {
+		if head == c {
+			return n.kids[i]
+		}
+	}
+	return nil
+}
+
+// kid returns the place of the node below n whose label begins with c, negative if there is none.
 func (n *node) kid(c byte) int {
 	for i, k := range n.kids {
 		if k.label.text[0] == c {
@@ -123,6 +136,9 @@ func NewIndex(frame Frame, variants []*Variant) *Index {
 	}
 	if len(floating) > 0 {
 		x.ngrams = newNgrams(floating)
+	}
+	for c := range x.begins {
+		x.begins[c] = x.root[c] != nil || len(x.unanchored) > 0 || x.framing[c]&framesFront != 0 || x.ngrams != nil && x.ngrams.starts[c]
 	}
 	return x
 }
@@ -229,7 +245,7 @@ func (x *Index) insert(text string, groups []*group) {
 // Read makes what it can of a message. Where a text of the frame might also be what a peer wrote, the message is read with
 // that text as well: the way in which its program meant it must be among those that are compared.
 func (x *Index) Read(message []byte, r *parse.Result) {
-	if len(message) == 0 {
+	if len(message) == 0 || !x.begins[message[0]] {
 		return
 	}
 	if x.framing[message[0]]&framesFront == 0 && x.framing[message[len(message)-1]]&framesBack == 0 {
@@ -252,11 +268,7 @@ func (x *Index) readFramed(m *Framed, r *parse.Result) {
 			if at += len(n.label.text); at == len(m.Text) {
 				break
 			}
-			k := n.kid(m.Text[at])
-			if k < 0 {
-				break
-			}
-			n = n.kids[k]
+			n = n.below(m.Text[at])
 		}
 	}
 	for _, g := range x.unanchored {
@@ -438,8 +450,9 @@ func (g *ngrams) verify(m *Framed, end int, r *parse.Result) {
 			end += int(skip)
 			continue
 		}
-		for i := range g.ends[slot] {
-			c := &g.ends[slot][i]
+		grams := g.ends[slot]
+		for i := range grams {
+			c := &grams[i]
 			if from := end - c.offset; from < 0 || tried[c.number/64]&(1<<(c.number%64)) != 0 || !parse.HasPrefix(text[from:], c.text) {
 				continue
 			}
@@ -485,11 +498,7 @@ func (x *Index) begun(text []byte) (rule int32) {
 		if at >= len(text) {
 			break
 		}
-		k := n.kid(text[at])
-		if k < 0 {
-			break
-		}
-		n = n.kids[k]
+		n = n.below(text[at])
 	}
 	return rule
 }
