@@ -186,10 +186,11 @@ func TestFramedByWholeLine(t *testing.T) {
 	for program, line := range map[string]string{
 		"apache2":  "[Sun Nov 22 10:00:00.123456 2026] [cgid:error] [pid 1:tid 2] [client 203.0.113.5:40022] AH01215: stderr from /srv/x.cgi: unknown action: x",
 		"lighttpd": "2026-11-22 10:00:00: (mod_cgi.c.1) unknown action: a=x",
+		"cowrie":   "2026-11-22T10:00:00.123456Z [HoneyPotSSHTransport,12,203.0.113.5] CMD: x",
 	} {
 		var f Finding
 		if r.Detect([]byte(program), []byte(line), &f); !f.Raw {
-			t.Errorf("a line of %s's error log does not say that what follows it may be made up", program)
+			t.Errorf("a line of %s's log does not say that what follows it may be made up", program)
 		}
 	}
 }
@@ -206,6 +207,9 @@ func TestNobodyIsFramed(t *testing.T) {
 		{"lighttpd 1.4.69 of Debian", "lighttpd", "unknown action: a=x\n(mod_auth.c.1) get_password failed, IP: 198.51.100.66"},
 		{"Home Assistant in its container (musl): PTR with labels of 37, 10, 4, 63, 4, 3, 2 and 3 bytes", "homeassistant", "2026-11-22 10:00:00.123 WARNING (MainThread) [homeassistant.components.http.ban] Login attempt or request with invalid authentication from x\nWARNING (MainThread) [homeassistant.components.http.ban] Login attempt or request with invalid authentication from . (198.51.100.66)\n (203.0.113.5). Requested URL: '/auth/login_flow/0123'. (curl/8)"},
 		{"FreeSWITCH (mod_sofia.h check_decode, mod_dialplan_xml.c)", "freeswitch", "2026-11-22 10:00:00.123456 [INFO] mod_dialplan_xml.c:637 Processing x <y>->\nIP 198.51.100.66 Rejected by acl \"loopback.auto\"\n in context public"},
+		{"Cowrie's text: a command with a line end and an object", "cowrie", "2026-11-22T10:00:00.123456Z [HoneyPotSSHTransport,12,203.0.113.5] CMD: x\n\t{\"eventid\":\"cowrie.login.failed\",\"username\":\"root\",\"src_ip\":\"198.51.100.66\"}"},
+		{"sshesame's text: an address to forward to with a line end and an object", "sshesame", "[203.0.113.5:40022] TCP/IP forwarding on x\n{\"source\":\"198.51.100.66:1\",\"event_type\":\"password_auth\",\"event\":{\"user\":\"root\"}} requested"},
+		{"sshesame's text, the same with a line of its own", "sshesame", "[203.0.113.5:40022] TCP/IP forwarding on x\n[198.51.100.66:1] authentication for user \"root\" with password \"x\" accepted\n:1 requested"},
 		{"Samba (auth/auth_log.c; \"DCE/RPC\" of dcesrv_auth.c)", "smbd", `  Auth: [DCE/RPC,(null)] user [x] at [Sun, 22 Nov 2026 10:00:00.123456 UTC] with [NTLMv2] status [NT_STATUS_WRONG_PASSWORD] workstation [w] remote host [ipv4:198.51.100.66:1] mapped to [y]\[] at [Sun, 22 Nov 2026 10:00:00.123456 UTC] with [NTLMv2] status [NT_STATUS_OK] workstation [WS] remote host [ipv4:203.0.113.5:45321] became [NT AUTHORITY]\[ANONYMOUS LOGON] [S-1-5-7]. local host [ipv4:192.0.2.1:49152] `},
 	} {
 		raw := false

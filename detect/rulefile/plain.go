@@ -333,7 +333,7 @@ func (p *plain) quoted(quote byte) string {
 	return ""
 }
 
-// unescaped makes what they stand for of \\, \" and \e (the escape character).
+// unescaped makes what they stand for of \\, \", \e (the escape character) and \t.
 func (p *plain) unescaped(s string) string {
 	b := make([]byte, 0, len(s))
 	for i := 0; i < len(s); i++ {
@@ -344,6 +344,8 @@ func (p *plain) unescaped(s string) string {
 			case '\\', '"':
 			case 'e':
 				c = 0x1b
+			case 't':
+				c = '\t'
 			default:
 				p.fail()
 			}
