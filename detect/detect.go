@@ -240,7 +240,7 @@ func (r *Rules) judge(p *program, message []byte, known Known, f *Finding) Verdi
 		if u.service != nil {
 			if u.prefilter == nil || u.prefilter(text) {
 				one := r.parserOf(u).Judge(text)
-				if f.Named = f.Named || one.Named; one.Found {
+				if f.Named, f.Raw = f.Named || one.Named, f.Raw || one.Raw; one.Found {
 					found.Join(&one)
 				}
 			}
@@ -315,7 +315,7 @@ func (r *Rules) judgeKnown(u *unit, text []byte, known Known, f *Finding, found 
 		f.Service, f.Refusal, f.Shape = u.service, OtherForm, NoShape
 	}
 	f.Formed = f.Formed || known.Form != nil && u.service.parserName == accessParser && !one.Misfit
-	if f.Named = f.Named || one.Named; one.Found {
+	if f.Named, f.Raw = f.Named || one.Named, f.Raw || one.Raw; one.Found {
 		found.Join(&one)
 	}
 }

@@ -174,7 +174,7 @@ func TestFramedByShadow(t *testing.T) {
 // TestFramedByWholeLine has logs into which a peer can put whole lines: what such a line says is not proven.
 func TestFramedByWholeLine(t *testing.T) {
 	judgeFramed(t, []framedCase{
-		{"traefik", `198.51.100.66 - - [22/Nov/2026:10:00:00 +0000] "GET /.env HTTP/1.1" 404 0 "-" "-" 1 "-" "-" 0ms`, ""},
+		{"traefik", `198.51.100.66 - - [22/Nov/2026:10:00:00 +0000] "GET /.env HTTP/1.1" 404 0 "-" "-" 1 "-" "-" 0ms`, "?secrets 198.51.100.66"},
 		{"rsyncd", "2026/11/22 10:00:00 [28117] auth failed on module backup from mail.example.net (198.51.100.66) for root: password mismatch", "?auth-failed 198.51.100.66"},
 		{"redis", "28614:M 22 Nov 2026 10:00:00.441 # Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands to Redis. This is likely due to an attacker attempting to use Cross Protocol Scripting to compromise your Redis instance. Connection from 198.51.100.66:40022 aborted.", "?security-attack 198.51.100.66"},
 		{"apache2", "[core:error] [pid 1] [client 198.51.100.66:4002] AH10244: invalid URI path (/../../etc/passwd)", "?traversal 198.51.100.66"},
@@ -235,6 +235,25 @@ func TestRawRule(t *testing.T) {
 		var f Finding
 		if r.Detect([]byte("dovecot"), []byte(line), &f); f.Raw != want {
 			t.Errorf("%s: raw is %v", line, f.Raw)
+		}
+	}
+}
+
+// TestRawAccess says that Traefik's common form, in which an account keeps its line ends, marks its log: no object in it is believed.
+func TestRawAccess(t *testing.T) {
+	const common = `203.0.113.5 - x [22/Nov/2026:10:00:00 +0000] "GET / HTTP/2.0" 200 17 "-" "x" 72 "shop@docker" "http://192.0.2.20:80" 2ms`
+	r := load(t, Options{})
+	for _, c := range []struct {
+		program, line string
+		want          bool
+	}{
+		{"traefik", common, true},
+		{"nginx", common, false},
+		{"traefik", `{"ClientAddr":"203.0.113.5:40022","RequestMethod":"GET","RequestPath":"/.env","DownstreamStatus":404}`, false},
+	} {
+		var f Finding
+		if r.Detect([]byte(c.program), []byte(c.line), &f); f.Raw != c.want {
+			t.Errorf("%s: %s: raw is %v", c.program, c.line, f.Raw)
 		}
 	}
 }

@@ -10,7 +10,7 @@ import (
 
 // lastIsPeer are services that write an account's name or the like right before the peer's address, so that a list there is
 // no list: its last address is what the program wrote, and the rest of it is a part of the name.
-var lastIsPeer = map[string]bool{"sshd": true, "dovecot": true, "mariadb-audit": true}
+var lastIsPeer = map[string]bool{"sshd": true, "dovecot": true, "mariadb-audit": true, "postgresql": true}
 
 // TestAddressLists writes a list of addresses into the peer's place of every sample, as programs do that log what
 // X-Forwarded-For said: all but the last address of such a list is the client's word, and so is the last one as soon as

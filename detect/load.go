@@ -220,8 +220,8 @@ func newService(form *rulefile.File, user bool, f *rulefile.Faults) *Service {
 		}
 		s.Programs = append(s.Programs, p.Value)
 	}
-	if form.Raw && !form.Stamp {
-		f.Add(form.Service.Line, "raw: it goes with stamp: true, because a stamp marks the lines that the program itself began")
+	if form.Raw && !form.Stamp && form.Parser.Value != accessParser {
+		f.Add(form.Service.Line, "raw: it goes with stamp: true or parser: access, because a stamp marks the lines that the program itself began")
 	}
 	s.readLines(form, f)
 	if len(s.Programs) == 0 {

@@ -34,7 +34,7 @@ that must not match.
 
 handshake: the peer completed one, so that its address is proven; without, nothing is reported unless the configuration says so.
 weak: a well-behaved peer causes such a line now and then, so that policies ask for more than it. raw: what the line quotes of a
-peer keeps its line ends, so that lines after it may be made up. Rules of the kind none describe lines that are no events.
+peer keeps its line ends, so that lines after it may be made up. Rules of the kind none describe lines that are not events.
 
 The rules are those that come with tattled, and with --rules those of your own.`,
 		Example: `  tattled rules

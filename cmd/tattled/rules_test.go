@@ -72,7 +72,7 @@ func TestRulesOfOnesOwn(t *testing.T) {
 func TestRulesThatThereAreNot(t *testing.T) {
 	for name, says := range map[string]string{
 		"sshdd":        "did you mean sshd?",
-		"sshd/offred":  "did you mean sshd/offered?",
+		"sshd/offere":  "did you mean sshd/offered?",
 		"sshd-session": "it is a program of sshd",
 		"sshd/xxxxxxx": "'tattled rules sshd' lists those",
 		"zzzzzzzzz":    "'tattled rules' lists those",

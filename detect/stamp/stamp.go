@@ -157,12 +157,16 @@ func ReadDayFirst(m []byte) (s Stamp, length int) {
 
 // readWeekday reads Sun Nov 22 10:00:00 2026, also with a fraction behind the seconds.
 func readWeekday(m []byte) (s Stamp, length int) {
-	if len(m) < len("Mon Jan _2 15:04:05 2006") || m[7] != ' ' || m[10] != ' ' {
+	if len(m) < len("Mon Jan 2 15:04:05 2006") || m[7] != ' ' {
+		return s, 0
+	}
+	day, clock := dayAt(m, 8)
+	if clock == 0 {
 		return s, 0
 	}
 	const anyYear = 2000 // it is not known where the year stands before the clock is read
-	month, day := monthOf(m[4:]), paddedDigits(m[8:])
-	s, end := readClock(date{anyYear, month, day}, m, 11)
+	month := monthOf(m[4:])
+	s, end := readClock(date{anyYear, month, day}, m, clock)
 	if s.kind != stampLocal || len(m) < end+len(" 2006") || m[end] != ' ' {
 		return Stamp{}, 0
 	}
@@ -176,14 +180,27 @@ func readWeekday(m []byte) (s Stamp, length int) {
 
 // readMonthFirst reads Nov 22 10:00:00.
 func readMonthFirst(m []byte) (s Stamp, length int) {
-	if m[3] != ' ' || m[6] != ' ' {
+	day, clock := dayAt(m, 4)
+	if m[3] != ' ' || clock == 0 {
 		return s, 0
 	}
-	if s, length = readClock(date{0, monthOf(m), paddedDigits(m[4:])}, m, 7); s.kind != stampLocal {
+	if s, length = readClock(date{0, monthOf(m), day}, m, clock); s.kind != stampLocal {
 		return Stamp{}, 0
 	}
 	s.kind = stampYearless
 	return s, length
+}
+
+// dayAt reads the day at m[at:], of two digits or one, which a blank may precede, and returns where the clock after it begins: 0 if no blank
+// is between the two. m has three bytes more at least.
+func dayAt(m []byte, at int) (day, clock int) {
+	switch {
+	case m[at+2] == ' ':
+		return paddedDigits(m[at:]), at + 3
+	case m[at+1] == ' ': // as texts have it that lost a blank on their way
+		return int(m[at] - '0'), at + 2
+	}
+	return 0, 0
 }
 
 // readEpoch reads 1795300000.123.

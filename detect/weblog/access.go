@@ -339,6 +339,7 @@ func (a *Access) Judge(m []byte) parse.Result {
 // judgeWhole is judgeLine, and says as well whether the server escapes nothing of what its clients send.
 func (a *Access) judgeWhole(m []byte, l *accessLine) parse.Result {
 	r := a.judgeLine(l)
+	r.Raw = a.file.Raw
 	r.Named = r.Named || l.unescaped || r.Found && (controls(m) > l.controls || !l.declared && stampedAgain(l.rest))
 	return r
 }

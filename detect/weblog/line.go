@@ -155,7 +155,11 @@ func put(at any, keys []string, value any) any {
 		return value
 	}
 	if keys[0] == "0" {
-		return []any{put(nil, keys[1:], value)}
+		var first any
+		if list, ok := at.([]any); ok { // of another field's path
+			first = list[0]
+		}
+		return []any{put(first, keys[1:], value)}
 	}
 	in, ok := at.(map[string]any)
 	if !ok {
