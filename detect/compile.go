@@ -55,6 +55,7 @@ type unit struct {
 	parser    atomic.Pointer[parser]    // nil until it is asked for
 	prefilter func(message []byte) bool // reports what the parser is to be asked for; nil for every message
 	longest   int                       // bytes of the longest message that is read; 0 for any
+	object    bool                      // the parser reads what begins as an object of JSON, and nothing else
 	stamped   bool                      // a message may begin with a stamp, which is taken off first
 	raw       bool                      // its services are, and others know the programs as well
 }
@@ -232,6 +233,7 @@ func newUnits(services []*Service, variants map[*Service][]*pattern.Variant) []*
 		}
 		u := units[len(units)-1]
 		u.stamped, u.raw, u.longest = first[key].stamped, first[key].Raw && len(keys) > 1, first[key].longest
+		u.object = first[key].parserName == jsonParser && !u.stamped
 	}
 	return units
 }

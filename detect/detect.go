@@ -222,6 +222,9 @@ func (r *Rules) judge(p *program, message []byte, known Known, f *Finding) Verdi
 	}
 	for u := first; u != nil; u = u.next {
 		text := one
+		if u.object && !weblog.BeginsObject(text) { // several may know one program, and most lines are none
+			continue
+		}
 		if known != (Known{}) {
 			r.judgeKnown(u, text, known, f, &found)
 			continue

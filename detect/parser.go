@@ -28,7 +28,7 @@ var newParsers = map[string]func(form *rulefile.File, o *Options, f *rulefile.Fa
 	accessParser: func(form *rulefile.File, o *Options, f *rulefile.Faults) parser {
 		return weblog.NewAccess(form, o.TrustedProxies, f)
 	},
-	"json": func(form *rulefile.File, o *Options, f *rulefile.Faults) parser {
+	jsonParser: func(form *rulefile.File, o *Options, f *rulefile.Faults) parser {
 		return weblog.NewJSON(form, o.TrustedProxies, f)
 	},
 	"filterlog": func(form *rulefile.File, _ *Options, f *rulefile.Faults) parser { return packet.NewFilterlog(form, f) },
@@ -40,14 +40,17 @@ var newParsers = map[string]func(form *rulefile.File, o *Options, f *rulefile.Fa
 	},
 }
 
-// accessParser is the name of the parser for access logs in rule files.
-const accessParser = "access"
+// The names of parsers in rule files, as far as anything goes by them: for access logs, and for objects.
+const (
+	accessParser = "access"
+	jsonParser   = "json"
+)
 
 // prefilters are cheap looks at a message, by the name of a parser: false if the parser is sure to find nothing in it. A
 // service whose parser has one is read when a message first passes.
 var prefilters = map[string]func(message []byte) bool{
 	accessParser: weblog.BeginsDate,
-	"json":       weblog.BeginsObject,
+	jsonParser:   weblog.BeginsObject,
 	"netfilter":  packet.NamesValue,
 }
 

@@ -1,7 +1,6 @@
 package detect
 
 import (
-	"bytes"
 	"encoding/binary"
 	"slices"
 	"strings"
@@ -20,6 +19,8 @@ type programs struct {
 type program struct {
 	ends    ends
 	name    string   // may have a wildcard
+	front   string   // of a name with a wildcard, what is before it
+	back    string   // and what is after it
 	service *Service // the first that knows the program
 	matcher *matcher
 	access  bool // one of its services reads access logs
@@ -62,7 +63,8 @@ func newPrograms(all []program) programs {
 			h = (h + 1) & (size - 1)
 		}
 		p.table[h] = uint32(i + 1)
-		if bytes.IndexByte(name, wildcard) > 0 {
+		if front, back, has := strings.Cut(all[i].name, string(wildcard)); has {
+			all[i].front, all[i].back = front, back
 			p.wild[name[0]] = append(p.wild[name[0]], &all[i])
 		}
 	}
@@ -84,7 +86,7 @@ func (p *programs) find(name []byte) *program {
 		}
 	}
 	for _, one := range p.wild[name[0]] {
-		if fits(one.name, name) {
+		if one.fits(name) {
 			return one
 		}
 	}
@@ -103,6 +105,11 @@ func (r *Rules) ReadsAccess(program string) bool {
 
 // wildcard stands for any bytes, also none, in the name of a program as a rule file has it, once and not at its front.
 const wildcard = '*'
+
+// fits reports whether a name is one that the program's name with a wildcard stands for.
+func (p *program) fits(name []byte) bool {
+	return len(name) >= len(p.front)+len(p.back) && parse.HasPrefix(name, p.front) && parse.HasSuffix(name, p.back)
+}
 
 // fits reports whether a name is one that pattern stands for: itself, or any with other bytes in its wildcard's place.
 func fits(pattern string, name []byte) bool {
