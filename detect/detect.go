@@ -265,7 +265,7 @@ func (r *Rules) judge(p *program, message []byte, known Known, f *Finding) Verdi
 	first.ask(message, one, &found)
 	f.Rule = r.rules[found.Rule]
 	f.Service = f.Rule.Service
-	if f.Rule.Kind == 0 && !found.Ambiguous {
+	if f.Rule.Kind == 0 && (!found.Ambiguous || r.none(found.Rival-1)) { // no event's rule has read it
 		f.Rule = nil
 		return Ignored
 	}

@@ -165,3 +165,13 @@ func TestAlone(t *testing.T) {
 		}
 	}
 }
+
+// A line that rules of kind none alone have read is ignored, also where they read several addresses in it.
+func TestNoneAloneIsIgnored(t *testing.T) {
+	r := load(t, Options{})
+	var f Finding
+	line := "auth: Error: oauth2(x,203.0.113.5): oauth2 failed: 198.51.100.66,198.51.100.66): oauth2 failed: x"
+	if v := r.Detect([]byte("dovecot"), []byte(line), &f); v != Ignored || f.Rule != nil || !f.Raw {
+		t.Errorf("%s by %v, raw %v", v, f.Rule, f.Raw)
+	}
+}
