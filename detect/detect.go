@@ -274,10 +274,7 @@ func (r *Rules) judge(p *program, message []byte, known Known, f *Finding) Verdi
 		found.Refusal = Ambiguous
 	}
 	if f.Refusal = found.Refusal; f.Refusal != NotRefused {
-		f.Attack, f.Column = found.Ambiguous && r.tellsOfAttack(&found), netip.Addr{}
-		if f.Attack && found.Rival == 0 && f.Service.parserName == accessParser {
-			f.Column = found.Addr
-		}
+		r.tellRefused(f, &found)
 		return Refused
 	}
 	f.take(&found)
@@ -285,6 +282,14 @@ func (r *Rules) judge(p *program, message []byte, known Known, f *Finding) Verdi
 		f.Stamp = stamp
 	}
 	return Matched
+}
+
+// tellRefused fills f with what is known of a message that is not counted, although its rule describes it.
+func (r *Rules) tellRefused(f *Finding, found *parse.Result) {
+	f.Attack, f.Column = found.Ambiguous && r.tellsOfAttack(found), netip.Addr{}
+	if f.Attack && found.Rival == 0 && f.Service.parserName == accessParser {
+		f.Column = found.Addr
+	}
 }
 
 // take fills f with what was read of a message that its rule has matched.
