@@ -21,6 +21,36 @@ func Port(b []byte) (uint16, bool) {
 	return uint16(n), true
 }
 
+// PortAt reads a port at m[at:] and returns where it ends; negative if there is none, or more digits than a port has.
+func PortAt(m []byte, at int) (port uint16, end int) {
+	n, from := uint(0), at
+	for ; at < len(m) && m[at]-'0' <= 9; at++ {
+		if n = n*10 + uint(m[at]-'0'); at-from == 5 {
+			return 0, -1
+		}
+	}
+	if at == from || n > 65535 {
+		return 0, -1
+	}
+	return uint16(n), at
+}
+
+// PortBack is PortAt for a port that ends at m[:end]; it returns where it begins.
+func PortBack(m []byte, end int) (port uint16, at int) {
+	n, place := uint(0), uint(1)
+	for at = end; at > 0 && m[at-1]-'0' <= 9; at-- {
+		if end-at == 5 {
+			return 0, -1
+		}
+		n += place * uint(m[at-1]-'0')
+		place *= 10
+	}
+	if at == end || n > 65535 {
+		return 0, -1
+	}
+	return uint16(n), at
+}
+
 // CutPort parts an address, b[from:to], from its port, which is what follows the last colon. The address may stand in
 // brackets; one bracket alone stays with it and makes it none.
 func CutPort(b []byte) (from, to int, port uint16, ok bool) {

@@ -50,22 +50,23 @@ func (v *Variant) TooLong(m []byte) bool {
 // record puts a way to read the message by the variant into r. That of a shadow rule, whose rule is -1, names no rule.
 func (v *Variant) record(m []byte, c *captures, user []byte, r *parse.Result) {
 	r.Raw = r.Raw || v.Raw
-	if v.None && parse.NoPeer(m[c.ip:c.ipEnd]) {
-		return // it looks for peers in lines of many forms
-	}
 	if r.Found {
 		var other parse.Result
-		v.record(m, c, user, &other)
-		r.Join(&other)
+		if v.record(m, c, user, &other); other.Found {
+			r.Join(&other)
+		}
 		return
 	}
-	var ok bool
-	if r.Addr, ok = parse.Addr(m[c.ip:c.ipEnd]); !ok {
+	addr, ok := c.addr(m)
+	if !ok {
+		if v.None && parse.NoPeer(m[c.ip:c.ipEnd]) {
+			return // it looks for peers in lines of many forms
+		}
 		r.Refusal = parse.RefusalOf(m[c.ip:c.ipEnd])
 	} else if v.TooLong(m) {
-		r.Addr, r.Refusal = netip.Addr{}, parse.TooLong
+		addr, r.Refusal = netip.Addr{}, parse.TooLong
 	}
-	r.Found, r.Order, r.Rule, r.Port, r.Local, r.User = true, v.Order, v.Rule, c.port, c.local, user
+	r.Found, r.Order, r.Rule, r.Addr, r.Port, r.Local, r.User = true, v.Order, v.Rule, addr, c.port, c.local, user
 }
 
 // Framed is a message whose frame was taken off.

@@ -3,6 +3,7 @@ package pattern
 import (
 	"bytes"
 	"encoding/binary"
+	"net/netip"
 
 	"tattled/detect/parse"
 )
@@ -77,10 +78,20 @@ type step struct {
 	text          fixed // behind the field
 }
 
-// captures is what a segment's fields held, as offsets into the message.
+// captures is what a segment's fields held.
 type captures struct {
-	ip, ipEnd   int
+	ip, ipEnd   int     // offsets into the message
+	four        [4]byte // the address, if isFour
+	isFour      bool
 	port, local uint16
+}
+
+// addr reads the address.
+func (c *captures) addr(m []byte) (netip.Addr, bool) {
+	if c.isFour {
+		return netip.AddrFrom4(c.four), true
+	}
+	return parse.Addr(m[c.ip:c.ipEnd])
 }
 
 // split cuts a pattern at its wide fields. user is the number of the segment before the <user> field, -1 without one.
@@ -153,16 +164,11 @@ func (s *segment) forward(m []byte, at int, known bool, c *captures) (end int, o
 	at += len(s.first.text)
 	for i := range s.steps {
 		st := &s.steps[i]
-		run, class := m[at:min(len(m), at+st.limit+st.ahead+1)], st.class
-		j := 0
-		for j < len(run) && classes[run[j]]&class != 0 {
-			j++
-		}
-		j += at - st.ahead
-		if n := j - at; n < st.least || n > st.limit || !st.catch(m, at, j, c) || !st.text.beginsAt(m, j) {
+		end := st.forward(m, at, c)
+		if end < 0 || !st.text.beginsAt(m, end) {
 			return 0, false
 		}
-		at = j + len(st.text.text)
+		at = end + len(st.text.text)
 	}
 	return at, true
 }
@@ -175,45 +181,14 @@ func (s *segment) backward(m []byte, end int, c *captures) (at int, ok bool) {
 			return 0, false
 		}
 		end -= len(st.text.text)
-		stop := max(0, end-st.limit-st.behind-1)
-		run, class := m[stop:end], st.class
-		j := len(run)
-		for j > 0 && classes[run[j-1]]&class != 0 {
-			j--
-		}
-		j += stop + st.behind
-		if n := end - j; n < st.least || n > st.limit || !st.catch(m, j, end, c) {
+		if end = st.backward(m, end, c); end < 0 {
 			return 0, false
 		}
-		end = j
 	}
 	if !s.first.endsAt(m, end) {
 		return 0, false
 	}
 	return end - len(s.first.text), true
-}
-
-// catch notes what the field holds, m[from:to], and reports whether it may hold that.
-func (st *step) catch(m []byte, from, to int, c *captures) bool {
-	switch st.field {
-	case IP:
-		c.ip, c.ipEnd = from, to
-	case IPPort:
-		start, end, port, ok := parse.CutPort(m[from:to])
-		c.ip, c.ipEnd, c.port = from+start, from+end, port
-		return ok
-	case Port, LocalPort:
-		port, ok := parse.Port(m[from:to])
-		if !ok {
-			return false
-		}
-		if st.field == Port {
-			c.port = port
-		} else {
-			c.local = port
-		}
-	}
-	return true
 }
 
 // find returns the first place at or behind from where the segment matches and ends by to.
