@@ -11,8 +11,7 @@ import (
 // programs finds what is to be done with a program's messages. It is asked for every record, most of which are of
 // programs that nobody knows: a table that is small and mostly empty tells of them.
 type programs struct {
-	table []uint32 // one more than the place in all, 0 for none; a program stands at its hash, or behind that
-	all   []program
+	table []*program // a program stands at its hash, or behind that
 	wild  [256][]*program // of all, by the first byte, those whose names stand for many; the longest first
 }
 
@@ -54,15 +53,15 @@ func newPrograms(all []program) programs {
 	for size < 8*len(all) {
 		size *= 2
 	}
-	p := programs{table: make([]uint32, size), all: all}
+	p := programs{table: make([]*program, size)}
 	for i := range all {
 		name := []byte(all[i].name)
 		all[i].ends = endsOf(name)
 		h := all[i].ends.hash() & (size - 1)
-		for p.table[h] != 0 {
+		for p.table[h] != nil {
 			h = (h + 1) & (size - 1)
 		}
-		p.table[h] = uint32(i + 1)
+		p.table[h] = &all[i]
 		if front, back, has := strings.Cut(all[i].name, string(wildcard)); has {
 			all[i].front, all[i].back = front, back
 			p.wild[name[0]] = append(p.wild[name[0]], &all[i])
@@ -78,9 +77,12 @@ func (p *programs) find(name []byte) *program {
 	if len(name) == 0 {
 		return nil
 	}
-	e, last := endsOf(name), len(p.table)-1
-	for h := e.hash() & last; p.table[h] != 0; h = (h + 1) & last {
-		one := &p.all[p.table[h]-1]
+	e, table := endsOf(name), p.table
+	for h := e.hash(); ; h++ {
+		one := table[h&(len(table)-1)]
+		if one == nil {
+			break
+		}
 		if one.ends == e && len(one.name) == len(name) && (len(name) <= 16 || one.name == string(name)) {
 			return one
 		}

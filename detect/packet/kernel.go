@@ -38,28 +38,35 @@ func kernelStamp(m []byte) int {
 // So a prefix names no device and no path, and where something is before a colon or a quotation mark, as in "Firewall: *TCP_IN
 // Blocked* ", nothing but fields and flags may follow. rest is the line from the packet's destination on.
 func mayBePrefix(words, rest []byte) bool {
+	doubtful, ok := prefixLike(words)
+	return ok && (!doubtful || onlyFields(rest))
+}
+
+// prefixLike is what mayBePrefix can say without what follows: ok is false if the words are no prefix, and if they are doubtful,
+// they are one only where nothing but fields follows.
+func prefixLike(words []byte) (doubtful, ok bool) {
 	if len(words) > longestWords {
-		return false
+		return false, false
 	}
-	doubtful, colon := false, false
+	colon := false
 	for i, c := range words {
 		switch c {
 		case '\'', '`':
 			doubtful = true
 		case '/':
 			if doubtful = true; i > 0 && words[i-1] == ' ' {
-				return false
+				return false, false
 			}
 		case ':':
 			if !colon && i+len(": ") < len(words) && words[i+1] == ' ' {
 				if namesDevice(words[:i]) {
-					return false
+					return false, false
 				}
 				doubtful, colon = true, true
 			}
 		}
 	}
-	return !doubtful || onlyFields(rest)
+	return doubtful, true
 }
 
 // namesDevice reports whether a word is a device as drivers name it: "1-1", "0000:00:1f.2", "(sdb1)".

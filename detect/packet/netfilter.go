@@ -30,7 +30,10 @@ type Netfilter struct {
 //
 // Addresses are read from where the kernel puts them and nowhere else: what the prefix says, and the packet that an ICMP
 // error quotes in brackets, never matter.
-type netfilter struct{ words *verdictWords }
+type netfilter struct {
+	words *verdictWords
+	seen  prefixes
+}
 
 // verdictWords are the words by which the operator's prefix tells what became of a packet.
 type verdictWords [wordSlots][]verdictWord
@@ -65,7 +68,7 @@ func NewNetfilter(form *rulefile.File, c Netfilter, f *rulefile.Faults) *Parser 
 	for _, problem := range problems {
 		f.All = append(f.All, rulefile.Fault{Problem: "rules.netfilter: " + problem})
 	}
-	return newParser(form, &netfilter{words}, f)
+	return newParser(form, &netfilter{words: words}, f)
 }
 
 // newVerdictWords returns the words that are known and the operator's, and what is wrong with the latter.
@@ -132,15 +135,17 @@ func (n *netfilter) read(m []byte) (p packet, ok bool) {
 	}
 	i += len("SRC=")
 	from := i
-	for i < len(m) && m[i] != ' ' {
-		i++
+	if p.four, i = parse.Four(m, from); i >= 0 {
+		p.isFour = true
+	} else {
+		i = space(m, from)
 	}
 	if !parse.HasPrefix(m[i:], " DST=") {
 		return p, false
 	}
 	p.source = m[from:i]
-	words := m[min(kernelStamp(m), prefix):prefix]
-	if p.meaning = n.words.meaning(words); p.meaning == 0 || !mayBePrefix(words, m[i:]) {
+	words := n.seen.get(m[min(kernelStamp(m), prefix):prefix], n.words)
+	if p.meaning = words.meaning; p.meaning == 0 || words.refused || words.doubtful && !onlyFields(m[i:]) {
 		return p, false
 	}
 	ok = p.transport(m[i+len(" DST="):])
@@ -157,14 +162,16 @@ func NamesValue(m []byte) bool {
 func header(m []byte) (at, end int) {
 	front := m[:min(len(m), maxPrefix+len("IN="))]
 	for i := 0; ; i++ {
-		name := bytes.Index(front[i:], []byte("IN="))
-		if name < 0 {
+		equals := bytes.IndexByte(front[i:], '=')
+		if equals < 0 {
 			return 0, -1
 		}
-		i += name + len("IN")
-		end := i + 1
-		for end < len(m) && end <= i+maxInterface && m[end] != ' ' {
-			end++
+		if i += equals; i < 2 || front[i-2] != 'I' || front[i-1] != 'N' {
+			continue
+		}
+		end := min(i+1+maxInterface, len(m))
+		if n := bytes.IndexByte(m[i+1:end], ' '); n >= 0 {
+			end = i + 1 + n
 		}
 		if parse.HasPrefix(m[end:], " OUT=") {
 			if end == i+1 {
@@ -246,7 +253,7 @@ func equalFold(word []byte, low string) bool {
 
 // transport reads from the destination on. It fails on a line that was cut off before it names the protocol.
 func (p *packet) transport(m []byte) bool {
-	i := bytes.Index(m, []byte("PROTO="))
+	i := index(m, "PROTO=")
 	if i <= 0 || m[i-1] != ' ' || bytes.IndexByte(m[:i], '[') >= 0 {
 		return false
 	}
@@ -308,9 +315,7 @@ func opens(m []byte) bool {
 				return syn
 			}
 		}
-		for i < len(m) && m[i] != ' ' {
-			i++
-		}
+		i = space(m, i)
 	}
 	return false
 }

@@ -6,6 +6,8 @@
 package packet
 
 import (
+	"net/netip"
+
 	"tattled/detect/parse"
 	"tattled/detect/rulefile"
 	"tattled/event"
@@ -15,7 +17,9 @@ import (
 // out or through.
 type packet struct {
 	meaning meaning
-	source  []byte
+	source  []byte  // as it is written
+	four    [4]byte // the same, if isFour
+	isFour  bool
 	proto   event.Proto
 	port    uint16
 	local   uint16
@@ -85,24 +89,27 @@ func (n *Parser) Bind(rules []parse.Rule) {
 }
 
 // Judge turns a packet into a reading by the rule for its verdict.
-func (n *Parser) Judge(m []byte) parse.Result {
+func (n *Parser) Judge(m []byte) (r parse.Result) {
 	p, ok := n.read(m)
 	if !ok || p.meaning&meansAudit != 0 {
-		return parse.Result{}
+		return r
 	}
-	r := parse.Result{Rule: n.block, Port: p.port, Local: p.local, Proto: p.proto, Stray: p.stray}
 	switch p.meaning {
 	case meansBlock:
+		r.Rule = n.block
 	case meansAccept:
 		r.Rule = n.accept
 	default:
-		r.Ambiguous = true
+		r.Rule, r.Ambiguous = n.block, true
 	}
-	var valid bool
-	if r.Addr, valid = parse.Addr(p.source); !valid {
+	if p.isFour {
+		r.Addr = netip.AddrFrom4(p.four)
+	} else if addr, ok := parse.Addr(p.source); ok {
+		r.Addr = addr
+	} else {
 		r.Refusal = parse.BadAddress
 	}
-	r.Found = r.Rule >= 0
+	r.Found, r.Port, r.Local, r.Proto, r.Stray = r.Rule >= 0, p.port, p.local, p.proto, p.stray
 	return r
 }
 

@@ -6,6 +6,7 @@ package wire
 
 import (
 	"bytes"
+	"encoding/binary"
 	"time"
 
 	"tattled/receiver"
@@ -81,12 +82,21 @@ func NewParser(loc *time.Location) *Parser {
 //
 // The kernel's own "[   12.345678] " is kept out of the message of program kernel, as journald does.
 func (p *Parser) Parse(line []byte, received time.Time, r *receiver.Record) Form {
+	if p.bsd.stands(line, received) && p.usual(line[bsdLength+1:], r) {
+		r.Time = p.bsd.t
+		return RFC3164
+	}
+	return p.parse(line, received, r)
+}
+
+// parse is Parse for a line that does not begin with the stamp of the one before.
+func (p *Parser) parse(line []byte, received time.Time, r *receiver.Record) Form {
 	start := 0
 	if len(line) > 0 && line[0] == '<' {
 		start = priority(line)
 	}
 	rest := line[start:]
-	if p.bsd.stands(rest, received) && p.usual(rest[bsdLength+1:], r) {
+	if start > 0 && p.bsd.stands(rest, received) && p.usual(rest[bsdLength+1:], r) {
 		r.Time = p.bsd.t
 		return RFC3164
 	}
@@ -436,6 +446,13 @@ func kernelClock(text []byte) int {
 	i, dots, digits := 1, 0, 0
 	for i < len(text) && text[i] == ' ' {
 		i++
+	}
+	if i+len("12345678.123456] ")+1 <= len(text) { // as Linux writes it (kernel/printk/printk.c, print_time)
+		whole := digits8(binary.LittleEndian.Uint64(text[i:]))
+		parts := text[i+whole : i+whole+9]
+		if whole > 0 && parts[0] == '.' && digits8(binary.LittleEndian.Uint64(parts[1:])) == 6 && parts[7] == ']' && parts[8] == ' ' {
+			return i + whole + 9
+		}
 	}
 	for ; i < len(text); i++ {
 		switch c := text[i]; {

@@ -18,6 +18,12 @@ const (
 // there is none (S. E. Anderson, "Bit Twiddling Hacks": determine if a word has a zero byte).
 func zeroes(w uint64) uint64 { return (w - each) &^ w & high }
 
+// digits8 returns how many decimal digits w begins with, of the eight bytes that were read as a number from memory.
+func digits8(w uint64) int {
+	w ^= '0' * each // digits are now 0 to 9
+	return bits.TrailingZeros64((w&^high+(0x80-10)*each|w)&high) / 8
+}
+
 // hostCache has the last host and the space behind it, as two numbers and what they have of it.
 type hostCache struct {
 	front, back         uint64
@@ -73,8 +79,7 @@ func (p *Parser) usual(s []byte, r *receiver.Record) bool {
 	var pid []byte
 	text := end
 	if s[end] == '[' {
-		w := binary.LittleEndian.Uint64(s[end+1:]) ^ '0'*each // digits are now 0 to 9
-		n := bits.TrailingZeros64((w&^high+(0x80-10)*each|w)&high) / 8
+		n := digits8(binary.LittleEndian.Uint64(s[end+1:]))
 		if text = end + 1 + n + 1; n == 0 || n == 8 || s[text-1] != ']' {
 			return false
 		}
