@@ -386,8 +386,9 @@ func newNgrams(variants []*Variant) *ngrams {
 			*n = max(*n, *n+1)
 		}
 	}
-	for i := range g.shift {
-		g.shift[i] = uint8(g.window - minLiteral + 1)
+	g.shift[0] = uint8(g.window - minLiteral + 1)
+	for n := 1; n < len(g.shift); n *= 2 {
+		copy(g.shift[n:], g.shift[:n])
 	}
 	anywhere := false
 	for i, text := range texts {
