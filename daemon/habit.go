@@ -56,11 +56,11 @@ func (h *habit) lastRecord() time.Time {
 	return h.last
 }
 
-// problems says that source is silent beyond its habit, if it is.
-func (h *habit) problems(source string, now time.Time) []event.Problem {
+// beyond reports whether the silence since the last one is beyond the habit; usual is the longest before it.
+func (h *habit) beyond(now time.Time) (last time.Time, usual time.Duration, beyond bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	usual := max(h.longest, h.before)
+	usual = max(h.longest, h.before)
 	allowed := usual
 	switch watched := h.last.Sub(h.first); {
 	case watched >= habitDay:
@@ -68,15 +68,21 @@ func (h *habit) problems(source string, now time.Time) []event.Problem {
 	case watched >= habitAfter:
 		allowed *= timesYoung
 	default:
-		return nil
+		return h.last, usual, false
 	}
-	if now.Sub(h.last) <= max(allowed, leastSilent) {
+	return h.last, usual, now.Sub(h.last) > max(allowed, leastSilent)
+}
+
+// problems says that source is silent beyond its habit, if it is.
+func (h *habit) problems(source string, now time.Time) []event.Problem {
+	last, usual, beyond := h.beyond(now)
+	if !beyond {
 		return nil
 	}
 	return []event.Problem{{
 		What:   source + " is silent",
-		Cause:  fmt.Sprintf("nothing has come from it since %s; before that it was never silent for longer than %s", h.last.UTC().Format(time.RFC3339), usual.Round(time.Second)),
+		Cause:  fmt.Sprintf("nothing has come from it since %s; before that it was never silent for longer than %s", last.UTC().Format(time.RFC3339), usual.Round(time.Second)),
 		Remedy: "check whether the program that logs there still runs, and whether its lines still arrive here",
-		Since:  h.last,
+		Since:  last,
 	}}
 }

@@ -107,7 +107,7 @@ func (d *Daemon) registerMetrics() error {
 	}), "source")
 	m.add(prometheus.CounterValue, "detect_matched_total", "Records in which a rule found an event.", d.matched, "service", "rule")
 	m.add(prometheus.CounterValue, "detect_unmatched_total", "Records of a known program in which no rule found anything, by service.", d.unmatched, "program")
-	m.add(prometheus.GaugeValue, "detect_drifting", "1 while none of many records of a known program matched: its format may have changed.", d.drift.each, "program")
+	m.add(prometheus.GaugeValue, "detect_drifting", "1 while none of many records of a known program matched, or none as an attack: its format may have changed.", d.drift.each, "program")
 	m.add(prometheus.CounterValue, "detect_refused_total", "Records that a rule describes and that name no peer for sure, by service and reason.", d.refused, "service", "reason")
 	m.add(prometheus.GaugeValue, "detect_raw_logs", "Logs in which peers can write whole lines: none of their lines proves an address.", d.rawLogs(func(c rawCount) float64 { return float64(c.logs) }), "source")
 	m.add(prometheus.CounterValue, "detect_raw_overflows_total", "Bounds on such logs that were reached: all logs of a program, or of the source, count as such since.", d.rawLogs(func(c rawCount) float64 { return float64(c.overflows) }), "source")

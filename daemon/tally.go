@@ -87,11 +87,23 @@ func (t *tally) eachRefused(emit func(service string, reason detect.Refusal, n u
 // ruleCounts returns how often each rule matched.
 func (t *tally) ruleCounts() map[ruleName]uint64 { return counts(t, t.rules) }
 
-// matchedByService returns how often any rule of a service matched.
-func (t *tally) matchedByService() map[string]uint64 {
-	all := map[string]uint64{}
+// matches counts the lines of a service that its rules matched: all of them, and those that tell of an attack.
+type matches struct{ all, attacks uint64 }
+
+// matchedByService returns how often rules of each service matched.
+func (t *tally) matchedByService(rules *detect.Rules) map[string]matches {
+	attack := map[ruleName]bool{}
+	for _, r := range rules.All() {
+		attack[ruleName{r.Service.Name, r.Name}] = r.Kind.Hostile()
+	}
+	all := map[string]matches{}
 	for name, n := range t.ruleCounts() {
-		all[name.service] += n
+		m := all[name.service]
+		m.all += n
+		if attack[name] {
+			m.attacks += n
+		}
+		all[name.service] = m
 	}
 	return all
 }

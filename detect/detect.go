@@ -352,17 +352,7 @@ func (r *Rules) tellsOfAttack(found *parse.Result) bool {
 }
 
 // hostile reports whether a rule is about an attack.
-func (r *Rules) hostile(rule int32) bool {
-	if rule < 0 {
-		return false
-	}
-	switch r.rules[rule].Kind {
-	case event.AuthFailure, event.Probe, event.WebAttack, event.MailAbuse, event.Ban:
-		return true
-	default:
-		return false
-	}
-}
+func (r *Rules) hostile(rule int32) bool { return rule >= 0 && r.rules[rule].Kind.Hostile() }
 
 // none reports whether a rule describes lines that are no events.
 func (r *Rules) none(rule int32) bool { return rule >= 0 && r.rules[rule].Kind == 0 }

@@ -11,7 +11,7 @@ import (
 // programs finds what is to be done with a program's messages. It is asked for every record, most of which are of
 // programs that nobody knows: a table that is small and mostly empty tells of them.
 type programs struct {
-	table []*program // a program stands at its hash, or behind that
+	table []*program      // a program stands at its hash, or behind that
 	wild  [256][]*program // of all, by the first byte, those whose names stand for many; the longest first
 }
 

@@ -50,6 +50,16 @@ func (k Kind) String() string {
 	}
 }
 
+// Hostile reports whether an event of the kind tells of an attack by itself. A packet that was refused may be anybody's.
+func (k Kind) Hostile() bool {
+	switch k {
+	case AuthFailure, Ban, Probe, WebAttack, MailAbuse:
+		return true
+	default:
+		return false
+	}
+}
+
 // MarshalText writes the kind's name. It fails on a value that is no kind.
 func (k Kind) MarshalText() ([]byte, error) {
 	if k == 0 || k >= kindEnd {
