@@ -197,7 +197,7 @@ func dayAt(m []byte, at int) (day, clock int) {
 	switch {
 	case m[at+2] == ' ':
 		return paddedDigits(m[at:]), at + 3
-	case m[at+1] == ' ': // as texts have it that lost a blank on their way
+	case m[at+1] == ' ' && m[at]-'0' <= 9: // as texts have it that lost a blank on their way
 		return int(m[at] - '0'), at + 2
 	}
 	return 0, 0
