@@ -188,7 +188,8 @@ func (d *Daemon) openReceivers() {
 	if at, err := d.config.Web.Address(); err == nil {
 		d.webSocket = sockets.Listener(at)
 	}
-	env := environment{sockets: sockets, files: tail.NewShared(), log: d.log}
+	known := func(program []byte) bool { return d.live.Load().rules.Knows(string(program)) }
+	env := environment{sockets: sockets, files: tail.NewShared(), log: d.log, known: known}
 	disown := func() {
 		if n := sockets.Disown(); n > 0 {
 			d.log.Warn("connections of the last run were closed, because their listener is no longer configured", "connections", n)

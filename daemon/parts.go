@@ -39,7 +39,7 @@ func journalSource(at string, c *journal.Config) source {
 		at: at, name: "journal", reporter: c.Reporter, trust: event.TrustReport,
 		open: func(env *environment) (receiver.Receiver, error) {
 			cfg := *c
-			cfg.Logger = env.log
+			cfg.Logger, cfg.Known = env.log, env.known
 			return open(journal.New(cfg))
 		},
 	}

@@ -56,6 +56,7 @@ type environment struct {
 	sockets *syslog.Passed // from systemd
 	files   *tail.Shared
 	log     *slog.Logger
+	known   func(program []byte) bool // reports whether a rule reads a program's messages; not before Run
 }
 
 // destination is one destination that the configuration asks for. It takes effect at a reload; that there is one more or one less

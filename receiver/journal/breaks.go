@@ -12,7 +12,7 @@ import (
 
 // journald makes an entry of each line that a service writes to its standard output or error. Where a line is longer than
 // LineMax= (48 KiB), has a NUL in it, or is still without an end when another process writes to the same stream, it makes
-// several of it. The second begins wherever a peer who had a say in the line wants it to, and has the service's trust like
+// several of it, and so do the log drivers of containers with a line that is longer than 16 KiB, or 8. The second begins wherever a peer who had a say in the line wants it to, and has the service's trust like
 // the first. So neither is whole: the first has a _LINE_BREAK, and the next of its stream is known by a mark.
 
 // maxBreaks bounds the marks. Only streams that may lead to a report have any; the oldest is dropped if there are too many.
@@ -51,8 +51,11 @@ func (b *breaks) broken(p *parser, e *entry, trusted bool) bool {
 	number, _ := strconv.ParseUint(string(p.value(e, PID)), 10, 32) // 0 for what is not a number
 	pid := uint32(number)
 	continued := len(*b) > 0 && b.take(func(m lineBreak) bool { return m.stream == stream && (m.pid == 0 || m.pid == pid) })
+	if e.have[ContainerPartial] && trusted {
+		b.add(lineBreak{stream: stream})
+	}
 	if !e.have[LineBreak] {
-		return continued || after
+		return continued || after || e.have[ContainerPartial]
 	}
 	why := string(p.value(e, LineBreak))
 	if !trusted || why == "eof" { // nothing comes after the end
@@ -84,6 +87,9 @@ func (b *breaks) add(m lineBreak) {
 
 // streamOf returns a hash of the ID of the stream that an entry was written to; anyStream if it came another way.
 func streamOf(p *parser, e *entry) uint64 {
+	if ofEngine(p, e) {
+		return containerStream(p, e)
+	}
 	id := p.value(e, StreamID)
 	if len(id) == 0 {
 		return anyStream

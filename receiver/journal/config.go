@@ -37,9 +37,19 @@ type Config struct {
 	// that is named, see systemd.journal-fields(7). Units count as values of _SYSTEMD_UNIT. At most 100. Default: none.
 	Matches []string `yaml:"matches"`
 
+	// Containers names the containers whose output may lead to reports, where Docker's or Podman's log driver "journald" writes it
+	// here; with * and ? for any text and any character, as in "web-*". A line of such a container is believed as one of a
+	// service's standard output is: who has a say on how its lines begin has anybody reported. Containers that root runs count, and
+	// no others. At most 100. Default: none; the output of containers is seen, and never reported.
+	Containers []string `yaml:"containers"`
+
 	// Helper is the program that reads the journal. Default: tattled-journal beside this program, then
 	// /usr/libexec/tattled/tattled-journal, then in PATH; and if there is none, or it cannot read on this system, journalctl.
 	Helper string `yaml:"helper"`
+
+	// Known reports whether a rule reads the messages of a program. It is for the containers of which only a syslog header in
+	// their lines says what program wrote them. Default: none is known.
+	Known func(program []byte) bool `yaml:"-"`
 
 	// Logger is told when the journal cannot be read. Default: none.
 	Logger *slog.Logger `yaml:"-"`
@@ -75,6 +85,14 @@ func (c *Config) Check(report setting.FaultFunc) {
 		field, value, _ := strings.Cut(match, "=")
 		if !isFieldName([]byte(field)) || value == "" || len(match) > maxValue || strings.ContainsRune(value, 0) {
 			report(fmt.Sprintf("matches[%d]", i), fmt.Sprintf("%q is not of the form FIELD=value: write it like _TRANSPORT=kernel", match))
+		}
+	}
+	if len(c.Containers) > maxMatches {
+		report("containers", fmt.Sprintf("has %d entries, at most %d are allowed", len(c.Containers), maxMatches))
+	}
+	for i, name := range c.Containers {
+		if !isContainer(name) {
+			report(fmt.Sprintf("containers[%d]", i), fmt.Sprintf("%q is not a container's name: write it as docker ps and podman ps show it, or like web-*", name))
 		}
 	}
 	if strings.ContainsRune(c.Helper, 0) {

@@ -20,6 +20,11 @@ const (
 	EntryTime  // when journald took it, in microseconds since 1970
 	StreamID   // of an entry of a standard output or error: which stream it was written to
 	LineBreak  // why such an entry ends where it does, if that is not the end of a line: nul, line-max, eof, pid-change
+	// What Docker's and Podman's log drivers for the journal say of a container, like any client that wants to: see ofEngine.
+	ContainerName
+	ContainerID      // CONTAINER_ID_FULL
+	ContainerPartial // "true": a line that was too long for the driver goes on in its next entry
+	Priority         // which the drivers tell standard output and error apart by
 	fieldCount
 
 	cursorField // a position: of the entry that it comes with, and of all before it
@@ -75,6 +80,14 @@ func (f Field) String() string {
 		return "_STREAM_ID"
 	case LineBreak:
 		return "_LINE_BREAK"
+	case ContainerName:
+		return "CONTAINER_NAME"
+	case ContainerID:
+		return "CONTAINER_ID_FULL"
+	case ContainerPartial:
+		return "CONTAINER_PARTIAL_MESSAGE"
+	case Priority:
+		return "PRIORITY"
 	case cursorField:
 		return CursorField
 	case gapField:
@@ -124,6 +137,14 @@ func fieldNamed(name []byte) Field {
 		return StreamID
 	case "_LINE_BREAK":
 		return LineBreak
+	case "CONTAINER_NAME":
+		return ContainerName
+	case "CONTAINER_ID_FULL":
+		return ContainerID
+	case "CONTAINER_PARTIAL_MESSAGE":
+		return ContainerPartial
+	case "PRIORITY":
+		return Priority
 	case CursorField:
 		return cursorField
 	case GapField:

@@ -53,6 +53,7 @@ type Receiver struct {
 	pid      []byte
 	childPID []byte
 	kernel   []byte
+	headers  *wire.Parser // of lines of containers
 	records  []receiver.Record
 	cursor   []byte // lent with a batch
 	batch    receiver.Batch
@@ -68,7 +69,7 @@ func New(c Config) (*Receiver, error) {
 	if len(faults) > 0 {
 		return nil, fmt.Errorf("follow the journal: %w", errors.Join(faults...))
 	}
-	r := &Receiver{config: c, stream: c.stream(), log: c.Logger, pid: pidOf(os.Getpid()), kernel: []byte("kernel")}
+	r := &Receiver{config: c, stream: c.stream(), log: c.Logger, pid: pidOf(os.Getpid()), kernel: []byte("kernel"), headers: wire.NewParser(nil)}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
@@ -189,6 +190,7 @@ func (r *Receiver) giveUpHelper(usedHelper bool, err error) {
 func (r *Receiver) take(ctx context.Context, p *parser) error {
 	var bytes, cut, own, empty uint64
 	gaps := uint64(p.gaps)
+	received := time.Now()
 	r.records = r.records[:0]
 	for i := range p.entries[:p.placed] {
 		e := &p.entries[i]
@@ -210,7 +212,9 @@ func (r *Receiver) take(ctx context.Context, p *parser) error {
 		}
 		r.records = append(r.records, receiver.Record{})
 		record := &r.records[len(r.records)-1]
-		r.fill(record, p, e)
+		if r.fill(record, p, e); ofEngine(p, e) {
+			r.contained(record, p, e, received)
+		}
 		record.Trust = trust
 	}
 	m := &r.meter
@@ -227,7 +231,7 @@ func (r *Receiver) take(ctx context.Context, p *parser) error {
 	if len(r.records) > 0 || begins {
 		r.cursor = appendPosition(r.cursor[:0], p.cursor, r.breaks)
 		r.batch = receiver.Batch{
-			Source: source, Reporter: r.config.Reporter, Received: time.Now(),
+			Source: source, Reporter: r.config.Reporter, Received: received,
 			Records: r.records, Stream: r.stream, Cursor: r.cursor,
 		}
 		if r.refused = r.handler.Handle(ctx, &r.batch); r.refused != nil {
@@ -292,7 +296,12 @@ func (r *Receiver) fill(record *receiver.Record, p *parser, e *entry) {
 
 // trust says what may follow from an entry.
 func (r *Receiver) trust(p *parser, e *entry) event.Trust {
-	if trusted(p, e) || r.config.Directory != "" && believed(p, e) {
+	switch {
+	case ofEngine(p, e):
+		if r.config.namesContainer(p.value(e, ContainerName)) {
+			return event.TrustReport
+		}
+	case trusted(p, e) || r.config.Directory != "" && believed(p, e):
 		return event.TrustReport
 	}
 	return event.TrustCount
