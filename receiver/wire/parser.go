@@ -257,31 +257,33 @@ func unusual(after []byte, r *receiver.Record) {
 // facility returns the length of "auth.info ", which syslogd of BusyBox writes between host and tag in its files
 // (sysklogd/syslogd.c, timestamp_and_log); 0 if s does not begin so.
 func facility(s []byte) int {
-	dot := 0
-	for dot < len(s) && (s[dot]-'a' < 26 || digit(s[dot])) {
-		dot++
-	}
-	if dot == len(s) || s[dot] != '.' {
-		return 0
-	}
-	end := dot + 1
-	for end < len(s) && s[end]-'a' < 26 {
+	end := 0
+	for end < len(s) && (s[end]-'a' < 26 || digit(s[end]) || s[end] == '.') {
 		end++
 	}
-	if end == len(s) || s[end] != ' ' {
+	if end == len(s) || s[end] != ' ' || !facilityName(s[:end]) {
 		return 0
 	}
-	switch string(s[dot+1 : end]) {
-	case "emerg", "alert", "crit", "err", "warn", "notice", "info", "debug":
+	return end + 1
+}
+
+// facilityName reports whether word is a facility and a level, like "auth.info".
+func facilityName(word []byte) bool {
+	dot := bytes.IndexByte(word, '.')
+	if dot < 0 {
+		return false
+	}
+	switch string(word[dot+1:]) {
+	case "emerg", "alert", "crit", "err", "warn", "notice", "info", "debug", "error", "warning":
 	default:
-		return 0
+		return false
 	}
-	switch string(s[:dot]) {
-	case "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp",
+	switch string(word[:dot]) {
+	case "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp", "security",
 		"local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7":
-		return end + 1
+		return true
 	default:
-		return 0
+		return false
 	}
 }
 
