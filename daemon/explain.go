@@ -20,6 +20,7 @@ type Explainer struct {
 	policy   *policy.Policy
 	policies []policy.Config
 	pipeline *pipeline
+	reader   Reader
 	forms    map[string]*detect.Form // of access logs, by source
 }
 
@@ -123,8 +124,9 @@ func (x *Explainer) form(source string) *detect.Form {
 	return x.forms[source]
 }
 
-// Explain says what becomes of a record that came in b.
+// Explain says what becomes of a record that came in b. It makes r what the rules are shown in the end: see Reader.
 func (x *Explainer) Explain(r *receiver.Record, b *receiver.Batch) Explained {
+	x.reader.Read(x.whole, r, b, x.form(b.Source), new(detect.Finding))
 	known := detect.Known{Cut: r.Cut, Form: x.form(b.Source)}
 	e := Explained{Detection: x.detector.ExplainKnown(r.Program, r.Message, known)}
 	var f detect.Finding

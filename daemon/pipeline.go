@@ -41,6 +41,7 @@ type pipeline struct {
 // scratch is what one call of Handle needs, reused by later ones.
 type scratch struct {
 	events  []event.Event
+	reader  Reader
 	finding detect.Finding
 	names   names
 }
@@ -72,6 +73,9 @@ func (p *pipeline) Handle(ctx context.Context, b *receiver.Batch) error {
 	for i := range b.Records {
 		r := &b.Records[i]
 		verdict := e.rules.DetectKnown(r.Program, r.Message, detect.Known{Cut: r.Cut, Form: form}, &s.finding)
+		if verdict != detect.Matched && s.reader.May(r, &s.finding) {
+			verdict = s.reader.Within(e.rules, r, b, form, &s.finding)
+		}
 		if r.Cut && verdict == detect.Ignored {
 			o.refused++
 			p.tally.overlong.Add(1)
@@ -124,11 +128,9 @@ func (p *pipeline) Preview(b *receiver.Batch) {
 	s := p.spare.Get().(*scratch)
 	defer p.spare.Put(s)
 	e := p.engine.Load()
-	known := detect.Known{Form: e.forms[b.Source]}
 	for i := range b.Records {
 		r := &b.Records[i]
-		known.Cut = r.Cut
-		e.rules.DetectKnown(r.Program, r.Message, known, &s.finding)
+		s.reader.Read(e.rules, r, b, e.forms[b.Source], &s.finding)
 		p.learn(s, r, b)
 	}
 }

@@ -94,6 +94,8 @@ func (r *Rule) String() string { return r.Service.Name + "/" + r.Name }
 // Finding is what Detect made of a message.
 type Finding struct {
 	Service *Service // set whenever the program is known, also when nothing matched
+	// Compound says, where no rule knows the program, that its name may be made of another one, or is none. It is not set where one does.
+	Compound bool
 	// Raw says that no line of this log proves a handshake. Either the message has the stamp of a Raw service that shares its
 	// program with others: the lines after it may be made up, and look like any of them. Or it is a line of a web server's log
 	// with a name where the peer's address should be: who writes such names may write addresses there, too. Or it has quotes or
@@ -196,9 +198,11 @@ func (r *Rules) Detect(program, message []byte, f *Finding) Verdict {
 // DetectKnown is Detect for a message of which more is known.
 func (r *Rules) DetectKnown(program, message []byte, known Known, f *Finding) Verdict {
 	f.Service, f.Rule, f.Refusal, f.Raw, f.Named, f.Unproven, f.Formed = nil, nil, NotRefused, false, false, false, false
-	if p := r.programs.find(program); p != nil {
+	p, compound := r.programs.seek(program)
+	if p != nil {
 		return r.judge(p, message, known, f)
 	}
+	f.Compound = compound
 	return Ignored
 }
 

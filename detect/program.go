@@ -73,9 +73,16 @@ func newPrograms(all []program) programs {
 	return p
 }
 
+// find returns what is to be done with a program's messages, nil if nobody knows it.
 func (p *programs) find(name []byte) *program {
+	one, _ := p.seek(name)
+	return one
+}
+
+// seek is find, and tells about a name that nobody knows whether it is compound.
+func (p *programs) seek(name []byte) (_ *program, compound bool) {
 	if len(name) == 0 {
-		return nil
+		return nil, true
 	}
 	e, table := endsOf(name), p.table
 	for h := e.hash(); ; h++ {
@@ -84,15 +91,23 @@ func (p *programs) find(name []byte) *program {
 			break
 		}
 		if one.ends == e && len(one.name) == len(name) && (len(name) <= 16 || one.name == string(name)) {
-			return one
+			return one, false
 		}
 	}
 	for _, one := range p.wild[name[0]] {
 		if one.fits(name) {
-			return one
+			return one, false
 		}
 	}
-	return nil
+	return nil, e.compound(len(name))
+}
+
+// compound reports whether a name that nobody knows is none or long, ends in ")", or has one of the bytes from "," to "/" in its first
+// or last eight: it may be made of another name, or stand for others.
+func (e ends) compound(n int) bool {
+	const each, high, commaToSlash = 0x0101010101010101, 0x8080808080808080, ','
+	front, back := e.front&(0xfc*each)^commaToSlash*each, e.back&(0xfc*each)^commaToSlash*each
+	return ((front-each)&^front|(back-each)&^back)&high != 0 || n > 16 || n == 0 || byte(e.back>>(8*uint(min(n, 8)-1)&63)) == ')'
 }
 
 // Knows reports whether a service reads the messages of a program.

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"sync"
 
+	"tattled/daemon"
 	"tattled/detect"
 	"tattled/receiver"
 	"tattled/receiver/replay"
@@ -244,6 +245,7 @@ type judge struct {
 	form    *detect.Form
 	print   printer
 	lines   *replay.Lines
+	reader  daemon.Reader
 	finding detect.Finding
 	block   *block
 }
@@ -265,7 +267,11 @@ func (j *judge) Handle(_ context.Context, batch *receiver.Batch) error {
 	for i := range batch.Records {
 		r := &batch.Records[i]
 		b.lines++
-		switch j.rules.DetectKnown(r.Program, r.Message, detect.Known{Cut: r.Cut, Form: j.form}, &j.finding) {
+		verdict := j.rules.DetectKnown(r.Program, r.Message, detect.Known{Cut: r.Cut, Form: j.form}, &j.finding)
+		if verdict != detect.Matched && j.reader.May(r, &j.finding) {
+			verdict = j.reader.Within(j.rules, r, batch, j.form, &j.finding)
+		}
+		switch verdict {
 		case detect.Ignored:
 			if r.Cut {
 				b.refused++

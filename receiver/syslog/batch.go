@@ -82,11 +82,28 @@ func (b *batcher) add(frame []byte, cut bool, trust event.Trust) {
 	b.batch.Records = b.batch.Records[:n+1]
 	record := &b.batch.Records[n]
 	record.Trust, record.Cut, record.Framing = trust, cut, receiver.Whole
-	if b.parser.Parse(frame, b.batch.Received, record) == wire.None {
-		b.answered = b.r.second.ask(frame, record) || b.answered
+	switch b.parser.Parse(frame, b.batch.Received, record) {
+	case wire.None:
+		if b.r.second.ask(frame, record) {
+			b.answered = true
+		} else {
+			b.pure(frame, record)
+		}
+	case wire.Bare:
+		if !bytes.Equal(record.Program, b.program) {
+			b.pure(frame, record)
+		}
 	}
 	if record.Program == nil {
 		record.Program, record.Framing = b.program, receiver.FileLine // the rest of a message with a line end has no header either
+	}
+}
+
+// pure takes the priority off a message of the listener's program that has no more of a header. Words that could be a tag ("DROP
+// input: ...") are none where the operator has said whose messages those without a header are.
+func (b *batcher) pure(frame []byte, record *receiver.Record) {
+	if n := wire.Priority(frame); n > 0 && b.program != nil {
+		record.Host, record.Program, record.PID, record.Message = nil, nil, nil, frame[n:]
 	}
 }
 

@@ -70,6 +70,7 @@ func TestUDPProgram(t *testing.T) {
 	wants := map[string]string{
 		"<30>Nov 22 05:40:00 gw DROP input: in:ether1": "mikrotik", "DROP input: in:ether1": "mikrotik", "<30>DROP input: in:ether1": "mikrotik",
 		"firewall,info DROP input: in:ether1": "firewall,info", "<38>Nov 22 05:40:00 web1 sshd[1]: x": "sshd", "<34>1 - gw - - - - x": "mikrotik",
+		"<30>input: in:ether1": "mikrotik", "<30>mikrotik: login failure for user a": "mikrotik", "<30>gw mikrotik: login failure for user b": "mikrotik",
 	}
 	for line := range wants {
 		send(t, c, line)
@@ -79,8 +80,11 @@ func TestUDPProgram(t *testing.T) {
 	got := map[string]int{}
 	for _, record := range records {
 		got[record.program]++
+		if strings.HasPrefix(record.message, "<") || strings.HasPrefix(record.message, "mikrotik") {
+			t.Errorf("a header is left in %q", record.message)
+		}
 	}
-	if got["mikrotik"] != 4 || got["firewall,info"] != 1 || got["sshd"] != 1 {
+	if got["mikrotik"] != 7 || got["firewall,info"] != 1 || got["sshd"] != 1 {
 		t.Errorf("programs %v", got)
 	}
 }

@@ -30,6 +30,10 @@ const (
 	// Topics is what RouterOS sends with remote-log-format=default: "firewall,info message", without a time or a host. The
 	// topics are the program.
 	Topics
+	// Stamped is one of the other timestamps that people's machines write, in front of a tag: see oddTime.
+	Stamped
+	// Bare is a <PRI> and a tag, with a host or without, and no time.
+	Bare
 )
 
 func (f Form) String() string {
@@ -42,6 +46,10 @@ func (f Form) String() string {
 		return "rfc3339"
 	case Topics:
 		return "topics"
+	case Stamped:
+		return "other timestamp"
+	case Bare:
+		return "without a time"
 	default:
 		return "none"
 	}
@@ -76,7 +84,8 @@ func NewParser(loc *time.Location) *Parser {
 //   - A tag ends at ":" or "[pid]". Words without either are message, never a program: a program decides which rules judge
 //     the line, so that none is guessed. RouterOS' topics alone ("firewall,info") are a tag as they are.
 //   - A tag with a parenthesis in it, as "wordpress(example.org:443)[123]:", ends right before the first space.
-//   - A host that is written twice, as UniFi OS does, counts once.
+//   - A host that is written twice, as UniFi OS does, counts once, with its domain or without.
+//   - "<auth.info>" and "<10.5>" before the host, as FreeBSD's syslogd -v writes them, are skipped.
 //   - "auth.info" and the like between host and tag, as BusyBox writes it, is skipped.
 //   - One space behind the tag is dropped, further ones belong to the message.
 //
@@ -107,14 +116,16 @@ func (p *Parser) parse(line []byte, received time.Time, r *receiver.Record) Form
 	if rest[0] >= 'A' {
 		if t, n := p.bsdTime(rest, received); n > 0 {
 			r.Time = t
-			p.origin(rest[n:], r)
+			if p.origin(rest[n:], r); r.Program == nil {
+				p.late(rest[n:], t, r)
+			}
 			return RFC3164
 		}
 		if n := topics(rest); n > 0 {
 			r.Program, r.Message = rest[:n], rest[n+1:]
 			return Topics
 		}
-		return None
+		return p.odd(line, start, received, r)
 	}
 	if start > 0 && p.parse5424(rest, r) {
 		return RFC5424
@@ -127,15 +138,20 @@ func (p *Parser) parse(line []byte, received time.Time, r *receiver.Record) Form
 	if skip := ciscoPrefix(rest); skip > 0 {
 		if t, n := p.bsdTime(rest[skip:], received); n > 0 {
 			r.Time = t
-			p.origin(rest[skip+n:], r)
+			if p.origin(rest[skip+n:], r); r.Program == nil {
+				p.late(rest[skip+n:], t, r)
+			}
 			return RFC3164
 		}
 	}
-	return None
+	return p.odd(line, start, received, r)
 }
 
 // HasPriority reports whether line begins with a valid <PRI>: it was meant as syslog, whatever follows.
 func HasPriority(line []byte) bool { return priority(line) > 0 }
+
+// Priority returns the length of a valid <PRI> at the start of line, 0 if there is none.
+func Priority(line []byte) int { return priority(line) }
 
 // Trim drops what ends a line: LF, CR LF, and NULs, which some senders use in their place.
 func Trim(line []byte) []byte {
@@ -225,6 +241,7 @@ func (p *Parser) origin(rest []byte, r *receiver.Record) {
 
 // unusual reads "host tag[pid]: message" with whatever is missing of it, or odd about it.
 func unusual(after []byte, r *receiver.Record) {
+	after = after[bracketed(after):]
 	n := 0 // of the first word; a loop, because host names are short
 	for n < len(after) && after[n] != ' ' {
 		n++
@@ -241,8 +258,8 @@ func unusual(after []byte, r *receiver.Record) {
 		return
 	}
 	after = after[n+1:]
-	if n > 0 && len(after) > n && after[n] == ' ' && bytes.Equal(after[:n], r.Host) { // UniFi OS writes it twice
-		after = after[n+1:]
+	if second := bytes.IndexByte(after, ' '); n > 0 && second > 0 && sameHost(after[:second], r.Host) { // UniFi OS writes it twice; others add the domain
+		after = after[second+1:]
 	}
 	tag(after[facility(after):], r)
 }
@@ -250,31 +267,33 @@ func unusual(after []byte, r *receiver.Record) {
 // facility returns the length of "auth.info ", which syslogd of BusyBox writes between host and tag in its files
 // (sysklogd/syslogd.c, timestamp_and_log); 0 if s does not begin so.
 func facility(s []byte) int {
-	dot := 0
-	for dot < len(s) && (s[dot]-'a' < 26 || digit(s[dot])) {
-		dot++
-	}
-	if dot == len(s) || s[dot] != '.' {
-		return 0
-	}
-	end := dot + 1
-	for end < len(s) && s[end]-'a' < 26 {
+	end := 0
+	for end < len(s) && (s[end]-'a' < 26 || digit(s[end]) || s[end] == '.') {
 		end++
 	}
-	if end == len(s) || s[end] != ' ' {
+	if end == len(s) || s[end] != ' ' || !facilityName(s[:end]) {
 		return 0
 	}
-	switch string(s[dot+1 : end]) {
-	case "emerg", "alert", "crit", "err", "warn", "notice", "info", "debug":
+	return end + 1
+}
+
+// facilityName reports whether word is a facility and a level, like "auth.info".
+func facilityName(word []byte) bool {
+	dot := bytes.IndexByte(word, '.')
+	if dot < 0 {
+		return false
+	}
+	switch string(word[dot+1:]) {
+	case "emerg", "alert", "crit", "err", "warn", "notice", "info", "debug", "error", "warning":
 	default:
-		return 0
+		return false
 	}
-	switch string(s[:dot]) {
-	case "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp",
+	switch string(word[:dot]) {
+	case "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp", "security",
 		"local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7":
-		return end + 1
+		return true
 	default:
-		return 0
+		return false
 	}
 }
 
