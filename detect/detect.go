@@ -242,7 +242,7 @@ func (r *Rules) judge(p *program, message []byte, known Known, f *Finding) Verdi
 		if u.stamped {
 			n := stamp.Take(text)
 			text = text[n:]
-			f.Raw = f.Raw || u.raw && n > 0
+			f.Raw = f.Raw || u.raw && n > 0 && !weblog.BeginsWithDate(one)
 		}
 		if u.service != nil {
 			if u.prefilter == nil || u.prefilter(text) {

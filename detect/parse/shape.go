@@ -9,6 +9,7 @@ const (
 	PeerFirst                  // common, combined
 	VhostFirst                 // vhost_combined
 	HAProxyShaped              // option httplog
+	NPMShaped                  // of Nginx Proxy Manager
 	shapes
 )
 
@@ -23,6 +24,8 @@ func (s Shape) String() string {
 		return `vhost_combined (VHOST PEER - USER [TIME] "REQUEST" STATUS BYTES ...)`
 	case HAProxyShaped:
 		return "HAProxy's option httplog"
+	case NPMShaped:
+		return "that of Nginx Proxy Manager"
 	default:
 		return "none"
 	}

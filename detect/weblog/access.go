@@ -51,16 +51,17 @@ type accessLine struct {
 	stamp             []byte // 22/Nov/2026:10:00:00 +0000
 	request           []byte
 	status            int
-	rest              []byte // from the number of bytes that were sent
-	port              uint16 // the peer's, 0 where the form has none
-	how               coding // what the server wrote for what would break its line
-	guessed           bool   // there are two addresses in a row: either may be what a client wrote
-	declared          bool   // the operator said which column is what: nothing is guessed, and the columns below are set
-	cut               bool   // the line is only the beginning of what the server wrote
-	open              bool   // the request is, too: there is no status
-	unescaped         bool   // a quote is amid a column: the server escapes nothing
+	rest              []byte      // from the number of bytes that were sent
+	port              uint16      // the peer's, 0 where the form has none
+	how               coding      // what the server wrote for what would break its line
+	guessed           bool        // there are two addresses in a row: either may be what a client wrote
+	declared          bool        // the operator said which column is what: nothing is guessed, and the columns below are set
+	cut               bool        // the line is only the beginning of what the server wrote
+	open              bool        // the request is, too: there is no status
+	unescaped         bool        // a quote is amid a column: the server escapes nothing
+	known             parse.Shape // of a form whose columns are as sure as those of a declared one
 
-	// Of a declared line alone:
+	// Of a line whose form is declared or known alone:
 	named    bool   // a name is in the column of the peer
 	doubtful bool   // columns can be told apart in several ways that do not agree on the peer
 	target   []byte // where the form has no whole request
@@ -330,17 +331,31 @@ func BeginsDate(m []byte) bool { return bytes.IndexByte(m, '[') >= 0 }
 // Judge returns what a line of a form that is guessed says by one of the rules, if by any.
 func (a *Access) Judge(m []byte) parse.Result {
 	l := accessLine{how: escaped}
-	if !l.read(m) && !l.readHAProxy(m) {
+	if !l.guess(m) {
 		return parse.Result{Named: l.unescaped}
 	}
 	return a.judgeWhole(m, &l)
 }
 
+// guess takes a line of a form that nobody declared apart.
+func (l *accessLine) guess(m []byte) bool {
+	if len(m) > 0 && m[0] == '[' {
+		if one := *l; one.readNPM(m) {
+			*l = one
+			return true
+		}
+	}
+	return l.read(m) || l.readHAProxy(m)
+}
+
+// sure reports whether the columns were told apart without a guess.
+func (l *accessLine) sure() bool { return l.declared || l.known != parse.NoShape }
+
 // judgeWhole is judgeLine, and says as well whether the server escapes nothing of what its clients send.
 func (a *Access) judgeWhole(m []byte, l *accessLine) parse.Result {
 	r := a.judgeLine(l)
 	r.Raw = a.file.Raw
-	r.Named = r.Named || l.unescaped || r.Found && (controls(m) > l.controls || !l.declared && stampedAgain(l.rest))
+	r.Named = r.Named || l.unescaped || r.Found && (controls(m) > l.controls || !l.sure() && stampedAgain(l.rest))
 	return r
 }
 
@@ -353,7 +368,7 @@ func (a *Access) JudgeKnown(m []byte, known Known) parse.Result {
 		if !known.Form.read(m, &l) {
 			return parse.Result{Named: l.named, Misfit: !known.Cut}
 		}
-	case !l.read(m) && !l.readHAProxy(m):
+	case !l.guess(m):
 		return parse.Result{Named: l.unescaped}
 	}
 	return a.judgeWhole(m, &l)
@@ -361,7 +376,7 @@ func (a *Access) JudgeKnown(m []byte, known Known) parse.Result {
 
 // judgeLine returns what a line says by one of the rules, if by any.
 func (a *Access) judgeLine(l *accessLine) (r parse.Result) {
-	r.Named = l.named || !l.declared && looksNamed(l.peer)
+	r.Named = l.named || !l.sure() && looksNamed(l.peer)
 	q := l.asked()
 	set := a.begin(l.status, q.method)
 	a.narrowPath(&set, accessPath, q.path, l.how|percent|slashes)
@@ -388,12 +403,12 @@ func (a *Access) judgeLine(l *accessLine) (r parse.Result) {
 	r.Weak = a.fetched(q.method, l.agent, l.how)
 	r.Asked = parse.Asked{Text: q.path, How: uint8(l.how | percent | slashes)}
 	r.Shape = l.shape()
-	r.Ambiguous = l.doubtful || !l.declared && len(l.user) > 1 && mayBePeer(l.user)
+	r.Ambiguous = l.doubtful || !l.sure() && len(l.user) > 1 && mayBePeer(l.user)
 	if string(l.user) != "-" {
 		r.User = l.user
 	}
 	r.Local = l.local
-	if _, _, port, ok := parse.CutPort(l.vhost); ok && !l.declared {
+	if _, _, port, ok := parse.CutPort(l.vhost); ok && !l.sure() {
 		r.Local = port
 	}
 	var isPeer bool
@@ -407,8 +422,8 @@ func (a *Access) judgeLine(l *accessLine) (r parse.Result) {
 // shape is what the line's form was taken for.
 func (l *accessLine) shape() parse.Shape {
 	switch {
-	case l.declared:
-		return parse.NoShape
+	case l.sure():
+		return l.known
 	case l.how&hashes != 0:
 		return parse.HAProxyShaped
 	case l.vhost != nil:
@@ -433,7 +448,7 @@ func (l *accessLine) asked() request {
 
 // time is the line's stamp. That of HAProxy has no zone.
 func (l *accessLine) time() stamp.Stamp {
-	if l.declared {
+	if l.sure() {
 		return l.moment
 	}
 	moment, n := stamp.ReadDayFirst(l.stamp)
@@ -449,9 +464,9 @@ func (l *accessLine) time() stamp.Stamp {
 	return moment
 }
 
-// readTail reads what is after the number of bytes, unless it was declared and so is read.
+// readTail reads what is after the number of bytes, unless the form is sure and it is read.
 func (l *accessLine) readTail() {
-	if l.declared {
+	if l.sure() {
 		return
 	}
 	var rest []byte
@@ -490,7 +505,7 @@ func (a *Access) ExplainKnown(m []byte, known Known) (p parse.Parsed) {
 			p.Failed = "it is not of the form that is declared for its log: " + known.Form.text
 			return p
 		}
-	case !l.read(m) && !l.readHAProxy(m):
+	case !l.guess(m):
 		p.Failed = `it is not a line of an access log: the form is PEER - USER [22/Nov/2026:10:00:00 +0000] "METHOD TARGET HTTP/1.1" STATUS BYTES`
 		return p
 	}

@@ -192,6 +192,7 @@ func (j *JSON) readEscaped(s *jsonScan, v jsonValue, whole bool) parse.Result {
 // readRequest judges a request, whole or only its target.
 func (j *JSON) readRequest(s *jsonScan, line []byte, whole bool) (r parse.Result) {
 	q := request{method: s.bytes(s.first(j.roles[jsonMethod])), target: line}
+	whole = whole && (len(line) == 0 || line[0] != '/') // Apache's %U, the path alone, goes by that name as well
 	switch {
 	case line == nil:
 	case whole:

@@ -16,7 +16,7 @@ import (
 // Bounds of what is read of an object.
 const (
 	maxJSONDepth = 64  // objects and arrays within one another
-	maxJSONPaths = 32  // wanted values
+	maxJSONPaths = 64  // wanted values
 	maxJSONNodes = 128 // names on the way to them
 	maxJSONKey   = 128 // bytes of such a name
 )
