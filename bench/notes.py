@@ -254,6 +254,8 @@ def crowdsec():
         for index, (attack, host) in sorted(notes.items()):
             text = lines[index]
             log = settings['log_type'] if settings['log_type'] != 'syslog' else tag(text)
+            if log == 'modsecurity' and 'nginx' in test:
+                log = 'modsecurity-nginx'
             packet = PACKET.search(text)
             if packet and not VERDICT.search(packet['prefix']):
                 log = NO_VERDICT

@@ -54,9 +54,9 @@ SERVICES = {
 HUB = {
     'adguardhome': 'adguardhome', 'apache2': 'apache2', 'asterisk': 'asterisk', 'authelia': 'authelia', 'bind9': 'named', 'caddy': 'caddy',
     'cowrie': 'cowrie', 'cpanel': 'cpanel', 'dovecot': 'dovecot', 'dropbear': 'dropbear', 'endlessh': 'endlessh', 'exchange-imap': 'exchange-imap',
-    'exchange-pop': 'exchange-pop', 'exchange-smtp': 'exchange', 'exim': 'exim', 'filterlog': 'filterlog', 'gitea': 'gitea', 'gitlab': 'gitlab',
+    'exchange-pop': 'exchange-pop', 'exchange-smtp': 'exchange-smtp', 'exim': 'exim', 'filterlog': 'filterlog', 'gitea': 'gitea', 'gitlab': 'gitlab',
     'gotify': 'gotify', 'haproxy': 'haproxy', 'home-assistant': 'home-assistant', 'jellyfin': 'jellyfin', 'jellyseerr': 'jellyseerr',
-    'kernel': 'kernel', 'litespeed': 'access', 'mariadb': 'mariadb', 'modsecurity': 'apache2', 'mono': 'sonarr', 'mongodb': 'mongod', 'mssql': 'mssql', 'mysql': 'mysqld',
+    'kernel': 'kernel', 'litespeed': 'access', 'mariadb': 'mariadb', 'modsecurity': 'apache2', 'modsecurity-nginx': 'nginx', 'mono': 'sonarr', 'mongodb': 'mongod', 'mssql': 'mssql', 'mysql': 'mysqld',
     'named': 'named', 'nextcloud': 'nextcloud', 'nginx': 'nginx', 'nginx-proxy-manager': 'nginx', 'odoo': 'odoo', 'opnsense': 'opnsense',
     'audit': 'audit', 'postgres': 'postgres', 'postfix/smtpd': 'postfix/smtpd', 'proftpd': 'proftpd', 'prowlarr': 'prowlarr', 'pure-ftpd': 'pure-ftpd',
     'pve-firewall': 'pve-firewall', 'pvedaemon': 'pvedaemon', 'radarr': 'radarr', 'smb': 'smbd', 'smbd': 'smbd', 'smbd_audit': 'smbd', 'sonarr': 'sonarr', 'sshd': 'sshd',
@@ -65,10 +65,11 @@ HUB = {
     'vaultwarden': 'vaultwarden', 'vsftpd': 'vsftpd', 'zimbra': 'zimbra', 'zoneminder': 'zoneminder',
 }
 
-# Notes that are wrong, and why. Such a line is counted as the program that wrote it means it.
+# Notes that are wrong, and why; None for all those of a log. Such a line is counted as the program that wrote it means it.
 DISPUTED = {
     ('fail2ban', 'sshd', 144): 'sshd writes nothing behind the "ssh2" of a password: all up to the last " from" is the name that the peer chose',
     ('fail2ban', 'sshd-journal', 145): 'the same',
+    ('crowdsec', 'adguardhome', None): 'the address is the Host header, which the peer writes; newer versions have "from ip" after it',
     ('prelude', 'modsecurity', 329): 'the answer was larger than the server allows itself: not the peer\'s doing',
     ('prelude', 'netfilter', 178): 'a packet that left: its source is the machine itself',
 }
@@ -119,7 +120,7 @@ def judge(corpus, log, lines, program):
     for i, line in enumerate(lines):
         mine = [f[i] for f in findings if i in f]
         peer = address(line.host)
-        disputed = (corpus, log, line.number) in DISPUTED
+        disputed = (corpus, log, line.number) in DISPUTED or (corpus, log, None) in DISPUTED
         if not line.attack:
             became = 'extra' if any(f['kind'] != 'auth-success' for f in mine) else 'quiet'
         elif mine and (peer is None or any(address(f['ip']) != peer for f in mine)):
