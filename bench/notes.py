@@ -319,7 +319,7 @@ def judged(said, form):
 
 
 # What an event of an overflow says that is in its line as well.
-WITNESSES = ('source_ip', 'target_user', 'user', 'username', 'http_path', 'http_verb', 'http_status', 'http_user_agent')
+WITNESSES = ('target_user', 'user', 'username', 'http_path', 'http_verb', 'http_status', 'http_user_agent')
 
 
 def overflowed(test, lines):
@@ -337,9 +337,10 @@ def overflowed(test, lines):
             note = True, said.get('source_ip', '')
         if not note or not note[0] or not note[1]:
             continue
+        peer = re.compile(rf'(?<![\w.:]){re.escape(note[1])}(?!\w)')
         words = [said[w] for w in WITNESSES if said.get(w)]
         for i, line in enumerate(lines):
-            if (overflow, i) not in taken and all(re.search(rf'(?<![\w.:]){re.escape(w)}(?![\w])', line.replace('::ffff:', '')) for w in words):
+            if (overflow, i) not in taken and peer.search(line.replace('::ffff:', '')) and all(w in line for w in words):
                 taken.add((overflow, i))
                 notes[i] = note
                 break
