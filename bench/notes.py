@@ -165,6 +165,7 @@ ATTACKS = {
     'jellyfin_failed_auth': 'a failed login',
     'jellyseerr_failed_auth': 'a failed login',
     'kasm_failed_auth': 'a failed login',
+    'litespeed_admin_auth_fail': 'a failed login to the page of administrators',
     'llng_auth_fail': 'a failed login',
     'mariadb_failed_auth': 'a failed login',
     'meshcentral_failed_auth': 'a failed login',
@@ -308,7 +309,7 @@ def parsed(test, lines):
 
 def judged(said, form):
     """(attack, host) of what is said of an event; nothing if that is no note."""
-    kind = said.get(form.format('log_type'), said.get(form.format('service')))
+    kind = next((said[form.format(name)] for name in ('log_type', 'sub_type', 'service') if form.format(name) in said), None)
     host = said.get(form.format('source_ip'), '')
     if kind in ATTACKS:
         return True, host
