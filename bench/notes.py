@@ -149,6 +149,7 @@ ATTACKS = {
     'auth_bf_log': 'cPanel: the address is locked out after failed logins',
     'authelia_failed_clf_auth': 'a failed login',
     'authelia_failed_json_auth': 'a failed login',
+    'auth_fail': 'LiteSpeed: a failed login to a folder',
     'bind9_denied': 'a query that the server denies to strangers',
     'cas_failed-auth': 'a failed login',
     'cowrie_login': 'whoever connects to a honeypot is a probe',

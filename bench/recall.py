@@ -52,11 +52,11 @@ SERVICES = {
 
 # Logs of crowdsec's hub: what tattled calls the program. The others are of services that it does not claim to know.
 HUB = {
-    'adguardhome': 'adguardhome', 'apache2': 'apache2', 'asterisk': 'asterisk', 'authelia': 'authelia', 'bind9': 'named', 'caddy': 'caddy',
+    'adguardhome': 'adguardhome', 'apache2': 'apache2', 'asterisk': 'asterisk', 'authelia': 'authelia', 'bind9': 'named', 'caddy': 'caddy', 'cas': 'cas',
     'cowrie': 'cowrie', 'cpanel': 'cpanel', 'dovecot': 'dovecot', 'dropbear': 'dropbear', 'endlessh': 'endlessh', 'exchange-imap': 'exchange-imap',
     'exchange-pop': 'exchange-pop', 'exchange-smtp': 'exchange-smtp', 'exim': 'exim', 'filterlog': 'filterlog', 'gitea': 'gitea', 'gitlab': 'gitlab',
     'gotify': 'gotify', 'haproxy': 'haproxy', 'home-assistant': 'home-assistant', 'jellyfin': 'jellyfin', 'jellyseerr': 'jellyseerr',
-    'kernel': 'kernel', 'litespeed': 'access', 'mariadb': 'mariadb', 'modsecurity': 'apache2', 'modsecurity-nginx': 'nginx', 'mono': 'sonarr', 'mongodb': 'mongod', 'mssql': 'mssql', 'mysql': 'mysqld',
+    'kernel': 'kernel', 'litespeed': 'litespeed', 'mariadb': 'mariadb', 'modsecurity': 'apache2', 'modsecurity-nginx': 'nginx', 'mono': 'sonarr', 'mongodb': 'mongod', 'mssql': 'mssql', 'mysql': 'mysqld',
     'named': 'named', 'nextcloud': 'nextcloud', 'nginx': 'nginx', 'nginx-proxy-manager': 'nginx', 'odoo': 'odoo', 'opnsense': 'opnsense',
     'audit': 'audit', 'postgres': 'postgres', 'postfix/smtpd': 'postfix/smtpd', 'proftpd': 'proftpd', 'prowlarr': 'prowlarr', 'pure-ftpd': 'pure-ftpd',
     'pve-firewall': 'pve-firewall', 'pvedaemon': 'pvedaemon', 'radarr': 'radarr', 'smb': 'smbd', 'smbd': 'smbd', 'smbd_audit': 'smbd', 'sonarr': 'sonarr', 'sshd': 'sshd',
