@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """How much of other people's sample lines tattled finds: the test logs of Debian's fail2ban package, the samples of the rules
-in its prelude-lml-rules, and the tests of sshguard's parser from its source package.
+in its prelude-lml-rules, and the tests in the source packages of sshguard, crowdsec (its hub) and psad.
 
     recall.py              tables by log, and the sums
     recall.py -v           also every line that was missed, and every one that is no attack for its authors and is one for tattled
     recall.py -v sshd      of these logs only
-    recall.py -c prelude   of this corpus only: fail2ban, prelude, sshguard
+    recall.py -c prelude   of this corpus only: fail2ban, prelude, sshguard, crowdsec, psad
 
 Each line has a note that says whether an attack (or a log-in) is to be found in it, and whose: see notes.py. A line counts
 as found if the same address comes out of `tattled match`, by whatever rule. Lines whose peer is a host name (never resolved
@@ -25,7 +25,7 @@ import tempfile
 import notes
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-TATTLED = f'{HERE}/../bin/tattled'
+TATTLED = os.environ.get('TATTLED', f'{HERE}/../bin/tattled')
 
 # Logs of fail2ban without a syslog header, and the program that a followed file of that sort would be given (sources.files.program).
 PROGRAMS = {
@@ -50,10 +50,26 @@ SERVICES = {
     'ssh': 'sshd', 'sshd': 'sshd', 'sshguard': 'sshguard', 'vsftpd': 'vsftpd', 'web': 'nginx', 'webmin': 'webmin',
 }
 
-# Notes that are wrong, and why. Such a line is counted as the program that wrote it means it.
+# Logs of crowdsec's hub: what tattled calls the program. The others are of services that it does not claim to know.
+HUB = {
+    'adguardhome': 'adguardhome', 'apache2': 'apache2', 'asterisk': 'asterisk', 'authelia': 'authelia', 'bind9': 'named', 'caddy': 'caddy', 'cas': 'cas',
+    'cowrie': 'cowrie', 'cpanel': 'cpanel', 'dovecot': 'dovecot', 'dropbear': 'dropbear', 'endlessh': 'endlessh', 'exchange-imap': 'exchange-imap',
+    'exchange-pop': 'exchange-pop', 'exchange-smtp': 'exchange-smtp', 'exim': 'exim', 'filterlog': 'filterlog', 'gitea': 'gitea', 'gitlab': 'gitlab',
+    'gotify': 'gotify', 'haproxy': 'haproxy', 'home-assistant': 'home-assistant', 'jellyfin': 'jellyfin', 'jellyseerr': 'jellyseerr',
+    'kernel': 'kernel', 'litespeed': 'litespeed', 'mariadb': 'mariadb', 'modsecurity': 'apache2', 'modsecurity-nginx': 'nginx', 'mono': 'sonarr', 'mongodb': 'mongod', 'mssql': 'mssql', 'mysql': 'mysqld',
+    'named': 'named', 'nextcloud': 'nextcloud', 'nginx': 'nginx', 'nginx-proxy-manager': 'nginx', 'odoo': 'odoo', 'opnsense': 'opnsense',
+    'audit': 'audit', 'postgres': 'postgres', 'postfix/smtpd': 'postfix/smtpd', 'proftpd': 'proftpd', 'prowlarr': 'prowlarr', 'pure-ftpd': 'pure-ftpd',
+    'pve-firewall': 'pve-firewall', 'pvedaemon': 'pvedaemon', 'radarr': 'radarr', 'smb': 'smbd', 'smbd': 'smbd', 'smbd_audit': 'smbd', 'sonarr': 'sonarr', 'sshd': 'sshd',
+    'sshesame': 'sshesame', 'suricata-evelogs': 'suricata', 'suricata-fastlogs': 'suricata-fast', 'connection': 'Connection',
+    'synoscgi_syno.api.auth_7_login': 'synoscgi_SYNO.API.Auth', 'traefik': 'traefik', 'unifi': 'dropbear', 'uptime-kuma': 'uptime-kuma',
+    'vaultwarden': 'vaultwarden', 'vsftpd': 'vsftpd', 'zimbra': 'zimbra', 'zoneminder': 'zoneminder',
+}
+
+# Notes that are wrong, and why; None for all those of a log. Such a line is counted as the program that wrote it means it.
 DISPUTED = {
     ('fail2ban', 'sshd', 144): 'sshd writes nothing behind the "ssh2" of a password: all up to the last " from" is the name that the peer chose',
     ('fail2ban', 'sshd-journal', 145): 'the same',
+    ('crowdsec', 'adguardhome', None): 'the address is the Host header, which the peer writes; newer versions have "from ip" after it',
     ('prelude', 'modsecurity', 329): 'the answer was larger than the server allows itself: not the peer\'s doing',
     ('prelude', 'netfilter', 178): 'a packet that left: its source is the machine itself',
 }
@@ -71,6 +87,8 @@ CORPORA = {
     'fail2ban': Corpus(notes.fail2ban, program_of, lambda log: log not in FOREIGN),
     'prelude': Corpus(notes.prelude, SERVICES.get, SERVICES.__contains__),
     'sshguard': Corpus(notes.sshguard, SERVICES.get, SERVICES.__contains__),
+    'crowdsec': Corpus(notes.crowdsec, HUB.get, HUB.__contains__),
+    'psad': Corpus(notes.psad, lambda log: 'kernel', lambda log: log != notes.NO_VERDICT),
 }
 
 
@@ -102,7 +120,7 @@ def judge(corpus, log, lines, program):
     for i, line in enumerate(lines):
         mine = [f[i] for f in findings if i in f]
         peer = address(line.host)
-        disputed = (corpus, log, line.number) in DISPUTED
+        disputed = (corpus, log, line.number) in DISPUTED or (corpus, log, None) in DISPUTED
         if not line.attack:
             became = 'extra' if any(f['kind'] != 'auth-success' for f in mine) else 'quiet'
         elif mine and (peer is None or any(address(f['ip']) != peer for f in mine)):
@@ -122,7 +140,7 @@ COLUMNS = ('found', 'missed', 'wrong', 'nameless', 'sketch', 'extra')
 
 
 def row(title, n):
-    return f'{title:28}{n["found"] + n["missed"] + n["wrong"]:8}' + ''.join(f'{n[c]:9}' for c in COLUMNS)
+    return f'{title:35}{n["found"] + n["missed"] + n["wrong"]:8}' + ''.join(f'{n[c]:9}' for c in COLUMNS)
 
 
 def table(name, logs, verbose):
@@ -134,7 +152,7 @@ def table(name, logs, verbose):
     if not lines:
         print(f'{name}: not there, see bench/README.md\n')
         return 0
-    print(f'{name:28}{"attacks":>8}' + ''.join(f'{c:>9}' for c in COLUMNS))
+    print(f'{name:35}{"attacks":>8}' + ''.join(f'{c:>9}' for c in COLUMNS))
     sums = {True: collections.Counter(), False: collections.Counter()}
     for log in sorted(logs or lines):
         n = collections.Counter()

@@ -23,6 +23,11 @@ func TestNetfilterOrder(t *testing.T) {
 		"DROP IN=eth0 OUT= SRC=198.51.100.66 DST=192.0.2.10 LEN=60 [PROTO=TCP SPT=1 DPT=2 ]":                         Ignored,
 		"DROP IN= OUT=eth0 SRC=192.0.2.10 DST=198.51.100.66 IN=eth0 OUT= SRC=198.51.100.66 DST=192.0.2.10" + rest:    Ignored,
 		"DROP IN=eth0 OUT=eth1 SRC=192.0.2.10 DST=192.0.2.11 IN=eth0 OUT= SRC=198.51.100.66 DST=192.0.2.10" + rest:   Ignored,
+		"DROP IN=eth0 MAC=x SRC=203.0.113.5 DST=192.0.2.10" + rest:                                                   Matched,
+		"DROP IN=eth0 PHYSIN=x SRC=203.0.113.5 DST=192.0.2.10" + rest:                                                Matched,
+		"DROP IN=eth0 SRC=203.0.113.5 DST=192.0.2.10" + rest:                                                         Matched,
+		"DROP IN= MAC=x SRC=198.51.100.66 DST=192.0.2.10" + rest:                                                     Ignored,
+		"DROP IN=eth0 DST=192.0.2.10 SRC=198.51.100.66" + rest:                                                       Ignored,
 		"DROP IN=an-interface-with-a-long-name OUT= SRC=198.51.100.66 DST=192.0.2.10" + rest:                         Ignored,
 	} {
 		var f Finding

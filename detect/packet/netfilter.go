@@ -144,7 +144,7 @@ func (n *netfilter) read(m []byte) (p packet, ok bool) {
 		return p, false
 	}
 	p.source = m[from:i]
-	words := n.seen.get(m[min(kernelStamp(m), prefix):prefix], n.words)
+	words := n.seen.get(m[min(front(m), prefix):prefix], n.words)
 	if p.meaning = words.meaning; p.meaning == 0 || words.refused || words.doubtful && !onlyFields(m[i:]) {
 		return p, false
 	}
@@ -157,16 +157,16 @@ func NamesValue(m []byte) bool {
 	return bytes.IndexByte(m[:min(len(m), maxPrefix+len("IN="))], '=') >= 0
 }
 
-// header finds "IN=name OUT=" near the front and returns where it begins and ends. The end is negative if there is none,
-// or if the name is empty: the packet did not come in.
+// header finds "IN=name OUT=" near the front, or IN=name alone as Proxmox VE writes it, and returns where it begins and ends. The end
+// is negative if there is none, or if the name is empty: the packet did not come in.
 func header(m []byte) (at, end int) {
-	front := m[:min(len(m), maxPrefix+len("IN="))]
+	near := m[:min(len(m), maxPrefix+len("IN="))]
 	for i := 0; ; i++ {
-		equals := bytes.IndexByte(front[i:], '=')
+		equals := bytes.IndexByte(near[i:], '=')
 		if equals < 0 {
 			return 0, -1
 		}
-		if i += equals; i < 2 || front[i-2] != 'I' || front[i-1] != 'N' {
+		if i += equals; i < 2 || near[i-2] != 'I' || near[i-1] != 'N' {
 			continue
 		}
 		end := min(i+1+maxInterface, len(m))
@@ -179,7 +179,23 @@ func header(m []byte) (at, end int) {
 			}
 			return i - 2, end + len(" OUT=")
 		}
+		if end > i+1 && inward(m[end:]) {
+			return i - 2, end
+		}
 	}
+}
+
+// inward reports whether what follows IN=name is what loggers write next that leave out an empty OUT=.
+func inward(m []byte) bool {
+	return parse.HasPrefix(m, " MAC=") || parse.HasPrefix(m, " SRC=") || parse.HasPrefix(m, " PHYSIN=")
+}
+
+// front returns how many bytes of a line are before the words of a rule: the kernel's stamp, or what Proxmox VE has there.
+func front(m []byte) int {
+	if len(m) > 0 && m[0]-'0' <= 9 {
+		return proxmoxFront(m)
+	}
+	return kernelStamp(m)
 }
 
 // meaning returns what the words of a prefix mean, together; a letter that stands for the verdict decides alone.
@@ -299,13 +315,14 @@ func takePort(m []byte, to *uint16) (rest []byte, ok bool) {
 	return m[i+1:], true
 }
 
-// opens reports whether the TCP flags open a connection: SYN without ACK. They are words of their own, before URGP=.
+// opens reports whether the TCP flags open a connection: SYN without ACK. They are words of their own, before URGP= or, as Proxmox VE
+// writes them, at the end.
 func opens(m []byte) bool {
 	syn := false
 	for i := 0; i < len(m); i++ {
 		switch rest := m[i:]; rest[0] {
 		case 'S':
-			syn = syn || parse.HasPrefix(rest, "SYN ")
+			syn = syn || parse.HasPrefix(rest, "SYN ") || string(rest) == "SYN"
 		case 'A':
 			if parse.HasPrefix(rest, "ACK ") {
 				return false
@@ -317,7 +334,7 @@ func opens(m []byte) bool {
 		}
 		i = space(m, i)
 	}
-	return false
+	return syn
 }
 
 // explain says what is read of a line, and why no more.
@@ -333,7 +350,7 @@ func (n *netfilter) explain(m []byte) (p parse.Parsed) {
 		}
 		return p
 	}
-	words := m[min(kernelStamp(m), prefix):prefix]
+	words := m[min(front(m), prefix):prefix]
 	add("prefix", words)
 	in, _, _ := bytes.Cut(m[prefix+len("IN="):], []byte(" "))
 	add("IN", in)

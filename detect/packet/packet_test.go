@@ -50,3 +50,23 @@ func TestExplainOtherPackets(t *testing.T) {
 		}
 	}
 }
+
+// TestProxmoxFront says what pvefw-logger writes before the words of a rule, and that nothing else passes for it.
+func TestProxmoxFront(t *testing.T) {
+	const front = "117 6 tap117i0-IN 22/Nov/2026:10:00:00 +0100 "
+	for line, want := range map[string]int{
+		front + "policy DROP: IN=vmbr0": len(front), "0 3 PVEFW-HOST-IN 22/Nov/2026:10:00:00 -0700 DROP": 45, front: len(front),
+		"117 8 tap117i0-IN 22/Nov/2026:10:00:00 +0100 DROP": 0, "1 17 6 tap117i0-IN 22/Nov/2026:10:00:00 +0100 DROP": 0, "117 6  22/Nov/2026:10:00:00 +0100 DROP": 0,
+		"117 6 tap117i0-IN-that-nobody-could-make 22/Nov/2026:10:00:00 +0100 DROP": 0, "117 6 tap117i0-IN 22/Nov/2026 10:00:00 +0100 DROP": 0,
+		"117 6 tap117i0-IN 22/Nov/2026:10:00:00 CET DROP": 0, "117 6 tap117i0-IN 22/Nov/2026:10:00:00": 0, "12345678901 6 x 22/Nov/2026:10:00:00 +0100 DROP": 0, "1": 0, "": 0, "x": 0,
+	} {
+		if got := proxmoxFront([]byte(line)); got != want {
+			t.Errorf("%q has %d bytes before the words, not %d", line, got, want)
+		}
+	}
+	for i := range len(front) {
+		if got := proxmoxFront([]byte(front[:i])); got != 0 {
+			t.Errorf("%q has %d bytes before the words", front[:i], got)
+		}
+	}
+}
