@@ -162,7 +162,7 @@ func (p *pipeline) event(s *scratch, r *receiver.Record, b *receiver.Batch) even
 		Time: eventTime(r, f.Stamp, b), Received: b.Received,
 		Kind: f.Rule.Kind, Service: f.Rule.Service.Name, Rule: f.Rule.Name, Categories: f.Rule.Categories,
 		Addr: f.Addr, Port: f.Port, LocalPort: f.LocalPort, Proto: f.Proto,
-		Handshake: f.Handshake() && whole(f, r) && !p.raw.has(s.log(b, r)), Stray: f.Stray, Session: f.Rule.Service.Session, Weak: f.Weak(),
+		Handshake: f.Handshake() && whole(f, r) && !p.raw.has(s.log(b, r)), Stray: f.Stray, Forward: f.Forward, Session: f.Rule.Service.Session, Weak: f.Weak(),
 		User: textOf(f.User, maxName), Path: textOf(f.Path, event.MaxPath), Program: s.names.intern(r.Program), PID: textOf(r.PID, maxName), Host: s.names.intern(r.Host),
 		Source: b.Source, Reporter: b.Reporter, Trust: r.Trust,
 		Place: p.places.Place(f.Addr),

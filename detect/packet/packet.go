@@ -20,6 +20,7 @@ type packet struct {
 	port    uint16
 	local   uint16
 	stray   bool
+	forward bool // it came in and went on: netfilter alone says so
 }
 
 // meaning is a set of what a packet filter says that it did with a packet.
@@ -90,7 +91,7 @@ func (n *Parser) Judge(m []byte) parse.Result {
 	if !ok || p.meaning&meansAudit != 0 {
 		return parse.Result{}
 	}
-	r := parse.Result{Rule: n.block, Port: p.port, Local: p.local, Proto: p.proto, Stray: p.stray}
+	r := parse.Result{Rule: n.block, Port: p.port, Local: p.local, Proto: p.proto, Stray: p.stray, Forward: p.forward}
 	switch p.meaning {
 	case meansBlock:
 	case meansAccept:
