@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"strings"
 	"time"
 
 	"tattled/detect"
@@ -53,7 +52,7 @@ func (x *Reader) Within(rules *detect.Rules, r *receiver.Record, b *receiver.Bat
 		}
 		x.Part = x.Part || layer == wire.Part
 		x.Wrapped = x.Wrapped || layer == wire.Part || layer == wire.Wrapper
-		if strings.HasPrefix(b.Source, "journal") && string(r.Program) != string(whole.Program) {
+		if b.Source == "journal" && string(r.Program) != string(whole.Program) {
 			r.Trust = min(r.Trust, event.TrustCount) // it was trusted as the program that it named: see receiver/journal's trusted
 		}
 		known := detect.Known{Cut: r.Cut, Form: form}

@@ -373,7 +373,7 @@ func (r *Rules) hostile(rule int32) bool {
 func (r *Rules) none(rule int32) bool { return rule >= 0 && r.rules[rule].Kind == 0 }
 
 // unwrapRepeated takes off what rsyslog writes around a message that came several times in a row ($RepeatedMsgReduction on, as
-// Ubuntu ships it): "message repeated 3 times: [ text]". It counts as one.
+// Ubuntu ships it): "message repeated 3 times: [ text]". How often it counts is the business of who asks.
 func unwrapRepeated(m []byte) []byte {
 	const front, middle = "message repeated ", " times: ["
 	if !parse.HasPrefix(m, front) || m[len(m)-1] != ']' {
