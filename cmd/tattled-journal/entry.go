@@ -76,8 +76,13 @@ func (e *entries) current(out []byte) (_ []byte, has content, err error) {
 	}
 	known, broken := true, false
 	matters := mayMatter(text)
-	if !matters && string(e.get(journal.Transport)) == "stdout" { // a field that is there is found sooner than one that is not
-		broken, out = e.stream(out)
+	if !matters { // a field that is there is found sooner than one that is not
+		switch string(e.get(journal.Transport)) {
+		case "stdout":
+			broken, out = e.stream(out)
+		case "journal": // a container's line may be only a part of one
+			broken = journal.IsRuntime(e.get(journal.Comm))
+		}
 	}
 	switch {
 	case matters || broken: // whether the next entry of the stream may be believed depends on where a broken one is from
@@ -122,6 +127,11 @@ func (e *entries) origin(out []byte, stream bool) (_ []byte, known bool) {
 	}
 	unit, out := e.copy(out, journal.SystemdUnit)
 	comm, out := e.copy(out, journal.Comm)
+	if journal.IsRuntime(comm) {
+		for _, f := range journal.ContainerFields() {
+			_, out = e.copy(out, f)
+		}
+	}
 	pid, out := e.copy(out, journal.SyslogPID)
 	_, err := strconv.ParseUint(string(pid), 10, 32)
 	if err != nil || bytes.HasPrefix(comm, []byte(journal.OwnName)) {

@@ -39,6 +39,9 @@ type breaks []lineBreak
 // broken reports whether an entry is only a part of a line, takes up its stream's marks, and leaves those that follow from
 // it if what it says could be believed.
 func (b *breaks) broken(p *parser, e *entry, trusted bool) bool {
+	if e.container {
+		return b.parted(p, e, trusted)
+	}
 	if suppressed(p, e) { // what was dropped may have been the first part of what comes next
 		b.add(lineBreak{stream: anyStream})
 		return false
@@ -63,6 +66,26 @@ func (b *breaks) broken(p *parser, e *entry, trusted bool) bool {
 		b.add(lineBreak{stream, pid})
 	}
 	return true
+}
+
+// parted is broken for a line of a container, by its engine's word: the engines cut long lines, and those that a program does not end for a
+// while. Docker names each part, podman all but the last one. The streams of a container are told apart by their priority.
+func (b *breaks) parted(p *parser, e *entry, trusted bool) bool {
+	if len(p.value(e, ContainerID)) == 0 {
+		return true // an engine names it always
+	}
+	hash := fnv.New64a()
+	_, _ = hash.Write(p.value(e, ContainerID)) // never fails
+	_, _ = hash.Write(p.value(e, Priority))
+	stream := max(hash.Sum64(), anyStream+1)
+	continued := len(*b) > 0 && b.take(func(m lineBreak) bool { return m.stream == stream || m.stream == anyStream })
+	if e.have[PartialMessage] {
+		if trusted {
+			b.add(lineBreak{stream: stream})
+		}
+		return true
+	}
+	return continued || e.have[PartialID]
 }
 
 // take removes marks and reports whether there were any.

@@ -37,6 +37,14 @@ type Config struct {
 	// that is named, see systemd.journal-fields(7). Units count as values of _SYSTEMD_UNIT. At most 100. Default: none.
 	Matches []string `yaml:"matches"`
 
+	// Containers lists the containers, by name, whose lines may lead to a report, as Docker's and podman's journal drivers write them; a
+	// name may have a "*" for any text: [mailserver, "web-*"]. To name one is to trust all that runs in it: whatever its programs write
+	// to their standard output and error is believed, as lines of the program that the container's tag names (or its name), or, where a
+	// line has a syslog header of its own, of the one in that header. So name none in which strangers run programs, or of which a program
+	// lets strangers' text begin a line. Rootless containers are never believed: their user writes what he likes. Default: none;
+	// containers are read, counted and shown, and lead to no report. At most 100.
+	Containers []string `yaml:"containers"`
+
 	// Helper is the program that reads the journal. Default: tattled-journal beside this program, then
 	// /usr/libexec/tattled/tattled-journal, then in PATH; and if there is none, or it cannot read on this system, journalctl.
 	Helper string `yaml:"helper"`
@@ -75,6 +83,14 @@ func (c *Config) Check(report setting.FaultFunc) {
 		field, value, _ := strings.Cut(match, "=")
 		if !isFieldName([]byte(field)) || value == "" || len(match) > maxValue || strings.ContainsRune(value, 0) {
 			report(fmt.Sprintf("matches[%d]", i), fmt.Sprintf("%q is not of the form FIELD=value: write it like _TRANSPORT=kernel", match))
+		}
+	}
+	if len(c.Containers) > maxMatches {
+		report("containers", fmt.Sprintf("has %d entries, at most %d are allowed", len(c.Containers), maxMatches))
+	}
+	for i, name := range c.Containers {
+		if strings.Trim(name, "*") == "" || len(name) > maxValue || strings.ContainsFunc(name, isUnprintable) || strings.Count(name, "*") > 1 {
+			report(fmt.Sprintf("containers[%d]", i), fmt.Sprintf("%q is not a container's name: write it like mailserver or \"web-*\", with one * at most and not alone", name))
 		}
 	}
 	if strings.ContainsRune(c.Helper, 0) {

@@ -20,6 +20,13 @@ const (
 	EntryTime  // when journald took it, in microseconds since 1970
 	StreamID   // of an entry of a standard output or error: which stream it was written to
 	LineBreak  // why such an entry ends where it does, if that is not the end of a line: nul, line-max, eof, pid-change
+	// What the journal drivers of Docker and podman say of a line of a container. A client chooses these as it does its identifier.
+	ContainerName
+	ContainerTag   // as the operator wants it to be called; its ID by default
+	ContainerID    // in full
+	PartialMessage // of a part of a line that is not its last one
+	PartialID      // of each part of a line, by Docker
+	Priority       // tells the two streams of a container apart
 	fieldCount
 
 	cursorField // a position: of the entry that it comes with, and of all before it
@@ -75,6 +82,18 @@ func (f Field) String() string {
 		return "_STREAM_ID"
 	case LineBreak:
 		return "_LINE_BREAK"
+	case ContainerName:
+		return "CONTAINER_NAME"
+	case ContainerTag:
+		return "CONTAINER_TAG"
+	case ContainerID:
+		return "CONTAINER_ID_FULL"
+	case PartialMessage:
+		return "CONTAINER_PARTIAL_MESSAGE"
+	case PartialID:
+		return "CONTAINER_PARTIAL_ID"
+	case Priority:
+		return "PRIORITY"
 	case cursorField:
 		return CursorField
 	case gapField:
@@ -92,6 +111,14 @@ func Fields() []Field {
 	}
 	return all
 }
+
+// ContainerFields lists the fields of an entry of a container.
+func ContainerFields() []Field {
+	return []Field{ContainerName, ContainerTag, ContainerID, PartialMessage, PartialID, Priority}
+}
+
+// IsRuntime reports whether a process's name is that of a container engine that writes containers' lines into the journal.
+func IsRuntime(comm []byte) bool { return string(comm) == "dockerd" || string(comm) == "conmon" }
 
 // fieldNamed tells which field a name is.
 func fieldNamed(name []byte) Field {
@@ -124,6 +151,18 @@ func fieldNamed(name []byte) Field {
 		return StreamID
 	case "_LINE_BREAK":
 		return LineBreak
+	case "CONTAINER_NAME":
+		return ContainerName
+	case "CONTAINER_TAG":
+		return ContainerTag
+	case "CONTAINER_ID_FULL":
+		return ContainerID
+	case "CONTAINER_PARTIAL_MESSAGE":
+		return PartialMessage
+	case "CONTAINER_PARTIAL_ID":
+		return PartialID
+	case "PRIORITY":
+		return Priority
 	case CursorField:
 		return cursorField
 	case GapField:

@@ -56,6 +56,7 @@ type Receiver struct {
 	records  []receiver.Record
 	cursor   []byte // lent with a batch
 	batch    receiver.Batch
+	inner    *wire.Parser // of headers in containers' lines; nil before the first
 
 	started func(pid int) // tests: a child was started
 }
@@ -193,6 +194,7 @@ func (r *Receiver) take(ctx context.Context, p *parser) error {
 	for i := range p.entries[:p.placed] {
 		e := &p.entries[i]
 		bytes += uint64(e.size)
+		e.container = e.have[ContainerName] && runtimeWrote(p, e, r.config.Directory != "")
 		trust := r.trust(p, e)
 		if e.cut = r.breaks.broken(p, e, trust == event.TrustReport) || e.cut; e.cut {
 			cut++
@@ -211,7 +213,9 @@ func (r *Receiver) take(ctx context.Context, p *parser) error {
 		r.records = append(r.records, receiver.Record{})
 		record := &r.records[len(r.records)-1]
 		r.fill(record, p, e)
-		record.Trust = trust
+		if record.Trust = trust; e.container {
+			r.container(record, p, e)
+		}
 	}
 	m := &r.meter
 	m.Records.Add(uint64(p.placed))
@@ -292,6 +296,12 @@ func (r *Receiver) fill(record *receiver.Record, p *parser, e *entry) {
 
 // trust says what may follow from an entry.
 func (r *Receiver) trust(p *parser, e *entry) event.Trust {
+	if e.container {
+		if r.named(p.value(e, ContainerName)) {
+			return event.TrustReport
+		}
+		return event.TrustCount
+	}
 	if trusted(p, e) || r.config.Directory != "" && believed(p, e) {
 		return event.TrustReport
 	}

@@ -34,11 +34,12 @@ type span struct{ at, n int }
 
 // entry is one entry of the journal.
 type entry struct {
-	values [fieldCount]span
-	have   [fieldCount]bool // the first of several fields of one name counts: libsystemd hands out that one as well
-	size   int              // bytes of the stream
-	cut    bool             // the message is only a part: it was longer than MaxMessage, or journald broke its line
-	real   bool             // there is a field of an entry in it: it is no mere position
+	values    [fieldCount]span
+	have      [fieldCount]bool // the first of several fields of one name counts: libsystemd hands out that one as well
+	size      int              // bytes of the stream
+	cut       bool             // the message is only a part: it was longer than MaxMessage, or journald broke its line
+	container bool             // a container engine wrote it: see runtimeWrote
+	real      bool             // there is a field of an entry in it: it is no mere position
 }
 
 // parser reads the journal export format, see https://systemd.io/JOURNAL_EXPORT_FORMATS. It keeps the values that are of

@@ -65,6 +65,30 @@ func believed(p *parser, e *entry) bool {
 		(len(exe) == 0 || consistent(name, exe[bytes.LastIndexByte(exe, '/')+1:]))
 }
 
+// runtimeWrote reports whether a container runtime of the system wrote an entry: dockerd in its service, or the conmon of a container of
+// root's in a scope or a service of its own. Any user can write an entry that says it is of a container; by the kernel's word, this one
+// is of that executable and of root. What a rootless conmon writes is its user's word, and root's processes in a login session (sudo)
+// are not meant.
+func runtimeWrote(p *parser, e *entry, collected bool) bool {
+	if t := string(p.value(e, Transport)); string(p.value(e, UID)) != "0" || t != "journal" && !(collected && t == "") {
+		return false
+	}
+	exe, unit := p.value(e, Exe), p.value(e, SystemdUnit)
+	name := exe[bytes.LastIndexByte(exe, '/')+1:]
+	if len(exe) == 0 {
+		name = p.value(e, Comm)
+	}
+	switch string(name) {
+	case "dockerd":
+		return string(serviceOf(unit)) == "docker" || collected && len(unit) == 0
+	case "conmon":
+		ours := bytes.HasPrefix(unit, []byte("libpod-")) && bytes.HasSuffix(unit, []byte(".scope"))
+		return ours || len(exe) > 0 && len(serviceOf(unit)) > 0 || collected && len(unit) == 0
+	default:
+		return false
+	}
+}
+
 // serviceOf returns "postfix" for postfix@-.service, and nil for what is no service of the system.
 func serviceOf(unit []byte) []byte {
 	service, found := bytes.CutSuffix(unit, []byte(".service"))
