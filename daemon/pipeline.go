@@ -35,6 +35,7 @@ type pipeline struct {
 	misfits  misfits
 	repeats  repeats
 	clocks   clocks
+	parts    lineParts
 	attacked func(service string, column netip.Addr) // is told of a service that somebody attacks who cannot be told: see disputes; may be nil
 	unformed func(source string)                     // is told of a source of which most lines are of another form than the declared one; may be nil
 	spare    sync.Pool                               // of *scratch
@@ -77,7 +78,11 @@ func (p *pipeline) Handle(ctx context.Context, b *receiver.Batch) error {
 		r := &b.Records[i]
 		verdict := e.rules.DetectKnown(r.Program, r.Message, detect.Known{Cut: r.Cut, Form: form}, &s.finding)
 		if verdict != detect.Matched && s.reader.May(r, &s.finding) {
-			verdict = s.reader.Within(e.rules, r, b, form, &s.finding)
+			if verdict = s.reader.Within(e.rules, r, b, form, &s.finding); s.reader.Wrapped {
+				p.parts.note(r, b, &s.reader)
+			}
+		} else if r.Cut {
+			p.parts.lost(b)
 		}
 		if r.Cut && verdict == detect.Ignored {
 			o.refused++
