@@ -407,6 +407,7 @@ func (d *Daemon) health() web.Health {
 	add(d.pipeline.raw.problems()...)
 	add(d.pipeline.named.problems(now)...)
 	add(d.pipeline.disputes.problems(d.live.Load().rules, now)...)
+	add(d.pipeline.clocks.problems(now)...)
 	add(d.pipeline.misfits.problems(d.live.Load().forms)...)
 	add(d.sourceProblems()...)
 	add(d.sourceTroubles(now)...)

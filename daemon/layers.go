@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"strings"
 	"time"
 
 	"tattled/detect"
@@ -18,6 +17,7 @@ type Reader struct {
 	// Wrapped says of the record that Within was given last that it was a line of a container's output in a runtime's wrapper, Part that the runtime has
 	// cut that line, so that the next record of its stream does not begin with the beginning of one.
 	Wrapped, Part bool
+	Stderr        bool // it was of the standard error
 }
 
 // Read is detect.Rules.DetectKnown for a record of b.
@@ -52,8 +52,10 @@ func (x *Reader) Within(rules *detect.Rules, r *receiver.Record, b *receiver.Bat
 			break
 		}
 		x.Part = x.Part || layer == wire.Part
-		x.Wrapped = x.Wrapped || layer == wire.Part || layer == wire.Wrapper
-		if strings.HasPrefix(b.Source, "journal") && string(r.Program) != string(whole.Program) {
+		if layer == wire.Part || layer == wire.Wrapper {
+			x.Wrapped, x.Stderr = true, x.peeler.Stderr
+		}
+		if b.Source == "journal" && string(r.Program) != string(whole.Program) {
 			r.Trust = min(r.Trust, event.TrustCount) // it was trusted as the program that it named: see receiver/journal's trusted
 		}
 		known := detect.Known{Cut: r.Cut, Form: form}

@@ -33,6 +33,9 @@ type pipeline struct {
 	named    namedLogs
 	disputes disputes
 	misfits  misfits
+	repeats  repeats
+	clocks   clocks
+	parts    lineParts
 	attacked func(service string, column netip.Addr) // is told of a service that somebody attacks who cannot be told: see disputes; may be nil
 	unformed func(source string)                     // is told of a source of which most lines are of another form than the declared one; may be nil
 	spare    sync.Pool                               // of *scratch
@@ -41,6 +44,7 @@ type pipeline struct {
 // scratch is what one call of Handle needs, reused by later ones.
 type scratch struct {
 	events  []event.Event
+	from    []int32 // the record that each of them is of
 	reader  Reader
 	finding detect.Finding
 	names   names
@@ -65,7 +69,7 @@ func newPipeline(e *atomic.Pointer[engine], t *tally, places *geoip.Databases, o
 func (p *pipeline) Handle(ctx context.Context, b *receiver.Batch) error {
 	s := p.spare.Get().(*scratch)
 	defer p.spare.Put(s)
-	s.events = s.events[:0]
+	s.events, s.from = s.events[:0], s.from[:0]
 	e := p.engine.Load()
 	source, form := p.tally.source(b.Source), e.forms[b.Source]
 	var o outcomes
@@ -74,7 +78,11 @@ func (p *pipeline) Handle(ctx context.Context, b *receiver.Batch) error {
 		r := &b.Records[i]
 		verdict := e.rules.DetectKnown(r.Program, r.Message, detect.Known{Cut: r.Cut, Form: form}, &s.finding)
 		if verdict != detect.Matched && s.reader.May(r, &s.finding) {
-			verdict = s.reader.Within(e.rules, r, b, form, &s.finding)
+			if verdict = s.reader.Within(e.rules, r, b, form, &s.finding); s.reader.Wrapped {
+				p.parts.note(r, b, &s.reader)
+			}
+		} else if r.Cut {
+			p.parts.lost(b)
 		}
 		if r.Cut && verdict == detect.Ignored {
 			o.refused++
@@ -96,7 +104,10 @@ func (p *pipeline) Handle(ctx context.Context, b *receiver.Batch) error {
 				continue
 			}
 			s.finding.Addr = policy.Peer(s.finding.Addr)
-			s.events = append(s.events, p.event(s, r, b))
+			s.events, s.from = append(s.events, p.event(s, r, b)), append(s.from, int32(i))
+			if r.Message[0] == 'm' {
+				s.again(r)
+			}
 		case detect.Refused:
 			o.refused++
 			if s.finding.Refusal == detect.OtherForm {
@@ -105,6 +116,9 @@ func (p *pipeline) Handle(ctx context.Context, b *receiver.Batch) error {
 			p.refuse(e, &s.finding, b.Received)
 		default:
 			o.ignored++
+			if n := timesLast(r.Message); n > 0 && b.Source != "journal" {
+				p.lastAgain(s, b, i, n)
+			}
 			if s.finding.Service != nil {
 				e.missed[s.finding.Service.Index].Add(1)
 			} else {
@@ -116,6 +130,7 @@ func (p *pipeline) Handle(ctx context.Context, b *receiver.Batch) error {
 		}
 	}
 	source.count(b, o)
+	p.keepLast(s, b)
 	if form != nil && p.misfits.note(b.Source, form, formed, misfit) && p.unformed != nil {
 		p.unformed(b.Source)
 	}
@@ -162,12 +177,13 @@ func (p *pipeline) event(s *scratch, r *receiver.Record, b *receiver.Batch) even
 		Time: eventTime(r, f.Stamp, b), Received: b.Received,
 		Kind: f.Rule.Kind, Service: f.Rule.Service.Name, Rule: f.Rule.Name, Categories: f.Rule.Categories,
 		Addr: f.Addr, Port: f.Port, LocalPort: f.LocalPort, Proto: f.Proto,
-		Handshake: f.Handshake() && whole(f, r) && !p.raw.has(s.log(b, r)), Stray: f.Stray, Session: f.Rule.Service.Session, Weak: f.Weak(),
+		Handshake: f.Handshake() && whole(f, r) && !p.raw.has(s.log(b, r)), Stray: f.Stray, Forward: f.Forward, Session: f.Rule.Service.Session, Weak: f.Weak(),
 		User: textOf(f.User, maxName), Path: textOf(f.Path, event.MaxPath), Program: s.names.intern(r.Program), PID: textOf(r.PID, maxName), Host: s.names.intern(r.Host),
 		Source: b.Source, Reporter: b.Reporter, Trust: r.Trust,
 		Place: p.places.Place(f.Addr),
 		Line:  textOf(r.Message, event.MaxLine),
 	}
+	p.clocks.note(r, b, e.Host)
 	if f.Rule.Handshake && !e.Handshake {
 		e.Proto = event.ProtoUnknown // not even an operator who has unproven TCP reported means such
 	}
@@ -187,7 +203,7 @@ func whole(f *detect.Finding, r *receiver.Record) bool {
 const maxDrift = 10 * 365 * 24 * time.Hour
 
 // eventTime is when it happened according to the record, its header or a stamp in the message of a log without headers;
-// unless that has not come yet, or is more than maxDrift ago: a clock that runs ahead, or a zone that was guessed wrong,
+// unless that has not come yet, is more than maxDrift ago, or came by syslog and is more than maxAge ago: a clock that runs ahead, or a zone that was guessed wrong,
 // must not date a report into the future, and a made-up year must not be kept anywhere.
 func eventTime(r *receiver.Record, stamp detect.Stamp, b *receiver.Batch) time.Time {
 	at := r.Time
@@ -198,7 +214,7 @@ func eventTime(r *receiver.Record, stamp detect.Stamp, b *receiver.Batch) time.T
 		}
 		at, _ = stamp.Time(zone, b.Received)
 	}
-	if at.IsZero() || at.After(b.Received) || at.Before(b.Received.Add(-maxDrift)) {
+	if at.IsZero() || at.After(b.Received) || at.Before(b.Received.Add(-maxDrift)) || live(b.Source) && at.Before(b.Received.Add(-maxAge)) {
 		return b.Received
 	}
 	return at

@@ -116,6 +116,7 @@ type Finding struct {
 	LocalPort uint16     // ours, 0 if unknown
 	Proto     event.Proto
 	Stray     bool   // a TCP packet that opens no connection
+	Forward   bool   // a packet that came in and went on to another machine
 	User      []byte // lent: a part of the message; nil where the rule has no user
 	Stamp     Stamp  // when it happened by the message's own word, where its service writes that
 	// Path is the path that a web server was asked for, without the query, decoded and resolved as a server does before it
@@ -299,7 +300,7 @@ func (r *Rules) tellRefused(f *Finding, found *parse.Result) {
 // take fills f with what was read of a message that its rule has matched.
 func (f *Finding) take(found *parse.Result) {
 	f.Addr, f.Port, f.LocalPort, f.User = found.Addr, found.Port, found.Local, found.User
-	f.Proto, f.Stray, f.Stamp, f.Unproven = found.Proto, found.Stray, found.Stamp, found.Unproven
+	f.Proto, f.Stray, f.Forward, f.Stamp, f.Unproven = found.Proto, found.Stray, found.Forward, found.Stamp, found.Unproven
 	f.Fetched = found.Weak
 	if f.Path = nil; found.Asked.Text != nil {
 		f.Path = weblog.Path(&found.Asked, &f.room)
@@ -362,7 +363,7 @@ func (r *Rules) hostile(rule int32) bool { return rule >= 0 && r.rules[rule].Kin
 func (r *Rules) none(rule int32) bool { return rule >= 0 && r.rules[rule].Kind == 0 }
 
 // unwrapRepeated takes off what rsyslog writes around a message that came several times in a row ($RepeatedMsgReduction on, as
-// Ubuntu ships it): "message repeated 3 times: [ text]". It counts as one.
+// Ubuntu ships it): "message repeated 3 times: [ text]". How often it counts is the business of who asks.
 func unwrapRepeated(m []byte) []byte {
 	const front, middle = "message repeated ", " times: ["
 	if !parse.HasPrefix(m, front) || m[len(m)-1] != ']' {

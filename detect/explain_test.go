@@ -50,12 +50,12 @@ func TestExplainPackets(t *testing.T) {
 	x := NewExplainer(load(t, Options{Disable: []string{"netfilter/accept"}}))
 	const rest = "MAC= SRC=198.51.100.9 DST=192.0.2.10 LEN=60 PROTO=TCP SPT=51234 DPT=22 WINDOW=65535 RES=0x00 SYN URGP=0 "
 	for line, want := range map[string]string{
-		"hello":                         "not a line about a packet",
-		"DROP IN= OUT=eth0 " + rest:     "did not come in: IN= is empty",
-		"DROP IN=eth0 OUT=eth1 " + rest: "OUT= names where it went on",
-		"odd IN=eth0 OUT= " + rest:      `no word of the prefix "odd "`,
-		"AUDIT IN=eth0 OUT= " + rest:    "looked at",
-		"ALLOW IN=eth0 OUT= " + rest:    "disabled",
+		"hello":                      "not a line about a packet",
+		"DROP IN= OUT=eth0 " + rest:  "did not come in: IN= is empty",
+		"IN=eth0 OUT= " + rest:       "rules.netfilter.unprefixed",
+		"odd IN=eth0 OUT= " + rest:   `no word of the prefix "odd "`,
+		"AUDIT IN=eth0 OUT= " + rest: "looked at",
+		"ALLOW IN=eth0 OUT= " + rest: "disabled",
 		"DROP IN=eth0 OUT= MAC= SRC=198.51.100.9 DST=192.0.2.10 ": "no PROTO=",
 		"DROP ALLOW IN=eth0 OUT= " + rest:                         "words that mean a refused packet and",
 		"DROP IN=eth0 OUT= " + rest:                               "",

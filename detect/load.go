@@ -149,7 +149,7 @@ func decodeBuiltin(content []byte, f *rulefile.Faults) (rulefile.File, bool) {
 
 // forParsers reports whether any option is for parsers.
 func (o *Options) forParsers() bool {
-	return len(o.Netfilter.Block)+len(o.Netfilter.Accept)+len(o.TrustedProxies) > 0
+	return len(o.Netfilter.Block)+len(o.Netfilter.Accept)+len(o.TrustedProxies)+len(o.Netfilter.Unprefixed) > 0
 }
 
 // read reads the rules of a built-in service, unless that was done.

@@ -22,7 +22,7 @@ func TestNetfilterOrder(t *testing.T) {
 		"DROP IN=eth0 OUT= SRC=198.51.100.66 LEN=60 DST=192.0.2.10" + rest:                                           Ignored,
 		"DROP IN=eth0 OUT= SRC=198.51.100.66 DST=192.0.2.10 LEN=60 [PROTO=TCP SPT=1 DPT=2 ]":                         Ignored,
 		"DROP IN= OUT=eth0 SRC=192.0.2.10 DST=198.51.100.66 IN=eth0 OUT= SRC=198.51.100.66 DST=192.0.2.10" + rest:    Ignored,
-		"DROP IN=eth0 OUT=eth1 SRC=192.0.2.10 DST=192.0.2.11 IN=eth0 OUT= SRC=198.51.100.66 DST=192.0.2.10" + rest:   Ignored,
+		"DROP IN=eth0 OUT=eth1 SRC=203.0.113.5 DST=192.0.2.11 IN=eth0 OUT= SRC=198.51.100.66 DST=192.0.2.10" + rest:  Matched,
 		"DROP IN=eth0 MAC=x SRC=203.0.113.5 DST=192.0.2.10" + rest:                                                   Matched,
 		"DROP IN=eth0 PHYSIN=x SRC=203.0.113.5 DST=192.0.2.10" + rest:                                                Matched,
 		"DROP IN=eth0 SRC=203.0.113.5 DST=192.0.2.10" + rest:                                                         Matched,
@@ -96,6 +96,49 @@ func TestClientNameInRouterOS(t *testing.T) {
 		var f Finding
 		if v := r.Detect([]byte("mikrotik"), []byte(line), &f); v != Ignored {
 			t.Errorf("%q is %s", line, describe(v, &f))
+		}
+	}
+}
+
+// What a line without a log prefix means is the operator's word; a prefix that says nothing is not meant by it.
+func TestNetfilterUnprefixed(t *testing.T) {
+	const packet = "IN=eth0 OUT= MAC= SRC=203.0.113.5 DST=192.0.2.10 LEN=60 TOS=0x00 PREC=0x00 TTL=51 ID=1 DF PROTO=TCP SPT=51234 DPT=22 WINDOW=65535 RES=0x00 SYN URGP=0 "
+	for unprefixed, want := range map[string]string{"": "", "ignore": "", "block": "block", "accept": "accept"} {
+		r, problems := Load(Options{Netfilter: Netfilter{Unprefixed: unprefixed}})
+		if len(problems) > 0 {
+			t.Fatal(problems)
+		}
+		for line, want := range map[string]string{
+			packet:                              want,
+			"[812345.678901] " + packet:         want,
+			"odd: " + packet:                    "",
+			"DROP " + packet:                    "block",
+			"usb 1-1: Product: " + packet:       "",
+			packet[:len(packet)-len("URGP=0 ")]: want,
+		} {
+			var f Finding
+			got := ""
+			if v := r.Detect([]byte("kernel"), []byte(line), &f); v == Matched {
+				got = f.Rule.Name
+			}
+			if got != want {
+				t.Errorf("unprefixed: %q: %q is %q, want %q", unprefixed, line, got, want)
+			}
+		}
+	}
+	if _, problems := Load(Options{Netfilter: Netfilter{Unprefixed: "drop"}}); len(problems) != 1 {
+		t.Errorf("%v", problems)
+	}
+}
+
+// A packet that goes on says so, and whoever sent it is told as of one that stays.
+func TestNetfilterForward(t *testing.T) {
+	r := load(t, Options{})
+	const rest = "SRC=203.0.113.5 DST=192.0.2.10 LEN=60 PROTO=TCP SPT=51234 DPT=22 WINDOW=65535 RES=0x00 SYN URGP=0 "
+	for line, want := range map[string]bool{"DROP IN=eth0 OUT=br0 " + rest: true, "DROP IN=eth0 OUT= " + rest: false, "DROP IN=eth0 " + rest: false} {
+		var f Finding
+		if v := r.Detect([]byte("kernel"), []byte(line), &f); v != Matched || f.Forward != want {
+			t.Errorf("%q: %v, forward %v", line, v, f.Forward)
 		}
 	}
 }

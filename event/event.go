@@ -32,6 +32,7 @@ type Event struct {
 	Proto     Proto
 	Handshake bool // the peer completed a handshake, so that its address is proven
 	Stray     bool // a TCP packet that opens no connection: left-over traffic, not an attempt
+	Forward   bool // a packet that was to go on to another machine: what it is about is not this one
 	Session   bool // lines of one (Host, PID) tell of one connection: several lines about one attempt count once
 	Weak      bool // of a sort that well-behaved peers cause as well: it takes very many to mean something
 

@@ -178,6 +178,9 @@ func (w *When) check(report setting.FaultFunc) {
 			}
 		}
 	}
+	if w.Direction != "" && w.Direction != directionIn && w.Direction != directionForward {
+		report("when.direction", fmt.Sprintf("%q is not a direction: write in or forward, or leave it out for in", w.Direction))
+	}
 	if w.Strength != "" && w.Strength != strong && w.Strength != weak {
 		report("when.strength", fmt.Sprintf("%q is not a strength: write strong or weak, or leave it out", w.Strength))
 	}

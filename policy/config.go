@@ -121,6 +121,11 @@ type When struct {
 	User []string `yaml:"user"`
 	// UserNot lists accounts that do not fulfil the condition.
 	UserNot []string `yaml:"user_not"`
+
+	// Direction is of packets that a packet filter has logged: "in" for those to the machine itself, "forward" for those that it
+	// passes on, or would, to others. What a network's own machines send out is forwarded as well, so that they are blamed for what
+	// the filter refuses them. Default: in, and whatever is no packet.
+	Direction string `yaml:"direction"`
 }
 
 // Reputation is a condition on the address's AbuseIPDB score (0, never reported or harmless, to 100).

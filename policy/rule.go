@@ -4,12 +4,13 @@ import (
 	"fmt"
 	"hash/fnv"
 	"slices"
+	"strings"
 	"time"
 
 	"tattled/event"
 )
 
-// What may stand in Config.Do, Config.Distinct, Reputation.Unknown and When.Strength.
+// What may stand in Config.Do, Config.Distinct, Reputation.Unknown, When.Strength and When.Direction.
 const (
 	doReport      = "report"
 	doAlert       = "alert"
@@ -21,6 +22,9 @@ const (
 	unknownDrop   = "drop"
 	strong        = "strong"
 	weak          = "weak"
+
+	directionIn      = "in"
+	directionForward = "forward"
 )
 
 // rule is a Config in the form in which it is asked.
@@ -83,7 +87,11 @@ func compile(c *Config) rule {
 		r.successes = min(max(c.Successes, 0), maxLogins)
 	}
 	h := fnv.New32a()
-	fmt.Fprintf(h, "%q %q %v %v", c.Name, c.Distinct, c.After, c.When)
+	when := fmt.Sprint(c.When)
+	if c.When.Direction != directionForward { // the field has been there for some releases alone, and is the last one
+		when = strings.TrimSuffix(when, " "+c.When.Direction+"}") + "}"
+	}
+	fmt.Fprintf(h, "%q %q %v %v", c.Name, c.Distinct, c.After, when)
 	if c.Distinct != "" || r.successes > 0 { // values have had 64 bits since, and some tracks have them that had none
 		fmt.Fprintf(h, " 64 %v %v", r.minDistinct > 0, r.successes > 0)
 	}
@@ -150,6 +158,8 @@ func (r *rule) mismatch(e *event.Event) string {
 		return "rule"
 	case slices.Contains(w.RuleNot, e.Rule):
 		return "rule_not"
+	case e.Forward != (w.Direction == directionForward):
+		return "direction"
 	case w.Strength != "" && e.Weak != (w.Strength == weak):
 		return "strength"
 	case len(w.Ports) > 0 && !slices.ContainsFunc(w.Ports, func(p Ports) bool { return p.Contains(e.LocalPort) }):

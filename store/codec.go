@@ -30,6 +30,7 @@ const (
 	flagStray
 	flagSession
 	flagWeak
+	flagForward
 )
 
 // appendEvent writes e without its Seq, which is the record's key.
@@ -63,6 +64,9 @@ func flagsOf(e *event.Event) byte {
 	if e.Weak {
 		f |= flagWeak
 	}
+	if e.Forward {
+		f |= flagForward
+	}
 	return f
 }
 
@@ -86,6 +90,7 @@ func decodeEvent(b []byte) (event.Event, bool) {
 	e.Kind, e.Proto, e.Trust = event.Kind(d.byte()), event.Proto(d.byte()), event.Trust(d.byte())
 	f := d.byte()
 	e.Handshake, e.Stray, e.Session, e.Weak = f&flagHandshake != 0, f&flagStray != 0, f&flagSession != 0, f&flagWeak != 0
+	e.Forward = f&flagForward != 0
 	e.Addr = d.addr()
 	e.Port = binary.BigEndian.Uint16(d.bytes(2))
 	e.LocalPort = binary.BigEndian.Uint16(d.bytes(2))

@@ -19,7 +19,7 @@ func fullEvent() event.Event {
 	return event.Event{
 		Time: time.Date(2026, 11, 22, 12, 0, 0, 123456789, time.UTC), Received: time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC),
 		Kind: event.WebAttack, Service: "nginx", Rule: "r", Categories: []int{21, 15}, Addr: netip.MustParseAddr("2a02:6b8::1"), Port: 1, LocalPort: 65535,
-		Proto: event.TCP, Handshake: true, Stray: true, Session: true, Weak: true, User: "\xff\x00<script>", Program: "p", PID: "7", Host: "h",
+		Proto: event.TCP, Handshake: true, Stray: true, Session: true, Weak: true, Forward: true, User: "\xff\x00<script>", Program: "p", PID: "7", Host: "h",
 		Source: "s", Reporter: "shop", Trust: event.TrustReport, Line: strings.Repeat("ü", 512),
 		Place: event.Place{Country: "BE", CountryName: "Belgium", City: "Gent", ASN: 4294967295, Org: "o", Lat: 51.05, Lon: -3.72},
 	}

@@ -24,6 +24,7 @@ type Event struct {
 	Proto       string    `json:"proto,omitempty"`
 	Handshake   bool      `json:"handshake,omitempty"`
 	Stray       bool      `json:"stray,omitempty"`
+	Forward     bool      `json:"forward,omitempty"`
 	User        string    `json:"user,omitempty"`
 	Program     string    `json:"program,omitempty"`
 	PID         string    `json:"pid,omitempty"`
@@ -44,7 +45,7 @@ func viewEvent(e *event.Event) Event {
 	return Event{
 		Seq: e.Seq, Time: plain(e.Time), Received: plain(e.Received),
 		Kind: e.Kind.String(), Service: event.Visible(e.Service), Rule: event.Visible(e.Rule), Categories: e.Categories,
-		Address: e.Addr.String(), Port: e.Port, LocalPort: e.LocalPort, Proto: e.Proto.String(), Handshake: e.Handshake, Stray: e.Stray,
+		Address: e.Addr.String(), Port: e.Port, LocalPort: e.LocalPort, Proto: e.Proto.String(), Handshake: e.Handshake, Stray: e.Stray, Forward: e.Forward,
 		User: event.Visible(e.User), Program: event.Visible(e.Program), PID: event.Visible(e.PID), Host: event.Visible(e.Host),
 		Source: event.Visible(e.Source), Reporter: event.Visible(e.Reporter), Trust: e.Trust.String(),
 		Country: event.Visible(e.Place.Country), CountryName: event.Visible(e.Place.CountryName), City: event.Visible(e.Place.City),

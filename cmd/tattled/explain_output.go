@@ -40,6 +40,7 @@ type answer struct {
 	User      string          `json:"user,omitempty"`
 	Handshake bool            `json:"handshake,omitempty"`
 	Stray     bool            `json:"stray,omitempty"`
+	Forward   bool            `json:"forward,omitempty"`
 	Refusal   string          `json:"refusal,omitempty"`
 	Disabled  string          `json:"disabled,omitempty"`
 	Ways      []answerWay     `json:"ways,omitempty"`
@@ -166,7 +167,7 @@ func newAnswer(r *receiver.Record, e daemon.Explained, header string) *answer {
 func (a *answer) matched(e *daemon.Explained, r *receiver.Record) {
 	f := &e.Detection.Finding
 	a.Rule, a.Kind, a.IP, a.Port, a.LocalPort = f.Rule.String(), f.Rule.Kind.String(), f.Addr.String(), f.Port, f.LocalPort
-	a.Proto, a.User, a.Handshake, a.Stray, a.finding = f.Proto.String(), string(f.User), e.Event.Handshake, f.Stray, f
+	a.Proto, a.User, a.Handshake, a.Stray, a.Forward, a.finding = f.Proto.String(), string(f.User), e.Event.Handshake, f.Stray, f.Forward, f
 	a.Gate = &answerGate{Report: e.Refusal == policy.None, Alert: !e.Refusal.Internal(), Refusal: e.Refusal.String(), Because: e.Because, Trust: r.Trust.String()}
 	var counting, reporting, silent []string
 	for _, p := range e.Policies {

@@ -30,6 +30,7 @@ type found struct {
 	Port      uint16 `json:"port,omitempty"`
 	LocalPort uint16 `json:"local_port,omitempty"`
 	Proto     string `json:"proto,omitempty"`
+	Direction string `json:"direction,omitempty"` // "forward" of a packet that went on to another machine
 	User      string `json:"user,omitempty"`
 	Handshake bool   `json:"handshake"` // the address is proven, as the log was read: with headers or without
 	Weak      bool   `json:"weak"`      // a well-behaved peer fits it now and then
@@ -41,6 +42,9 @@ func newFound(line int64, r *receiver.Record, b *receiver.Batch, f *detect.Findi
 		Service: f.Rule.Service.Name, Rule: f.Rule.Name, Kind: f.Rule.Kind.String(),
 		IP: f.Addr.String(), Port: f.Port, LocalPort: f.LocalPort, Proto: f.Proto.String(), User: string(f.User),
 		Handshake: f.Handshake() && !f.Raw && f.Rule.Service.Lines.Whole(r.Framing == receiver.FileLine, r.Framing == receiver.OutLine), Weak: f.Weak(),
+	}
+	if f.Forward {
+		one.Direction = "forward"
 	}
 	at := r.Time
 	if at.IsZero() {

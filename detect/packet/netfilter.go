@@ -20,6 +20,9 @@ type Netfilter struct {
 	// Accept lists words of log prefixes that mean an allowed packet, besides the known ones (accept, allow and their past
 	// forms). Default: none.
 	Accept []string `yaml:"accept"`
+	// Unprefixed says what a line means that has no log prefix at all ("IN=eth0 OUT= ..."), of rules that log without one: block,
+	// accept or ignore. Say it only if all rules that do so mean the same. Default: ignore.
+	Unprefixed string `yaml:"unprefixed"`
 }
 
 // netfilter reads the lines that the kernel writes for a packet (net/netfilter/nf_log_syslog.c), which are the same for
@@ -31,8 +34,9 @@ type Netfilter struct {
 // Addresses are read from where the kernel puts them and nowhere else: what the prefix says, and the packet that an ICMP
 // error quotes in brackets, never matter.
 type netfilter struct {
-	words *verdictWords
-	seen  prefixes
+	words      *verdictWords
+	seen       prefixes
+	unprefixed meaning // of a line without a prefix; 0 if that says nothing
 }
 
 // verdictWords are the words by which the operator's prefix tells what became of a packet.
@@ -68,7 +72,17 @@ func NewNetfilter(form *rulefile.File, c Netfilter, f *rulefile.Faults) *Parser 
 	for _, problem := range problems {
 		f.All = append(f.All, rulefile.Fault{Problem: "rules.netfilter: " + problem})
 	}
-	return newParser(form, &netfilter{words: words}, f)
+	unprefixed := meaning(0)
+	switch c.Unprefixed {
+	case "", "ignore":
+	case "block":
+		unprefixed = meansBlock
+	case "accept":
+		unprefixed = meansAccept
+	default:
+		f.All = append(f.All, rulefile.Fault{Problem: fmt.Sprintf("rules.netfilter: unprefixed: %q is none of block, accept and ignore", c.Unprefixed)})
+	}
+	return newParser(form, &netfilter{words: words, unprefixed: unprefixed}, f)
 }
 
 // newVerdictWords returns the words that are known and the operator's, and what is wrong with the latter.
@@ -119,12 +133,17 @@ var lower = func() (t [256]byte) {
 
 func wordHash(h uint32, low byte) uint32 { return h*31 + uint32(low) }
 
-// read reads a line; ok is false for one that tells of no packet that came in. It counts positions by hand, as most of
-// what is between the spaces is a few bytes long.
+// read reads a line; ok is false for one that tells of no packet that came in, to this machine or through it. It counts positions by
+// hand, as most of what is between the spaces is a few bytes long.
 func (n *netfilter) read(m []byte) (p packet, ok bool) {
 	prefix, i := header(m)
-	if i < 0 || i >= len(m) || m[i] != ' ' {
-		return p, false // no packet, or one that went out, or through
+	if i < 0 || i >= len(m) {
+		return p, false // no packet, or one that went out
+	}
+	if p.forward = m[i] != ' '; p.forward {
+		if i = device(m, i); i < 0 {
+			return p, false
+		}
 	}
 	for i++; !parse.HasPrefix(m[i:], "SRC="); i++ { // the link layer: MAC=, PHYSIN=, VPROTO=..
 		space := bytes.IndexByte(m[i:], ' ')
@@ -144,8 +163,12 @@ func (n *netfilter) read(m []byte) (p packet, ok bool) {
 		return p, false
 	}
 	p.source = m[from:i]
-	words := n.seen.get(m[min(front(m), prefix):prefix], n.words)
-	if p.meaning = words.meaning; p.meaning == 0 || words.refused || words.doubtful && !onlyFields(m[i:]) {
+	before := m[min(front(m), prefix):prefix]
+	words := n.seen.get(before, n.words)
+	if p.meaning = words.meaning; p.meaning == 0 {
+		p.meaning = n.unprefixedMeaning(before)
+	}
+	if p.meaning == 0 || words.refused || (words.doubtful || m[0]-'0' <= 9) && !onlyFields(m[i:]) { // Proxmox' front has a path's "/"
 		return p, false
 	}
 	ok = p.transport(m[i+len(" DST="):])
@@ -196,6 +219,26 @@ func front(m []byte) int {
 		return proxmoxFront(m)
 	}
 	return kernelStamp(m)
+}
+
+// device returns where the name of a device ends, which a space must follow; negative if it is none.
+func device(m []byte, from int) int {
+	i := from
+	for i < len(m) && m[i] != ' ' && i-from < maxInterface+1 {
+		i++
+	}
+	if i == from || i == len(m) || m[i] != ' ' {
+		return -1
+	}
+	return i
+}
+
+// unprefixedMeaning is what the operator said that a line means that begins with IN=: nobody else's text is before it then.
+func (n *netfilter) unprefixedMeaning(words []byte) meaning {
+	if len(bytes.TrimLeft(words, " ")) > 0 {
+		return 0
+	}
+	return n.unprefixed
 }
 
 // meaning returns what the words of a prefix mean, together; a letter that stands for the verdict decides alone.
@@ -334,7 +377,7 @@ func opens(m []byte) bool {
 		}
 		i = space(m, i)
 	}
-	return syn
+	return syn // Proxmox writes no URGP=; ACK stands before SYN, so that no end of a line hides it
 }
 
 // explain says what is read of a line, and why no more.
@@ -358,8 +401,7 @@ func (n *netfilter) explain(m []byte) (p parse.Parsed) {
 	if len(rest) == 0 || rest[0] != ' ' {
 		out, _, _ := bytes.Cut(rest, []byte(" "))
 		add("OUT", out)
-		p.Failed = "the packet did not come in to this machine: OUT= names where it went on"
-		return p
+		rest = rest[len(out):]
 	}
 	for _, name := range []string{"SRC", "DST", "PROTO", "SPT", "DPT"} {
 		at := bytes.Index(rest, []byte(" "+name+"="))
@@ -377,7 +419,13 @@ func (n *netfilter) explain(m []byte) (p parse.Parsed) {
 			p.Peer = string(value)
 		}
 	}
-	switch meaning := n.words.meaning(words); {
+	meaning := n.words.meaning(words)
+	if meaning == 0 {
+		meaning = n.unprefixedMeaning(words)
+	}
+	switch {
+	case meaning == 0 && len(words) == 0:
+		p.Failed = "there is no prefix that says whether the packet was refused or allowed: say what that means in rules.netfilter.unprefixed"
 	case meaning == 0:
 		p.Failed = fmt.Sprintf("no word of the prefix %q says whether the packet was refused or allowed: name one in rules.netfilter.block or rules.netfilter.accept", words)
 	case meaning&meansAudit != 0:
@@ -388,7 +436,7 @@ func (n *netfilter) explain(m []byte) (p parse.Parsed) {
 	found, ok := n.read(m)
 	switch {
 	case p.Failed != "":
-	case !mayBePrefix(words, rest):
+	case !mayBePrefix(words, rest), m[0]-'0' <= 9 && !onlyFields(rest):
 		p.Failed = fmt.Sprintf("%q is not an operator's log prefix: it is too long, or names a device or a path, so that a stranger may have named something like a packet", words)
 	case !ok:
 		p.Failed = "the parts of the line are not in the order in which the kernel writes them"

@@ -24,6 +24,7 @@ type packet struct {
 	port    uint16
 	local   uint16
 	stray   bool
+	forward bool // it came in and went on: netfilter alone says so
 }
 
 // meaning is a set of what a packet filter says that it did with a packet.
@@ -109,7 +110,7 @@ func (n *Parser) Judge(m []byte) (r parse.Result) {
 	} else {
 		r.Refusal = parse.BadAddress
 	}
-	r.Found, r.Port, r.Local, r.Proto, r.Stray = r.Rule >= 0, p.port, p.local, p.proto, p.stray
+	r.Found, r.Port, r.Local, r.Proto, r.Stray, r.Forward = r.Rule >= 0, p.port, p.local, p.proto, p.stray, p.forward
 	return r
 }
 

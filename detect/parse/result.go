@@ -28,6 +28,7 @@ type Result struct {
 	// What only parsers know.
 	Proto    event.Proto
 	Stray    bool // a TCP packet that opens no connection
+	Forward  bool // a packet that went on to another machine
 	Stamp    stamp.Stamp
 	Unproven bool // the address may be a peer's word: the line's form had to be guessed
 	Named    bool // a name is in the peer's place, or the server escapes nothing; said of lines that no rule describes as well

@@ -57,15 +57,26 @@ func containerStream(p *parser, e *entry) uint64 {
 	return max(hash.Sum64(), anyStream+1)
 }
 
+// serviceIn returns the service in a container's name that docker compose has made of project, service and number, "shop-nginx-1" or
+// "shop_nginx_1"; else the name.
+func serviceIn(name []byte) []byte {
+	for _, between := range []string{"-", "_"} {
+		if parts := bytes.Split(name, []byte(between)); len(parts) == 3 && len(parts[1]) > 0 && isPID(parts[2]) {
+			return parts[1]
+		}
+	}
+	return name
+}
+
 // contained makes a record of a line of a container. Its process is one that nobody here knows, and the program is the container's
-// tag, else its name. Where no rule knows that one, as with a container of several programs that log through a syslog of its own,
+// tag, else its name, or the service in that. Where no rule knows that one, as with a container of several programs that log through a syslog of its own,
 // a header in the line says which it is. It is not looked for otherwise: a web server's line is never another program's, whatever
 // its client had written into it.
 func (r *Receiver) contained(record *receiver.Record, p *parser, e *entry, received time.Time) {
 	record.PID, record.Framing = nil, receiver.OutLine
 	record.Message = wire.Trim(record.Message)
 	if name := p.value(e, ContainerName); len(name) > 0 && (len(record.Program) == 0 || bytes.HasPrefix(p.value(e, ContainerID), record.Program)) {
-		record.Program = name
+		record.Program = serviceIn(name)
 	}
 	if r.config.Known != nil && r.config.Known(record.Program) {
 		return

@@ -54,6 +54,9 @@ func TestContainers(t *testing.T) {
 	}{
 		{"a tag", docker("sshbox", "sshd", fromAttacker), "sshd[] report " + fromAttacker},
 		{"a pattern", docker("web-1", containerID[:12], fromAttacker), "web-1[] report " + fromAttacker},
+		{"a name by docker compose", docker("web-nginx-1", containerID[:12], fromAttacker), "nginx[] report " + fromAttacker},
+		{"the same in its older form", docker("web-x_nginx_12", containerID[:12], fromAttacker), "nginx[] report " + fromAttacker},
+		{"a name of three parts without a number", docker("web-nginx-old", containerID[:12], fromAttacker), "web-nginx-old[] report " + fromAttacker},
 		{"not named", docker("other", "sshd", fromAttacker), "sshd[] count " + fromAttacker},
 		{"a name that a pattern's letters are in", docker("my-web-1", "sshd", fromAttacker), "sshd[] count " + fromAttacker},
 		{"a tag with another name for its container", docker("web-1", "nginx", fromAttacker), "nginx[] report " + fromAttacker},

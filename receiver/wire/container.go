@@ -18,6 +18,7 @@ import (
 // What is inside is a line of a standard output: Framing says so.
 func (p *Peeler) wrapped(r *receiver.Record) Layer {
 	text, layer := r.Message, NoLayer
+	p.Stderr = string(r.Host) == "stderr"
 	switch {
 	case len(text) == 0:
 		return NoLayer
@@ -33,9 +34,10 @@ func (p *Peeler) wrapped(r *receiver.Record) Layer {
 	if layer == NoLayer {
 		return layer
 	}
-	if r.Framing = receiver.OutLine; len(r.Program) == 0 {
+	if string(r.Host) == "stdout" || string(r.Host) == "stderr" {
 		r.Host = nil
 	}
+	r.Framing = receiver.OutLine
 	r.Message, r.Cut = text, layer == Part
 	return layer
 }
@@ -50,6 +52,7 @@ func (p *Peeler) cri(line []byte, r *receiver.Record) ([]byte, Layer) {
 	if !bytes.HasPrefix(rest, []byte("stdout ")) && !bytes.HasPrefix(rest, []byte("stderr ")) {
 		return nil, NoLayer
 	}
+	p.Stderr = rest[len("std")] == 'e'
 	text, layer := flagged(rest[len("stdout "):])
 	if layer != NoLayer && r.Time.IsZero() {
 		r.Time = t
@@ -108,6 +111,7 @@ func (p *Peeler) dockers(object []byte) ([]byte, Layer) {
 		return nil, NoLayer
 	}
 	p.keep()
+	p.Stderr = bytes.Contains(rest, []byte(`"stream":"stderr"`))
 	whole, ended := bytes.CutSuffix(text, []byte("\n"))
 	if !ended {
 		return text, Part

@@ -24,6 +24,8 @@ type Peeler struct {
 	parser *Parser
 	rooms  [2][]byte // for texts that are not a part of the record
 	held   int       // which of them has the message that is read
+	// Stderr says of the wrapper that was taken off last that it was of a line of the standard error.
+	Stderr bool
 }
 
 // In has timestamps without a zone taken to be in loc; nil is UTC.
@@ -178,12 +180,19 @@ func (p *Peeler) room(n int) []byte {
 // keep says that what was put into the room is the message now.
 func (p *Peeler) keep() { p.held = 1 - p.held }
 
-// again parses a line in which a header was hidden by colours.
+// again parses a line of which colours or a wrapper hid the header. A host and a time that were there stay.
 func (p *Peeler) again(r *receiver.Record, received time.Time) {
 	inner := *r
-	if p.parser.Parse(r.Message, received, &inner) != None && inner.Program != nil {
-		*r = inner
+	if p.parser.Parse(r.Message, received, &inner) == None || inner.Program == nil {
+		return
 	}
+	if r.Host != nil {
+		inner.Host = r.Host
+	}
+	if !r.Time.IsZero() {
+		inner.Time = r.Time
+	}
+	*r = inner
 }
 
 // nameless takes off the wrapper of a line without a program: what is inside may have a header. It is a line of a container's
