@@ -17,8 +17,8 @@ SSHGUARD = f'{DIR}/sshguard/tests.txt'
 CROWDSEC = f'{DIR}/crowdsec/hub1/.tests'
 PSAD = f'{DIR}/psad/iptables'
 
-# log: the file or service; number: of the line, in what file if a log has several; attack: an attack or a log-in from afar; host: whose, or '' if the note names nobody; sketch:
-# no program ever wrote this.
+# log: the file or service; number: of the line, with the file if a log has several; attack: an attack or a log-in from afar; host: whose,
+# or '' if the note names nobody; sketch: no program ever wrote this.
 Line = collections.namedtuple('Line', 'log number text attack host sketch', defaults=(False,))
 
 
@@ -287,7 +287,8 @@ def asserted(path, regex):
 def parsed(test, lines):
     """{index of a line: (attack, host)} by what the parsers say of each."""
     notes = {}
-    events = asserted(f'{CROWDSEC}/{test}/parser.assert', r'results(?P<key>\["s01-parse"\]\["[^"]*"\]\[\d+\])\.(?:Evt\.)?(?P<name>.+?)')
+    stage = r'results(?P<key>\["s01-parse"\]\["[^"]*"\]\[\d+\])\.(?:Evt\.)?(?P<name>.+?)'
+    events = asserted(f'{CROWDSEC}/{test}/parser.assert', stage)
     taken = set()
     for key, said in events.items():
         if 'Success' not in said:
@@ -329,13 +330,13 @@ def overflowed(test, lines):
     the same overflow has taken."""
     path = f'{CROWDSEC}/{test}/scenario.assert'
     events = asserted(path, r'results(?P<key>\[\d+\]\.Overflow\.Alert\.Events\[\d+\])\.GetMeta\("(?P<name>\w+)"\)')
-    names = {key: said['GetScenario()'] for key, said in asserted(path, r'results(?P<key>\[\d+\])\.Overflow\.Alert\.(?P<name>GetScenario\(\))').items()}
+    names = asserted(path, r'results(?P<key>\[\d+\])\.Overflow\.Alert\.(?P<name>GetScenario\(\))')
     notes = {}
     taken = set()
     for key, said in events.items():
         overflow = key[:key.index(']') + 1]
         note = judged(said, '{}')
-        if said.get('log_type') in ('http_access-log', 'http_error-log') and REQUESTS.search(names.get(overflow, '')):
+        if said.get('log_type') in ('http_access-log', 'http_error-log') and REQUESTS.search(names[overflow]['GetScenario()']):
             note = True, said.get('source_ip', '')
         if not note or not note[0] or not note[1]:
             continue
@@ -347,8 +348,6 @@ def overflowed(test, lines):
                 notes[i] = note
                 break
     return notes
-
-
 
 
 def psad():

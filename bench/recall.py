@@ -52,17 +52,19 @@ SERVICES = {
 
 # Logs of crowdsec's hub: what tattled calls the program. The others are of services that it does not claim to know.
 HUB = {
-    'adguardhome': 'adguardhome', 'apache2': 'apache2', 'asterisk': 'asterisk', 'authelia': 'authelia', 'bind9': 'named', 'caddy': 'caddy', 'cas': 'cas',
-    'cowrie': 'cowrie', 'cpanel': 'cpanel', 'dovecot': 'dovecot', 'dropbear': 'dropbear', 'endlessh': 'endlessh', 'exchange-imap': 'exchange-imap',
-    'exchange-pop': 'exchange-pop', 'exchange-smtp': 'exchange-smtp', 'exim': 'exim', 'filterlog': 'filterlog', 'gitea': 'gitea', 'gitlab': 'gitlab',
-    'gotify': 'gotify', 'haproxy': 'haproxy', 'home-assistant': 'home-assistant', 'jellyfin': 'jellyfin', 'jellyseerr': 'jellyseerr',
-    'kernel': 'kernel', 'litespeed': 'litespeed', 'mariadb': 'mariadb', 'modsecurity': 'apache2', 'modsecurity-nginx': 'nginx', 'mono': 'sonarr', 'mongodb': 'mongod', 'mssql': 'mssql', 'mysql': 'mysqld',
-    'named': 'named', 'nextcloud': 'nextcloud', 'nginx': 'nginx', 'nginx-proxy-manager': 'nginx', 'odoo': 'odoo', 'opnsense': 'opnsense',
-    'audit': 'audit', 'postgres': 'postgres', 'postfix/smtpd': 'postfix/smtpd', 'proftpd': 'proftpd', 'prowlarr': 'prowlarr', 'pure-ftpd': 'pure-ftpd',
-    'pve-firewall': 'pve-firewall', 'pvedaemon': 'pvedaemon', 'radarr': 'radarr', 'smb': 'smbd', 'smbd': 'smbd', 'smbd_audit': 'smbd', 'sonarr': 'sonarr', 'sshd': 'sshd',
-    'sshesame': 'sshesame', 'suricata-evelogs': 'suricata', 'suricata-fastlogs': 'suricata-fast', 'connection': 'Connection',
-    'synoscgi_syno.api.auth_7_login': 'synoscgi_SYNO.API.Auth', 'traefik': 'traefik', 'unifi': 'dropbear', 'uptime-kuma': 'uptime-kuma',
-    'vaultwarden': 'vaultwarden', 'vsftpd': 'vsftpd', 'zimbra': 'zimbra', 'zoneminder': 'zoneminder',
+    'adguardhome': 'adguardhome', 'apache2': 'apache2', 'asterisk': 'asterisk', 'audit': 'audit', 'authelia': 'authelia', 'bind9': 'named',
+    'caddy': 'caddy', 'cas': 'cas', 'connection': 'Connection', 'cowrie': 'cowrie', 'cpanel': 'cpanel', 'dovecot': 'dovecot',
+    'dropbear': 'dropbear', 'endlessh': 'endlessh', 'exchange-imap': 'exchange-imap', 'exchange-pop': 'exchange-pop',
+    'exchange-smtp': 'exchange-smtp', 'exim': 'exim', 'filterlog': 'filterlog', 'gitea': 'gitea', 'gitlab': 'gitlab', 'gotify': 'gotify',
+    'haproxy': 'haproxy', 'home-assistant': 'home-assistant', 'jellyfin': 'jellyfin', 'jellyseerr': 'jellyseerr', 'kernel': 'kernel',
+    'litespeed': 'litespeed', 'mariadb': 'mariadb', 'modsecurity': 'apache2', 'modsecurity-nginx': 'nginx', 'mongodb': 'mongod',
+    'mono': 'sonarr', 'mssql': 'mssql', 'mysql': 'mysqld', 'named': 'named', 'nextcloud': 'nextcloud', 'nginx': 'nginx',
+    'nginx-proxy-manager': 'nginx', 'odoo': 'odoo', 'opnsense': 'opnsense', 'postfix/smtpd': 'postfix/smtpd', 'postgres': 'postgres',
+    'proftpd': 'proftpd', 'prowlarr': 'prowlarr', 'pure-ftpd': 'pure-ftpd', 'pve-firewall': 'pve-firewall', 'pvedaemon': 'pvedaemon',
+    'radarr': 'radarr', 'smb': 'smbd', 'smbd': 'smbd', 'smbd_audit': 'smbd', 'sonarr': 'sonarr', 'sshd': 'sshd', 'sshesame': 'sshesame',
+    'suricata-evelogs': 'suricata', 'suricata-fastlogs': 'suricata-fast', 'synoscgi_syno.api.auth_7_login': 'synoscgi_SYNO.API.Auth',
+    'traefik': 'traefik', 'unifi': 'dropbear', 'uptime-kuma': 'uptime-kuma', 'vaultwarden': 'vaultwarden', 'vsftpd': 'vsftpd',
+    'zimbra': 'zimbra', 'zoneminder': 'zoneminder',
 }
 
 # Notes that are wrong, and why; None for all those of a log. Such a line is counted as the program that wrote it means it.
