@@ -102,12 +102,20 @@ func (p *programs) seek(name []byte) (_ *program, compound bool) {
 	return nil, e.compound(len(name))
 }
 
-// compound reports whether a name that nobody knows is none or long, ends in ")", or has one of the bytes from "," to "/" in its first
-// or last eight: it may be made of another name, or stand for others.
+// compound reports whether a name that nobody knows has more than 16 bytes, or one from "(" to "/" in its first or last eight: it may be
+// made of another name, or stand for others. n is its length, at least 1.
 func (e ends) compound(n int) bool {
-	const each, high, commaToSlash = 0x0101010101010101, 0x8080808080808080, ','
-	front, back := e.front&(0xfc*each)^commaToSlash*each, e.back&(0xfc*each)^commaToSlash*each
-	return ((front-each)&^front|(back-each)&^back)&high != 0 || n > 16 || n == 0 || byte(e.back>>(8*uint(min(n, 8)-1)&63)) == ')'
+	const each, high, bracketToSlash = 0x0101010101010101, 0x8080808080808080, '('
+	w := e.front&(0xf8*each) ^ bracketToSlash*each
+	found := (w - each) &^ w & high
+	if n > 8 {
+		if n > 16 {
+			return true
+		}
+		w = e.back&(0xf8*each) ^ bracketToSlash*each
+		found |= (w - each) &^ w & high
+	}
+	return found != 0
 }
 
 // Knows reports whether a service reads the messages of a program.
