@@ -59,7 +59,8 @@ func (x *Reader) Within(rules *detect.Rules, r *receiver.Record, b *receiver.Bat
 			r.Trust = min(r.Trust, event.TrustCount) // it was trusted as the program that it named: see receiver/journal's trusted
 		}
 		known := detect.Known{Cut: r.Cut, Form: form}
-		if inner := rules.DetectKnown(r.Program, r.Message, known, f); inner != detect.Ignored && f.Refusal != detect.OtherForm {
+		inner := rules.DetectKnown(r.Program, r.Message, known, f)
+		if inner != detect.Ignored && f.Refusal != detect.OtherForm || f.Raw || f.Named { // what a line says of its log is to be learned
 			return inner
 		}
 	}

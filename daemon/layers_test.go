@@ -145,3 +145,34 @@ func TestLayersRaiseNoTrust(t *testing.T) {
 		}
 	}
 }
+
+// A log in which peers can write whole lines stays one, whatever header a line has: the host in a made-up header makes no other log of it,
+// and what is said of it in a wrapper or by an instance's tag counts.
+func TestLayersKeepRaw(t *testing.T) {
+	now := time.Date(2026, 11, 22, 5, 40, 0, 0, time.UTC)
+	const errorLine = `2026/11/22 05:40:00 [error] 1#1: *1 open() "/x" failed (2: No such file or directory), client: 203.0.113.7, server: x, request: "GET /x HTTP/1.1", host: "x"`
+	for name, lines := range map[string][]receiver.Record{
+		"a header of a made-up host": {lineOf("nginx", errorLine), lineOf("nginx", "Nov 22 05:40:00 other nginx: "+webLine)},
+		"an instance's tag":          {record("nginx/shop", errorLine), record("nginx/shop", webLine)},
+		"a wrapper":                  {lineOf("nginx", docker("stdout", errorLine+`\n`)), lineOf("nginx", docker("stdout", webLine+`\n`))},
+	} {
+		var taken taken
+		p := testPipeline(t, "198.51.100.0/24", &taken)
+		for _, r := range lines {
+			if err := p.Handle(t.Context(), &receiver.Batch{Source: "file:x", Stream: "file:x", Received: now, Records: []receiver.Record{r}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		found := false
+		for _, e := range taken.events {
+			if e.Addr.String() == "203.0.113.5" {
+				if found = true; e.Handshake {
+					t.Errorf("%s: a line of a raw log proves an address", name)
+				}
+			}
+		}
+		if !found {
+			t.Errorf("%s: %+v", name, taken.events)
+		}
+	}
+}

@@ -294,3 +294,27 @@ func benchmarkUDP(b *testing.B, kept bool) {
 	b.ReportMetric(float64(n-h.records.Load())*100/float64(n), "%lost")
 	b.ReportMetric(float64(n)/float64(max(1, h.batches.Load())), "records/batch")
 }
+
+// What people's devices send in a datagram, beside what the RFCs say, names its program and its host.
+func TestUDPOddHeaders(t *testing.T) {
+	r := listen(t, Config{Listen: "udp://127.0.0.1:0"})
+	w := newWatch()
+	stop := run(t, r, w)
+	c := dial(t, r)
+	const said = "Failed password for root from 203.0.113.5 port 40022 ssh2"
+	headers := []string{
+		"<38>2026-11-22 05:40:00 web1 sshd[7]: ", "<38>1795326000 web1 sshd[7]: ", "<38>Sun Nov 22 05:40:00 2026 web1 sshd[7]: ",
+		"\xef\xbb\xbf<38>Nov 22 05:40:00 web1 sshd[7]: ", "101 <38>1 2026-11-22T05:40:00Z web1 sshd 7 - - ", "<38>2026:11:22-05:40:00 web1 sshd[7]: ",
+		"<38>web1 sshd[7]: ", "<38>Nov 22 05:40:00 web1 web1.example.org sshd[7]: ", "<38>Okt 22 05:40:00 web1 sshd[7]: ",
+	}
+	for _, h := range headers {
+		send(t, c, h+said)
+	}
+	records := w.wait(t, len(headers))
+	stop()
+	for i, record := range records {
+		if record.program != "sshd" || record.host != "web1" || record.pid != "7" || record.message != said {
+			t.Errorf("%q: %+v", headers[i], record)
+		}
+	}
+}

@@ -1,7 +1,8 @@
 // Package wire turns bytes into records: a Framer finds the frames in a stream, a Parser finds the header in a frame.
 // Both are pure: no clock, no network, no memory of their own beyond a few words, no allocation. Any bytes are taken, and
 // all that comes out are sub-slices of what went in. receiver/syslog and receiver/tail call it, and the commands that read
-// lines (match, replay, explain).
+// lines (match, replay, explain). A Peeler takes off what is around the message of a record that no rule has read; it keeps
+// the texts that it has to write anew.
 package wire
 
 import (
@@ -88,6 +89,8 @@ func NewParser(loc *time.Location) *Parser {
 //   - "<auth.info>" and "<10.5>" before the host, as FreeBSD's syslogd -v writes them, are skipped.
 //   - "auth.info" and the like between host and tag, as BusyBox writes it, is skipped.
 //   - One space behind the tag is dropped, further ones belong to the message.
+//
+// Where that finds no header, or none with a tag, the forms of odd.go and oddstamp.go are tried, which are stricter.
 //
 // The kernel's own "[   12.345678] " is kept out of the message of program kernel, as journald does.
 func (p *Parser) Parse(line []byte, received time.Time, r *receiver.Record) Form {

@@ -214,7 +214,8 @@ func (p *Peeler) nameless(r *receiver.Record, received time.Time) Layer {
 }
 
 // before takes a header off a line of a file or a listener whose program the configuration names: the line has one after all. The
-// program stays: a header of another one is no header.
+// program stays: a header of another one is no header. So does the host, by which logs are told apart in which peers can write lines: who
+// can write a whole line of this log could make up another log's name.
 func (p *Peeler) before(r *receiver.Record, received time.Time) bool {
 	inner := *r
 	if p.parser.Parse(r.Message, received, &inner) == None {
@@ -229,7 +230,7 @@ func (p *Peeler) before(r *receiver.Record, received time.Time) bool {
 	if inner.Program != nil && !fitsProgram(inner.Program, r.Program) {
 		return false
 	}
-	r.Message, r.Host = inner.Message, inner.Host
+	r.Message = inner.Message
 	if r.PID = inner.PID; r.Time.IsZero() {
 		r.Time = inner.Time
 	}
@@ -262,17 +263,18 @@ func (p *Peeler) twice(r *receiver.Record, received time.Time) bool {
 		return false
 	}
 	rest = bytes.TrimLeft(bytes.TrimPrefix(rest[n:], []byte(":")), " ")
-	inner := receiver.Record{}
+	inner, framing := receiver.Record{}, receiver.OutLine // a tag within a tag: what had a standard output for its log
 	if ownTag(rest, r.Program) {
 		tag(rest, &inner)
 	} else if _, after, _ := bytes.Cut(rest, []byte(" ")); n > 0 && ownTag(after, r.Program) {
 		tag(after, &inner)
 	} else {
-		inner.Message = rest
+		inner.Message, framing = rest, r.Framing
 	}
 	if len(inner.Message) == len(r.Message) {
 		return false
 	}
+	r.Framing = framing
 	r.Message = inner.Message
 	if inner.PID != nil {
 		r.PID = inner.PID
