@@ -1,8 +1,8 @@
 // Package wire turns bytes into records: a Framer finds the frames in a stream, a Parser finds the header in a frame.
 // Both are pure: no clock, no network, no memory of their own beyond a few words, no allocation. Any bytes are taken, and
 // all that comes out are sub-slices of what went in. receiver/syslog and receiver/tail call it, and the commands that read
-// lines (match, replay, explain). A Peeler takes off what is around the message of a record that no rule has read; it keeps
-// the texts that it has to write anew.
+// lines (match, replay, explain). A Peeler takes off what is around the message of a record that no rule has read; what
+// it has to write again, it keeps.
 package wire
 
 import (
