@@ -11,7 +11,7 @@ import (
 const (
 	// partSize is from how many bytes on a record of Recent is full. Records of this size share pages well; larger ones would
 	// need free pages side by side, which an old file has not.
-	partSize = 600
+	partSize = 1100
 	// foldAbove is how many addresses may be newer than in Addresses before folding begins: the more there are, the more of
 	// them share a page of Addresses. In memory each takes about 50 bytes.
 	foldAbove = 1 << 15
@@ -33,6 +33,7 @@ const (
 type place struct {
 	commit   uint64
 	part, at uint16
+	fresh    bool // nothing of it is in Addresses
 }
 
 // key is the key of the part.
@@ -105,7 +106,7 @@ func (w *work) lose(p place) {
 			continue
 		}
 		now := milli(w.now)
-		w.take(key).now = address{first: now, last: now, lost: now}
+		w.take(key, at.fresh).now = address{first: now, last: now, lost: now}
 	}
 }
 
@@ -236,7 +237,11 @@ func (w *work) fold() error {
 			continue
 		}
 		w.buf = seal(w.buf[:0], Addresses, key[:], record)
-		if err := w.putRaw(Addresses, key[:], w.buf); err != nil {
+		put := w.putRaw
+		if at.fresh {
+			put = w.putNew
+		}
+		if err := put(Addresses, key[:], w.buf); err != nil {
 			return err
 		}
 		w.folded = append(w.folded, key)

@@ -22,6 +22,7 @@ type Store struct {
 	recent  recent
 	ticked  time.Time    // when retention's clock last moved; for the committer alone
 	clock   policy.Clock // for the committer alone
+	known   known
 
 	// The clock, and what passed between two of its times by one that nobody sets.
 	now     func() time.Time

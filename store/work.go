@@ -47,7 +47,7 @@ type work struct {
 	shrink      bool // nothing but to make room
 
 	touched map[[16]byte]*touched // what is in memory of addresses that changed
-	order   []*touched            // of them, ascending by key
+	order   []*touched            // of them, in the order of their coming
 	spare   []*touched
 	parts   parts
 	places  map[[16]byte]place // of the addresses that were written into Recent
@@ -65,8 +65,9 @@ type work struct {
 
 // touched is an address that the group changes.
 type touched struct {
-	key [16]byte
-	now address
+	key   [16]byte
+	fresh bool // nothing of it is in Addresses
+	now   address
 }
 
 // maxTouched is how many addresses are in memory at once, of a few kilobytes each. Those of a larger group are written in between.
@@ -94,6 +95,7 @@ func (w *work) begin(s *Store, now time.Time) {
 // run does all of g in tx.
 func (w *work) run(tx Tx, g *group, p *policy.Policy) error {
 	w.tx = tx
+	w.s.known.renew(w)
 	if err := w.tick(); err != nil {
 		return err
 	}
@@ -160,8 +162,11 @@ func (w *work) address(key [16]byte) (*address, error) {
 			return nil, err
 		}
 	}
-	t := w.take(key)
+	if !w.s.known.mayHave(key) {
+		return &w.takeNew(key).now, nil
+	}
 	if at, newer := w.place(key); newer {
+		t := w.take(key, at.fresh)
 		record, ok, err := w.read(at, key)
 		if !ok || !t.now.decode(record) {
 			t.now = address{lost: milli(w.now)}
@@ -170,9 +175,9 @@ func (w *work) address(key [16]byte) (*address, error) {
 	}
 	record := w.tx.Get(Addresses, key[:])
 	if record == nil {
-		w.counts.addresses++
-		return &t.now, nil
+		return &w.takeNew(key).now, nil
 	}
+	t := w.take(key, false)
 	payload, ok := unseal(Addresses, key[:], record)
 	if ok && t.now.decode(payload) {
 		return &t.now, nil
@@ -190,24 +195,28 @@ func (w *work) place(key [16]byte) (place, bool) {
 	return at, ok
 }
 
+// takeNew returns an empty touched for an address of which nothing is known.
+func (w *work) takeNew(key [16]byte) *touched {
+	w.counts.addresses++
+	w.s.known.add(key)
+	return w.take(key, true)
+}
+
 // take returns an empty touched for key.
-func (w *work) take(key [16]byte) *touched {
+func (w *work) take(key [16]byte, fresh bool) *touched {
 	t := new(touched)
 	if n := len(w.spare); n > 0 {
 		t, w.spare = w.spare[n-1], w.spare[:n-1]
 		t.now.reset()
 	}
-	t.key = key
+	t.key, t.fresh = key, fresh
 	w.touched[key] = t
+	w.order = append(w.order, t)
 	return t
 }
 
 // putAddresses writes every address that is in memory into Recent.
 func (w *work) putAddresses() error {
-	for _, t := range w.touched {
-		w.order = append(w.order, t)
-	}
-	slices.SortFunc(w.order, func(a, b *touched) int { return bytes.Compare(a.key[:], b.key[:]) })
 	for _, t := range w.order {
 		if told := t.now.state.LastNotified(); !told.IsZero() {
 			t.now.notified = max(told.UnixMilli(), 0)
@@ -217,6 +226,7 @@ func (w *work) putAddresses() error {
 		if err != nil {
 			return err
 		}
+		at.fresh = t.fresh
 		w.places[t.key] = at
 	}
 	w.spareTouched()
@@ -225,9 +235,7 @@ func (w *work) putAddresses() error {
 
 // spareTouched empties touched and keeps the memory.
 func (w *work) spareTouched() {
-	for _, t := range w.touched {
-		w.spare = append(w.spare, t)
-	}
+	w.spare = append(w.spare, w.order...)
 	clear(w.touched)
 	w.order = w.order[:0]
 }
@@ -250,8 +258,18 @@ func (w *work) put(t Table, key, payload []byte) error {
 
 func (w *work) putRaw(t Table, key, record []byte) error {
 	if t.Ascending() && t != Items || w.tx.Get(t, key) == nil {
-		w.counts.records[t]++
+		return w.putNew(t, key, record)
 	}
+	return w.write(t, key, record)
+}
+
+// putNew writes a record that is not there.
+func (w *work) putNew(t Table, key, record []byte) error {
+	w.counts.records[t]++
+	return w.write(t, key, record)
+}
+
+func (w *work) write(t Table, key, record []byte) error {
 	if err := w.tx.Put(t, key, record); err != nil {
 		return fmt.Errorf("write %s: %w", t, err)
 	}
