@@ -25,7 +25,7 @@ func (a *addressKeys) Scan(_ Table, from, _ []byte, _ bool, fn func(k, v []byte)
 }
 
 // Whatever comes, is folded and is given up, and whichever transactions fail: no address that is in Addresses or in Recent is ever
-// taken for new, before, while and after the filter is made anew; and most that are new are.
+// taken for new, before, while and after the filter is replaced; and most that are new are.
 func TestKnownForgetsNobody(t *testing.T) {
 	const commits, each = 120, 1000
 	r := rand.New(rand.NewPCG(3, 9))

@@ -50,6 +50,7 @@ type work struct {
 	order   []*touched            // of them, in the order of their coming
 	spare   []*touched
 	parts   parts
+	pack    pack
 	places  map[[16]byte]place // of the addresses that were written into Recent
 	gone    [][16]byte         // addresses that were given up
 	folded  [][16]byte
@@ -296,11 +297,17 @@ func (w *work) remove(t Table, keys [][]byte) error {
 }
 
 func (w *work) putEvents(events []event.Event) error {
+	w.counts.events += uint64(len(events))
+	w.pack.begin()
 	for i := range events {
-		w.buf = appendEvent(w.buf[:0], &events[i])
-		if err := w.put(Events, key64(events[i].Seq), w.buf); err != nil {
+		w.pack.add(&events[i])
+		if !w.pack.full() && i < len(events)-1 {
+			continue
+		}
+		if err := w.put(Events, key64(events[i].Seq), w.pack.b); err != nil {
 			return err
 		}
+		w.pack.begin()
 	}
 	return nil
 }
