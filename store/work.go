@@ -47,15 +47,16 @@ type work struct {
 	shrink      bool // nothing but to make room
 
 	touched map[[16]byte]*touched // what is in memory of addresses that changed
-	order   []*touched            // of them, in the order of their coming
+	order   []*touched            // of them; ascending by key when they are written
 	spare   []*touched
 	parts   parts
 	pack    pack
 	places  map[[16]byte]place // of the addresses that were written into Recent
 	gone    [][16]byte         // addresses that were given up
 	folded  [][16]byte
-	lapLeft [][16]byte // nil where nothing was folded
-	pruned  bool       // nothing stale is left in Recent
+	opened  map[partKey][]byte // parts of Recent that were read for folding, nil where they are damaged
+	lapLeft [][16]byte         // nil where nothing was folded
+	pruned  bool               // nothing stale is left in Recent
 
 	judgement policy.Judgement
 	changed   map[string]bool   // destinations whose items changed
@@ -84,7 +85,7 @@ func (w *work) begin(s *Store, now time.Time) {
 	w.counts.commit++
 	w.evict, w.changed, w.expired, w.quarantined, w.held = map[string]uint64{}, map[string]bool{}, map[string]uint64{}, 0, 0
 	if w.touched == nil {
-		w.touched, w.places = make(map[[16]byte]*touched), make(map[[16]byte]place)
+		w.touched, w.places, w.opened = make(map[[16]byte]*touched), make(map[[16]byte]place), make(map[partKey][]byte)
 	}
 	w.spareTouched()
 	clear(w.places)
@@ -216,8 +217,10 @@ func (w *work) take(key [16]byte, fresh bool) *touched {
 	return t
 }
 
-// putAddresses writes every address that is in memory into Recent.
+// putAddresses writes every address that is in memory into Recent, in the order of their keys: fold then finds several in each part
+// that it reads.
 func (w *work) putAddresses() error {
+	slices.SortFunc(w.order, func(a, b *touched) int { return compareKeys(&a.key, &b.key) })
 	for _, t := range w.order {
 		if told := t.now.state.LastNotified(); !told.IsZero() {
 			t.now.notified = max(told.UnixMilli(), 0)
