@@ -47,7 +47,8 @@ type work struct {
 	shrink      bool // nothing but to make room
 
 	touched map[[16]byte]*touched // what is in memory of addresses that changed
-	order   []*touched            // of them; ascending by key when they are written
+	old     []*touched            // of them: those that were here before
+	fresh   []*touched            // and those that were not
 	spare   []*touched
 	parts   parts
 	pack    pack
@@ -72,8 +73,12 @@ type touched struct {
 	now   address
 }
 
-// maxTouched is how many addresses are in memory at once, of a few kilobytes each. Those of a larger group are written in between.
-const maxTouched = 1024
+// How many addresses are in memory at once, of a few kilobytes each; those of a larger group are written in between. Of what is
+// there for the first time there are fewer: most of a flood do not come again, and so few stay in the processor's cache.
+const (
+	maxOld   = 1024
+	maxFresh = 128
+)
 
 // errRetry asks for the transaction to be done again: a request failed after it had written.
 var errRetry = errors.New("do it again")
@@ -159,13 +164,13 @@ func (w *work) address(key [16]byte) (*address, error) {
 	if t, ok := w.touched[key]; ok {
 		return &t.now, nil
 	}
-	if len(w.touched) >= maxTouched {
+	if len(w.old) >= maxOld {
 		if err := w.putAddresses(); err != nil {
 			return nil, err
 		}
 	}
 	if !w.s.known.mayHave(key) {
-		return &w.takeNew(key).now, nil
+		return w.takeNew(key)
 	}
 	if at, newer := w.place(key); newer {
 		t := w.take(key, at.fresh)
@@ -177,7 +182,7 @@ func (w *work) address(key [16]byte) (*address, error) {
 	}
 	record := w.tx.Get(Addresses, key[:])
 	if record == nil {
-		return &w.takeNew(key).now, nil
+		return w.takeNew(key)
 	}
 	t := w.take(key, false)
 	payload, ok := unseal(Addresses, key[:], record)
@@ -197,31 +202,57 @@ func (w *work) place(key [16]byte) (place, bool) {
 	return at, ok
 }
 
-// takeNew returns an empty touched for an address of which nothing is known.
-func (w *work) takeNew(key [16]byte) *touched {
+// takeNew returns what is known about an address that was never here, to be changed.
+func (w *work) takeNew(key [16]byte) (*address, error) {
+	if len(w.fresh) >= maxFresh {
+		if err := w.putTouched(w.fresh); err != nil {
+			return nil, err
+		}
+		w.fresh = w.fresh[:0]
+	}
 	w.counts.addresses++
 	w.s.known.add(key)
-	return w.take(key, true)
+	t := w.empty(key)
+	t.fresh = true
+	w.fresh = append(w.fresh, t)
+	return &t.now, nil
 }
 
-// take returns an empty touched for key.
+// take returns an empty touched for an address that was here before; fresh says that nothing of it is in Addresses.
 func (w *work) take(key [16]byte, fresh bool) *touched {
+	t := w.empty(key)
+	t.fresh = fresh
+	w.old = append(w.old, t)
+	return t
+}
+
+func (w *work) empty(key [16]byte) *touched {
 	t := new(touched)
 	if n := len(w.spare); n > 0 {
 		t, w.spare = w.spare[n-1], w.spare[:n-1]
 		t.now.reset()
 	}
-	t.key, t.fresh = key, fresh
+	t.key = key
 	w.touched[key] = t
-	w.order = append(w.order, t)
 	return t
 }
 
-// putAddresses writes every address that is in memory into Recent, in the order of their keys: fold then finds several in each part
-// that it reads.
+// putAddresses writes every address that is in memory into Recent.
 func (w *work) putAddresses() error {
-	slices.SortFunc(w.order, func(a, b *touched) int { return compareKeys(&a.key, &b.key) })
-	for _, t := range w.order {
+	for _, list := range []*[]*touched{&w.old, &w.fresh} {
+		if err := w.putTouched(*list); err != nil {
+			return err
+		}
+		*list = (*list)[:0]
+	}
+	return nil
+}
+
+// putTouched writes addresses into Recent, in the order of their keys: fold then finds several in each part that it reads. They are
+// not in memory any more.
+func (w *work) putTouched(list []*touched) error {
+	slices.SortFunc(list, func(a, b *touched) int { return compareKeys(&a.key, &b.key) })
+	for _, t := range list {
 		if told := t.now.state.LastNotified(); !told.IsZero() {
 			t.now.notified = max(told.UnixMilli(), 0)
 		}
@@ -232,16 +263,17 @@ func (w *work) putAddresses() error {
 		}
 		at.fresh = t.fresh
 		w.places[t.key] = at
+		delete(w.touched, t.key)
 	}
-	w.spareTouched()
+	w.spare = append(w.spare, list...)
 	return w.parts.flush() // what was written may be read again
 }
 
-// spareTouched empties touched and keeps the memory.
+// spareTouched empties what a transaction that failed left in memory, and keeps the memory.
 func (w *work) spareTouched() {
-	w.spare = append(w.spare, w.order...)
+	w.spare = append(append(w.spare, w.old...), w.fresh...)
+	w.old, w.fresh = w.old[:0], w.fresh[:0]
 	clear(w.touched)
-	w.order = w.order[:0]
 }
 
 // putGone writes into Recent which addresses were given up.
