@@ -227,10 +227,12 @@ func (w *work) take(key [16]byte, fresh bool) *touched {
 }
 
 func (w *work) empty(key [16]byte) *touched {
-	t := new(touched)
+	var t *touched
 	if n := len(w.spare); n > 0 {
 		t, w.spare = w.spare[n-1], w.spare[:n-1]
 		t.now.reset()
+	} else {
+		t = new(touched)
 	}
 	t.key = key
 	w.touched[key] = t
