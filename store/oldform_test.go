@@ -22,3 +22,17 @@ func appendEvent(b []byte, e *event.Event) []byte {
 	b = appendPlace(b, &e.Place)
 	return appendText(b, e.Line, event.MaxLine)
 }
+
+// appendOldCounts writes c as releases of schema 1 did.
+func appendOldCounts(b []byte, c *counts) []byte {
+	b = append(b, countsRecords)
+	for _, n := range []uint64{c.commit, c.lastSeq, c.itemSeq, c.addresses, uint64(c.clock)} {
+		b = binary.AppendUvarint(b, n)
+	}
+	for _, t := range counted() {
+		b = binary.AppendUvarint(b, c.records[t])
+	}
+	b = append(b, c.sweepCursor[:]...)
+	b = append(b, c.scoreHand[:]...)
+	return binary.AppendUvarint(b, 0)
+}

@@ -96,3 +96,17 @@ func TestPackIsNumberedFromItsEnd(t *testing.T) {
 		t.Error("events before the first one are read")
 	}
 }
+
+// Of a store of schema 1 the number of events is that of their records.
+func TestCountsOfAnOlderRelease(t *testing.T) {
+	want := counts{commit: 7, lastSeq: 1000, itemSeq: 9, addresses: 80, clock: 1_800_000_000_000, items: map[itemsKey]uint64{}}
+	want.records[Events], want.records[Addresses], want.sweepCursor[3] = 400, 70, 1
+	got, ok := decodeCounts(appendOldCounts(nil, &want))
+	if want.events = 400; !ok || !reflect.DeepEqual(got, want) {
+		t.Errorf("%v %+v, want %+v", ok, got, want)
+	}
+	want.events = 390
+	if got, ok = decodeCounts(want.append(nil)); !ok || !reflect.DeepEqual(got, want) {
+		t.Errorf("of this release: %v %+v, want %+v", ok, got, want)
+	}
+}
