@@ -21,12 +21,11 @@ const (
 // from the tables, some addresses in each transaction. The zero value takes every address for known, until the first filter
 // is full. For the committer alone.
 type known struct {
-	seed    maphash.Seed
-	now     filter
-	next    filter   // being filled; nil if there is none
-	hand    [16]byte // next has all addresses of the table Addresses below it
-	pending uint64   // addresses in next
-	n       uint64   // addresses in now, those that were given up since included
+	seed maphash.Seed
+	now  filter
+	next filter   // being filled; nil if there is none
+	hand [16]byte // next has all addresses of the table Addresses below it
+	n    uint64   // addresses in now, those that were given up since included
 }
 
 // filter is blocks of bits. An address has its block by the upper bits of its hash, and its bits in
@@ -74,7 +73,6 @@ func (k *known) add(key [16]byte) {
 	}
 	if k.next != nil {
 		k.next.add(hash)
-		k.pending++
 	}
 }
 
@@ -88,10 +86,9 @@ func (k *known) renew(w *work) {
 		if k.now == nil {
 			k.seed = maphash.MakeSeed()
 		}
-		k.next, k.hand, k.pending = newFilter(max(knownLeast, 2*w.counts.addresses)), [16]byte{}, 0
+		k.next, k.hand = newFilter(max(knownLeast, 2*w.counts.addresses)), [16]byte{}
 		for key := range w.s.recent.m {
 			k.next.add(maphash.Comparable(k.seed, key))
-			k.pending++
 		}
 	}
 	left := knownAtOnce
@@ -102,11 +99,10 @@ func (k *known) renew(w *work) {
 		}
 		if left--; len(key) == 16 {
 			k.next.add(maphash.Comparable(k.seed, [16]byte(key)))
-			k.pending++
 		}
 		return true
 	})
 	if left > 0 {
-		k.now, k.n, k.next = k.next, k.pending, nil
+		k.now, k.n, k.next = k.next, w.counts.addresses, nil
 	}
 }

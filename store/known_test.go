@@ -95,3 +95,22 @@ func randomKey(r *rand.Rand) (key [16]byte) {
 	binary.BigEndian.PutUint64(key[8:], r.Uint64())
 	return key
 }
+
+// Where nobody new comes, no filter takes the place of another, though every address is in Addresses and in Recent.
+func TestKnownIsNotReplacedForNothing(t *testing.T) {
+	r := rand.New(rand.NewPCG(4, 9))
+	s := &Store{recent: recent{m: map[[16]byte]place{}}}
+	tx := &addressKeys{keys: map[[16]byte]bool{}}
+	for range 20_001 {
+		key := randomKey(r)
+		tx.keys[key], s.recent.m[key] = true, place{}
+	}
+	w := &work{s: s, tx: tx}
+	w.counts.addresses = uint64(len(tx.keys))
+	for range 10 {
+		s.known.renew(w)
+	}
+	if s.known.now == nil || s.known.next != nil {
+		t.Error("a filter is being filled")
+	}
+}
