@@ -25,7 +25,9 @@ func teredo() netip.Prefix {
 // Of 6to4 and Teredo the embedded address is not taken: any relay or peer can write one into its packets, and the gate
 // refuses both (they are special) whatever they hold.
 func Peer(addr netip.Addr) netip.Addr {
-	addr = addr.Unmap().WithZone("")
+	if addr = addr.Unmap().WithZone(""); addr.Is4() {
+		return addr
+	}
 	if !wellKnown().Contains(addr) {
 		return addr
 	}
@@ -45,4 +47,9 @@ func Network(addr netip.Addr) netip.Prefix {
 }
 
 // Key returns the address under which addr is counted: the first of Network(addr).
-func Key(addr netip.Addr) netip.Addr { return Network(addr).Addr() }
+func Key(addr netip.Addr) netip.Addr {
+	if addr.Is4() {
+		return addr
+	}
+	return Network(addr).Addr()
+}

@@ -31,7 +31,7 @@ func (p *Policy) weigh(s *State, o *observation, j *Judgement) {
 	if !p.weighs || o.e.Kind != event.AuthSuccess && o.e.Kind != event.AuthFailure {
 		return
 	}
-	service := service16(o.e.Service)
+	service := o.service16()
 	known := o.clean && s.gotIn(service, o.at)
 	if known {
 		j.Outages.observe(o)

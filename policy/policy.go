@@ -58,6 +58,7 @@ type Destination struct {
 // Policy is a set of rules, ready to judge. It may be used by several goroutines at once.
 type Policy struct {
 	rules        []rule
+	ids          []uint32 // of rules
 	gate         *Gate
 	destinations []destination
 	counters     *Counters
@@ -92,6 +93,7 @@ func New(rules []Config, gate *Gate, destinations []Destination, counters *Count
 	}
 	for i := range rules {
 		p.rules = append(p.rules, compile(&rules[i]))
+		p.ids = append(p.ids, p.rules[i].id)
 		p.weighs = p.weighs || p.rules[i].successes > 0
 	}
 	for _, d := range destinations {
@@ -163,7 +165,12 @@ type observation struct {
 	own     bool // a failure of an account that got in from the address before
 	held    bool // its service seems to be at fault, and the address got in before: nothing is reported
 
-	hashed uint64 // of the account, once it was asked for
+	// Hashes, once they were asked for; 0 before.
+	hashed  uint64 // of the account
+	user    uint32 // of the account, hash32
+	session uint32 // sessionID, with line
+	line    uint16 // of the rule's name
+	service uint16 // service16
 }
 
 // account returns the hash of the account that was tried, 0 where there is none.
@@ -172,6 +179,30 @@ func (o *observation) account() uint64 {
 		o.hashed = hash64(o.e.User)
 	}
 	return o.hashed
+}
+
+// shortAccount is a shorter hash of the account that was tried, which is not empty.
+func (o *observation) shortAccount() uint32 {
+	if o.user == 0 {
+		o.user = hash32(o.e.User)
+	}
+	return o.user
+}
+
+// connection returns the hashes that tell connections apart, and the lines of one.
+func (o *observation) connection() (session uint32, line uint16) {
+	if o.line == 0 {
+		o.session, o.line = sessionID(o.e), uint16(hash32(o.e.Rule)>>16)|1
+	}
+	return o.session, o.line
+}
+
+// service16 returns the hash of the service.
+func (o *observation) service16() uint16 {
+	if o.service == 0 {
+		o.service = service16(o.e.Service)
+	}
+	return o.service
 }
 
 // The times that a State can hold, in milliseconds: year 1970 to year 9999.

@@ -84,9 +84,7 @@ func (s *State) track(p *Policy, id uint32) *track {
 	if t := s.known(id); t != nil {
 		return t
 	}
-	s.tracks = slices.DeleteFunc(s.tracks, func(t track) bool {
-		return !slices.ContainsFunc(p.rules, func(r rule) bool { return r.id == t.rule })
-	})
+	s.forget(p)
 	var t *track
 	if len(s.tracks) < MaxRules {
 		t = s.nextTrack()
@@ -102,6 +100,16 @@ func (s *State) track(p *Policy, id uint32) *track {
 	}
 	t.rule = id
 	return t
+}
+
+// forget evicts the tracks of rules that p does not have. There are next to never any.
+func (s *State) forget(p *Policy) {
+	for i := range s.tracks {
+		if !slices.Contains(p.ids, s.tracks[i].rule) {
+			s.tracks = slices.DeleteFunc(s.tracks, func(t track) bool { return !slices.Contains(p.ids, t.rule) })
+			return
+		}
+	}
 }
 
 // known returns the track of a rule, nil where there is none.

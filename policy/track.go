@@ -151,7 +151,7 @@ func (t *tally) count(r *rule, o *observation, peers bool) bool {
 		return false
 	}
 	if r.successes > 0 {
-		h.value, h.service = o.account(), service16(o.e.Service)
+		h.value, h.service = o.account(), o.service16()
 	}
 	t.clampTo(o.now)
 	if keeps := r.keeps(); keeps > 0 {
@@ -160,7 +160,7 @@ func (t *tally) count(r *rule, o *observation, peers bool) bool {
 	if !t.extend(o.at, r.gap) {
 		return true
 	}
-	t.remember(o.e)
+	t.remember(o)
 	if peers {
 		t.see(o.addr)
 	}
@@ -186,10 +186,10 @@ func (t *tally) extend(at, gap int64) bool {
 
 // attempt reports whether o's line tells of an attempt that no other line of its connection told of.
 func (t *tally) attempt(o *observation) bool {
-	s := t.session(sessionID(o.e), o.e.Port, o.at)
+	id, name := o.connection()
+	s := t.session(id, o.e.Port, o.at)
 	s.last = max(s.last, o.at)
 	lines := &s.rules[0]
-	name := uint16(hash32(o.e.Rule)>>16) | 1
 	for i := range s.rules {
 		l := &s.rules[i]
 		if l.rule == name || l.rule == 0 {
@@ -248,14 +248,15 @@ func sessionID(e *event.Event) uint32 {
 }
 
 // remember notes the port and the account for the report's text.
-func (t *tally) remember(e *event.Event) {
+func (t *tally) remember(o *observation) {
+	e := o.e
 	if e.LocalPort != 0 && len(t.ports) < maxPorts {
 		if i, known := slices.BinarySearch(t.ports, e.LocalPort); !known {
 			t.ports = slices.Insert(t.ports, i, e.LocalPort)
 		}
 	}
 	if e.User != "" && len(t.users) < maxUsers {
-		if user := hash32(e.User); !slices.Contains(t.users, user) {
+		if user := o.shortAccount(); !slices.Contains(t.users, user) {
 			t.users = append(t.users, user)
 		}
 	}
@@ -305,7 +306,7 @@ func (t *tally) repeated(next uint64) int {
 // excuse takes back failures that the success o explains: those of its account at its service shortly before, the newest
 // first.
 func (t *tally) excuse(r *rule, o *observation) {
-	account, service, left := o.account(), service16(o.e.Service), r.successes
+	account, service, left := o.account(), o.service16(), r.successes
 	for i := len(t.hits) - 1; i >= 0 && left > 0; i-- {
 		h := t.hits[i]
 		if h.at < o.at-excusedFor {

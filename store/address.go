@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"encoding/binary"
 	"math"
 	"math/bits"
@@ -43,6 +44,14 @@ type address struct {
 
 // key16 is the key of an address: of its /64 as policy.Key has it, in 16 bytes, IPv4 as IPv4-mapped.
 func key16(addr netip.Addr) [16]byte { return policy.Key(addr).As16() }
+
+// compareKeys compares keys of addresses as the tables order them.
+func compareKeys(a, b *[16]byte) int {
+	if c := cmp.Compare(binary.BigEndian.Uint64(a[:8]), binary.BigEndian.Uint64(b[:8])); c != 0 {
+		return c
+	}
+	return cmp.Compare(binary.BigEndian.Uint64(a[8:]), binary.BigEndian.Uint64(b[8:]))
+}
 
 // milli is t in milliseconds since 1970, within the bounds of plainTime.
 func milli(t time.Time) int64 { return plainTime(t.Unix(), int64(t.Nanosecond())).UnixMilli() }

@@ -16,7 +16,8 @@
 // addresses, writing each to its own page at once would cost a scattered page a claim.
 //
 // What bounds memory, whatever is submitted: two groups of events, of 4 MiB each; the states of 1,024 addresses; the places of
-// those that are not folded (about 50 bytes each, some 65,000 of them); and the pages that one transaction writes.
+// those that are not folded (about 50 bytes each, some 65,000 of them); what says which addresses are new (4 bytes for each that is
+// known, 8 while another is filled); and the pages that one transaction writes.
 package store
 
 import (
@@ -45,7 +46,7 @@ type Table uint8
 // The tables.
 const (
 	Meta       Table = iota + 1 // "schema" and "counts"
-	Events                      // sequence -> event
+	Events                      // sequence of the last one -> events
 	Addresses                   // key of an address -> what is known about it
 	Recent                      // commit, part -> addresses that are newer than in Addresses
 	Items                       // sequence -> item of the outbox

@@ -22,6 +22,10 @@ func TestTimesThatJSONCannotWrite(t *testing.T) {
 	} {
 		e := event.Event{Time: odd, Received: odd, Addr: netip.MustParseAddr("203.0.113.1")}
 		back, ok := decodeEvent(appendEvent(nil, &e))
+		several, _ := decodeEvents(packed([]event.Event{{}, e, {Time: back.Time}, e}))
+		if len(several) != 4 || !several[1].Time.Equal(back.Time) || !several[3].Received.Equal(back.Received) {
+			t.Fatalf("%d: among others it comes back as %+v", odd.Unix(), several)
+		}
 		item := Item{ID: "x", State: Pending, Created: odd, NextAttempt: odd, Report: event.Report{ID: "x", First: odd, Last: odd, Judged: odd}}
 		thing, sound := decodeItem(appendItem(nil, &item))
 		a := address{first: odd.UnixMilli(), last: -1 << 62}
@@ -53,11 +57,12 @@ func TestTextsAreBoundedWhenTheyAreKept(t *testing.T) {
 		Source: long, Reporter: long, Line: long, Place: event.Place{Country: long, CountryName: long, City: long, Org: long},
 		Categories: make([]int, 1000),
 	}
-	record := appendEvent(nil, &e)
-	back, ok := decodeEvent(record)
-	if !ok {
+	record := packed([]event.Event{e})
+	all, ok := decodeEvents(record)
+	if !ok || len(all) != 1 {
 		t.Fatal("it can not be read")
 	}
+	back := all[0]
 	for _, s := range []string{back.Service, back.Rule, back.User, back.Program, back.PID, back.Host, back.Source, back.Reporter} {
 		if len(s) != maxText {
 			t.Errorf("a text of %d bytes was kept", len(s))

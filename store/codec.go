@@ -12,7 +12,8 @@ import (
 
 // The first byte of an encoded event, item and report says in what form the rest is.
 const (
-	eventForm   = 1
+	eventForm   = 1 // one event, as older releases wrote it
+	packForm    = 2 // several, see pack
 	itemForm    = 1
 	itemInDoubt = 2 // itemForm with UnansweredSince before the report
 )
@@ -32,23 +33,6 @@ const (
 	flagWeak
 	flagForward
 )
-
-// appendEvent writes e without its Seq, which is the record's key.
-func appendEvent(b []byte, e *event.Event) []byte {
-	b = append(b, eventForm)
-	b = appendTime(b, e.Time)
-	b = appendTime(b, e.Received)
-	b = append(b, byte(e.Kind), byte(e.Proto), byte(e.Trust), flagsOf(e))
-	b = appendAddr(b, e.Addr)
-	b = binary.BigEndian.AppendUint16(b, e.Port)
-	b = binary.BigEndian.AppendUint16(b, e.LocalPort)
-	b = appendCategories(b, e.Categories)
-	for _, s := range []string{e.Service, e.Rule, e.User, e.Program, e.PID, e.Host, e.Source, e.Reporter} {
-		b = appendText(b, s, maxText)
-	}
-	b = appendPlace(b, &e.Place)
-	return appendText(b, e.Line, event.MaxLine)
-}
 
 func flagsOf(e *event.Event) byte {
 	var f byte
@@ -70,6 +54,11 @@ func flagsOf(e *event.Event) byte {
 	return f
 }
 
+func setFlags(e *event.Event, f byte) {
+	e.Handshake, e.Stray, e.Session, e.Weak = f&flagHandshake != 0, f&flagStray != 0, f&flagSession != 0, f&flagWeak != 0
+	e.Forward = f&flagForward != 0
+}
+
 // Flags of a report. What a flag says is there follows the flags; releases that did not know of it did not set it.
 const (
 	flagReputation = 1 << iota
@@ -80,7 +69,7 @@ const (
 	flagMore // with flagPrior
 )
 
-// decodeEvent reads what appendEvent wrote; it takes any bytes and keeps none of them.
+// decodeEvent reads an event in the form of older releases; it takes any bytes and keeps none of them.
 func decodeEvent(b []byte) (event.Event, bool) {
 	d := decoder{b: b}
 	if d.byte() != eventForm {
@@ -88,9 +77,7 @@ func decodeEvent(b []byte) (event.Event, bool) {
 	}
 	e := event.Event{Time: d.time(), Received: d.time()}
 	e.Kind, e.Proto, e.Trust = event.Kind(d.byte()), event.Proto(d.byte()), event.Trust(d.byte())
-	f := d.byte()
-	e.Handshake, e.Stray, e.Session, e.Weak = f&flagHandshake != 0, f&flagStray != 0, f&flagSession != 0, f&flagWeak != 0
-	e.Forward = f&flagForward != 0
+	setFlags(&e, d.byte())
 	e.Addr = d.addr()
 	e.Port = binary.BigEndian.Uint16(d.bytes(2))
 	e.LocalPort = binary.BigEndian.Uint16(d.bytes(2))

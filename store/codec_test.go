@@ -139,13 +139,18 @@ func FuzzRecords(f *testing.F) {
 	var a address
 	a.note(&e)
 	c := counts{items: map[itemsKey]uint64{{"mail", Pending}: 3}}
-	for _, b := range [][]byte{appendEvent(nil, &e), appendItem(nil, &item), a.append(nil), c.append(nil), {}, {1}} {
+	for _, b := range [][]byte{appendEvent(nil, &e), packed([]event.Event{e, {}, e}), appendItem(nil, &item), a.append(nil), c.append(nil), {}, {1}} {
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if e, ok := decodeEvent(b); ok {
 			if again, ok := decodeEvent(appendEvent(nil, &e)); !ok || again.Line != e.Line || again.Addr != e.Addr {
 				t.Errorf("event %+v came back as %+v", e, again)
+			}
+		}
+		if all, ok := decodeEvents(b); ok {
+			if again, ok := decodeEvents(packed(all)); !ok || len(again) != len(all) || again[0].Line != all[0].Line {
+				t.Errorf("events %+v came back as %+v", all, again)
 			}
 		}
 		if i, ok := decodeItem(b); ok {

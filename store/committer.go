@@ -19,6 +19,8 @@ import (
 const (
 	cursorFlushInterval = time.Second     // cursors that moved without an event are committed after this
 	retryAfter          = time.Second     // with no space left, the group is tried again after this
+	flood               = 512             // events that come within Linger when there is more to come: their group lingers
+	floodLingers        = 4               // times as long, if nobody waits for it. It costs less CPU time an event
 	beatEvery           = 2 * time.Second // an idle committer proves that it lives
 	maxDo               = 1024            // requests in one group
 	maxCursors          = 20000           // streams in one group
@@ -28,7 +30,8 @@ const (
 
 // CommitterOptions is how a Committer works. The zero value is good.
 type CommitterOptions struct {
-	// Linger is how long the first event of a group waits for others; by default 20 ms.
+	// Linger is how long the first event of a group waits for others; by default 20 ms, and four times as long where 512 came in
+	// that time.
 	Linger time.Duration
 	// MaxGroup is how many events a group takes before Submit blocks, at most 60000; by default 4096. Events of 4 MiB fill it as
 	// well. There are two groups: one is committed while the other takes what comes.
@@ -156,8 +159,16 @@ func sizeOf(events []event.Event) int {
 
 // rush has the open group committed next.
 func (c *Committer) rush() {
-	c.urgent = time.Now().Add(-c.options.Linger)
+	c.urgent = time.Now().Add(-floodLingers * c.options.Linger)
 	c.wakeUp()
+}
+
+// lingers returns how long the open group waits for more.
+func (c *Committer) lingers() time.Duration {
+	if g := c.open; len(g.events) >= flood && len(g.do)+len(g.marks) == 0 {
+		return floodLingers * c.options.Linger
+	}
+	return c.options.Linger
 }
 
 // enqueue takes events and cursor into the open group.
@@ -368,7 +379,7 @@ func (c *Committer) wait() time.Duration {
 	defer c.mu.Unlock()
 	wait := beatEvery
 	if !c.urgent.IsZero() {
-		wait = min(wait, c.options.Linger-time.Since(c.urgent))
+		wait = min(wait, c.lingers()-time.Since(c.urgent))
 	}
 	if !c.lazy.IsZero() {
 		wait = min(wait, cursorFlushInterval-time.Since(c.lazy))

@@ -10,7 +10,11 @@ import (
 // deletes it, and New counts again.
 const CountsKey = "counts"
 
-const countsForm = 1
+// The first byte of the record of counts.
+const (
+	countsForm    = 2
+	countsRecords = 1 // each record in Events is one event
+)
 
 // counts is what lies in the tables, so that nobody needs to count at start. It is written in every transaction.
 type counts struct {
@@ -19,6 +23,7 @@ type counts struct {
 	itemSeq uint64 // of items
 
 	records   [tableEnd]uint64 // in each table but Meta
+	events    uint64           // in Events
 	addresses uint64           // in Addresses or in Recent
 	items     map[itemsKey]uint64
 
@@ -66,7 +71,7 @@ func (c *counts) waiting(destination string) int {
 
 func (c *counts) append(b []byte) []byte {
 	b = append(b, countsForm)
-	for _, n := range []uint64{c.commit, c.lastSeq, c.itemSeq, c.addresses, uint64(c.clock)} {
+	for _, n := range []uint64{c.commit, c.lastSeq, c.itemSeq, c.addresses, uint64(c.clock), c.events} {
 		b = binary.AppendUvarint(b, n)
 	}
 	for _, t := range counted() {
@@ -86,15 +91,22 @@ func (c *counts) append(b []byte) []byte {
 func decodeCounts(b []byte) (counts, bool) {
 	d := decoder{b: b}
 	c := counts{items: map[itemsKey]uint64{}}
-	if d.byte() != countsForm {
+	form := d.byte()
+	if form != countsForm && form != countsRecords {
 		return counts{}, false
 	}
 	for _, n := range []*uint64{&c.commit, &c.lastSeq, &c.itemSeq, &c.addresses} {
 		*n = d.uvarint()
 	}
 	c.clock = int64(d.number(math.MaxInt64))
+	if form == countsForm {
+		c.events = d.uvarint()
+	}
 	for _, t := range counted() {
 		c.records[t] = d.uvarint()
+	}
+	if form == countsRecords {
+		c.events = c.records[Events]
 	}
 	copy(c.sweepCursor[:], d.bytes(16))
 	copy(c.scoreHand[:], d.bytes(16))
@@ -108,14 +120,17 @@ func decodeCounts(b []byte) (counts, bool) {
 	return c, true
 }
 
-// recount finds out what lies in the tables by looking at every key. It is the slow way, for when the record of counts
+// recount finds out what lies in the tables by looking at every record. It is the slow way, for when the record of counts
 // is gone.
 func recount(tx ReadTx) counts {
 	c := counts{items: map[itemsKey]uint64{}}
 	last := map[Table][]byte{}
 	for _, t := range counted() {
-		tx.Scan(t, nil, nil, false, func(k, _ []byte) bool {
+		tx.Scan(t, nil, nil, false, func(k, v []byte) bool {
 			c.records[t]++
+			if t == Events {
+				c.events += uint64(eventsIn(v))
+			}
 			last[t] = append(last[t][:0], k...)
 			return true
 		})

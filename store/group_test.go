@@ -101,3 +101,56 @@ func TestGroupsAreBoundedInBytes(t *testing.T) {
 		t.Errorf("groups of %v events with texts of %v bytes, want 4 MiB at most", sizes, texts)
 	}
 }
+
+// In a flood a group lingers longer, unless somebody waits for it. Where little comes, it does not.
+func TestGroupOfAFloodLingers(t *testing.T) {
+	for _, c := range []struct {
+		name         string
+		events, more int // 15 ms later
+		waits        bool
+		after        time.Duration
+	}{
+		{"few", 100, 100, false, 20 * time.Millisecond},
+		{"flood", 500, 500, false, 80 * time.Millisecond},
+		{"waited for", 500, 500, true, 20 * time.Millisecond},
+		{"full", 3000, 1096, false, 15 * time.Millisecond},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, err := store.New(mem.New(0), storetest.Options())
+				if err != nil {
+					t.Fatal(err)
+				}
+				began := time.Now()
+				var took []time.Duration
+				n := 0
+				committer := store.NewCommitter(s, nil, store.CommitterOptions{OnCommit: func(events []event.Event, _ []event.Report) {
+					took, n = append(took, time.Since(began)), n+len(events)
+				}})
+				ctx, cancel := context.WithCancel(t.Context())
+				ended := make(chan error, 1)
+				go func() { ended <- committer.Run(ctx) }()
+				synctest.Wait()
+				for i, n := range []int{c.events, c.more} {
+					time.Sleep(time.Duration(i) * 15 * time.Millisecond)
+					if err := committer.Submit(ctx, from("45.1.1.1", n, storetest.Event(0).Time), "", nil); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if c.waits {
+					if err := committer.PutNote(ctx, "k", nil); err != nil {
+						t.Fatal(err)
+					}
+				}
+				time.Sleep(time.Second)
+				cancel()
+				if err := <-ended; err != nil {
+					t.Fatal(err)
+				}
+				if len(took) != 1 || took[0] > c.after || took[0] < c.after-5*time.Millisecond || n != c.events+c.more {
+					t.Errorf("%d events were durable after %v, want them after %s", n, took, c.after)
+				}
+			})
+		})
+	}
+}

@@ -11,7 +11,7 @@ import (
 const (
 	// partSize is from how many bytes on a record of Recent is full. Records of this size share pages well; larger ones would
 	// need free pages side by side, which an old file has not.
-	partSize = 600
+	partSize = 1100
 	// foldAbove is how many addresses may be newer than in Addresses before folding begins: the more there are, the more of
 	// them share a page of Addresses. In memory each takes about 50 bytes.
 	foldAbove = 1 << 15
@@ -33,6 +33,7 @@ const (
 type place struct {
 	commit   uint64
 	part, at uint16
+	fresh    bool // nothing of it is in Addresses
 }
 
 // key is the key of the part.
@@ -68,19 +69,54 @@ func (r *recent) get(key [16]byte) (place, bool) {
 // read returns what is at a place of Recent, lent as the transaction lends it. ok is false where it is not what was written
 // there; damaged is the part then, nil if there is none.
 func (p place) read(tx ReadTx, key [16]byte) (record, damaged []byte, ok bool) {
-	k := p.key()
-	part := tx.Get(Recent, k[:])
-	payload, ok := unseal(Recent, k[:], part)
-	if !ok || int(p.at) > len(payload) {
+	payload, part := p.open(tx)
+	if record, ok = p.find(payload, key); !ok {
 		return nil, part, false
+	}
+	return record, nil, true
+}
+
+// open returns the part of a place, and what is in it, nil where that is damaged.
+func (p place) open(tx ReadTx) (payload, part []byte) {
+	k := p.key()
+	part = tx.Get(Recent, k[:])
+	payload, ok := unseal(Recent, k[:], part)
+	if !ok {
+		return nil, part
+	}
+	return payload, part
+}
+
+// find returns what a part has of an address.
+func (p place) find(payload []byte, key [16]byte) (record []byte, ok bool) {
+	if int(p.at) > len(payload) {
+		return nil, false
 	}
 	d := decoder{b: payload[p.at:]}
 	same := [16]byte(d.bytes(16)) == key
 	record = d.bytes(d.count(len(d.b)))
-	if d.bad || !same {
-		return nil, part, false
+	return record, same && !d.bad
+}
+
+// partKey names a part.
+type partKey struct {
+	commit uint64
+	part   uint16
+}
+
+// readFolding is read for fold, which comes to the same parts again and again: each is looked for and checked once.
+func (w *work) readFolding(p place, key [16]byte) (record []byte, ok bool, err error) {
+	k := partKey{p.commit, p.part}
+	payload, again := w.opened[k]
+	if !again {
+		payload, _ = p.open(w.tx)
+		w.opened[k] = payload
 	}
-	return record, nil, true
+	if record, ok = p.find(payload, key); ok {
+		return record, true, nil
+	}
+	clear(w.opened) // what was lent ends with the write that follows
+	return w.read(p, key)
 }
 
 // read returns what is at a place of Recent, lent until Recent is written to. Where that is damaged, ok is false, the part is put
@@ -105,7 +141,7 @@ func (w *work) lose(p place) {
 			continue
 		}
 		now := milli(w.now)
-		w.take(key).now = address{first: now, last: now, lost: now}
+		w.take(key, at.fresh).now = address{first: now, last: now, lost: now}
 	}
 }
 
@@ -220,6 +256,7 @@ func (w *work) fold() error {
 	for _, key := range w.gone {
 		gone[key] = true
 	}
+	clear(w.opened)
 	n := 0
 	for n < len(r.pass) && len(w.folded) < most {
 		key := r.pass[n]
@@ -228,7 +265,7 @@ func (w *work) fold() error {
 		if !dirty || gone[key] || w.changes(key) {
 			continue
 		}
-		record, ok, err := w.read(at, key)
+		record, ok, err := w.readFolding(at, key)
 		if err != nil {
 			return err
 		}
@@ -236,7 +273,11 @@ func (w *work) fold() error {
 			continue
 		}
 		w.buf = seal(w.buf[:0], Addresses, key[:], record)
-		if err := w.putRaw(Addresses, key[:], w.buf); err != nil {
+		put := w.putRaw
+		if at.fresh {
+			put = w.putNew
+		}
+		if err := put(Addresses, key[:], w.buf); err != nil {
 			return err
 		}
 		w.folded = append(w.folded, key)
@@ -273,7 +314,7 @@ func (w *work) beginLap() bool {
 	for key := range r.m {
 		r.pass = append(r.pass, key)
 	}
-	slices.SortFunc(r.pass, func(a, b [16]byte) int { return bytes.Compare(a[:], b[:]) })
+	slices.SortFunc(r.pass, func(a, b [16]byte) int { return compareKeys(&a, &b) })
 	r.size, r.upTo, r.before = len(r.pass), w.counts.commit-1, r.bytes
 	return true
 }

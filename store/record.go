@@ -8,8 +8,9 @@ import (
 	"unicode/utf8"
 )
 
-// Schema is the version of what lies in the tables. A store of a newer one is refused.
-const Schema = 1
+// Schema is the version of what lies in the tables. A store of a newer one is refused, one of an older one is read, and is of this
+// one from then on. In version 1 each event had a record of its own, and Meta did not have their number.
+const Schema = 2
 
 // SchemaKey is where Meta has the schema's record. Its form is the same for ever: sealed, 4 bytes big endian.
 const SchemaKey = "schema"

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"tattled/event"
 )
 
 // What was evicted, as Stats and the metrics call it.
@@ -110,33 +112,53 @@ func (w *work) before(age time.Duration) int64 {
 // retainEvents drops the oldest events. Where space is tight, it drops more than come in.
 func (w *work) retainEvents(o *Options, now pressure) error {
 	over := 0
-	if o.Events > 0 && w.counts.records[Events] > uint64(o.Events) {
-		over = int(w.counts.records[Events] - uint64(o.Events))
+	if o.Events > 0 && w.counts.events > uint64(o.Events) {
+		over = int(w.counts.events - uint64(o.Events))
 	}
 	least := 0
 	if now >= pressureHigh {
-		least = max(retainAtOnce, int(w.counts.records[Events]/64))
+		least = max(retainAtOnce, int(w.counts.events/64))
 	}
 	drop := max(over, least)
 	most := max(least, int(w.counts.lastSeq-w.s.counts.lastSeq)+retainAtOnce)
-	before := w.before(o.EventAge)
-	var keys [][]byte
+	dropped, keys, rest := w.oldestEvents(min(drop, most), most, w.before(o.EventAge))
+	w.counts.events -= min(w.counts.events, uint64(dropped))
+	w.evict[whatEvents] += uint64(dropped)
+	if err := w.remove(Events, keys); err != nil || len(rest) == 0 {
+		return err
+	}
+	w.pack.begin()
+	for i := range rest {
+		w.pack.add(&rest[i])
+	}
+	key := key64(rest[len(rest)-1].Seq)
+	w.value = seal(w.value[:0], Events, key, w.pack.b)
+	return w.write(Events, key, w.value)
+}
+
+// oldestEvents returns what is to be dropped: so many of the oldest events, and up to most that were read before a moment. It
+// returns the keys of those whose record goes, and what stays of the record after them where a part of it goes.
+func (w *work) oldestEvents(drop, most int, before int64) (dropped int, keys [][]byte, rest []event.Event) {
 	w.tx.Scan(Events, nil, nil, false, func(k, v []byte) bool {
-		old := false
-		if payload, ok := unseal(Events, k, v); ok {
-			d := decoder{b: payload}
-			d.byte()
-			d.time() // when it happened
-			old = d.time().UnixMilli() < before
+		if n := eventsIn(v); dropped+n <= drop {
+			keys, dropped = append(keys, bytes.Clone(k)), dropped+n
+			return true
 		}
-		if len(keys) >= drop && !old || len(keys) >= most {
-			return false
+		all, _ := openEvents(k, v)
+		i := 0
+		for i < len(all) && dropped < most && (dropped < drop || all[i].Received.UnixMilli() < before) {
+			i, dropped = i+1, dropped+1
 		}
-		keys = append(keys, bytes.Clone(k))
-		return true
+		if i == len(all) && i > 0 {
+			keys = append(keys, bytes.Clone(k))
+			return true
+		}
+		if i > 0 {
+			rest = all[i:]
+		}
+		return false
 	})
-	w.evict[whatEvents] += uint64(len(keys))
-	return w.remove(Events, keys)
+	return dropped, keys, rest
 }
 
 // retainWaiting lets reports expire that wait for longest, where nothing else makes room.

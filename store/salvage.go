@@ -92,7 +92,7 @@ func (s *Salvage) Record(tx Tx, t Table, key, value []byte, last bool) error {
 		}
 	case Events:
 		if last && tx.Get(Events, key) == nil {
-			s.Events++
+			s.Events += eventsIn(value)
 			err = tx.Put(Events, key, value)
 		}
 	}

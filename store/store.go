@@ -22,6 +22,7 @@ type Store struct {
 	recent  recent
 	ticked  time.Time    // when retention's clock last moved; for the committer alone
 	clock   policy.Clock // for the committer alone
+	known   known
 
 	// The clock, and what passed between two of its times by one that nobody sets.
 	now     func() time.Time
@@ -57,21 +58,22 @@ func New(b Backend, o Options) (*Store, error) {
 }
 
 func (s *Store) open() error {
-	empty := false
+	current := false
 	err := s.backend.View(func(tx ReadTx) error {
 		record := tx.Get(Meta, []byte(SchemaKey))
-		if empty = record == nil; empty {
+		if record == nil {
+			s.recent.m = make(map[[16]byte]place)
 			return nil
 		}
 		if err := CheckSchema(record); err != nil {
 			return err
 		}
+		current = bytes.Equal(record, SealSchema(Schema))
 		return s.load(tx)
 	})
-	if err != nil || !empty {
+	if err != nil || current {
 		return err
 	}
-	s.recent.m = make(map[[16]byte]place)
 	return s.backend.Update(func(tx Tx) error { return tx.Put(Meta, []byte(SchemaKey), SealSchema(Schema)) })
 }
 
@@ -188,16 +190,21 @@ func (s *Store) events(from []byte, limit int, reverse bool) ([]event.Event, err
 	if limit <= 0 {
 		return nil, nil
 	}
+	first, _ := seqOf(from)
 	err := s.backend.View(func(tx ReadTx) error {
 		tx.Scan(Events, from, nil, reverse, func(k, v []byte) bool {
-			e, ok := event.Event{}, false
-			if payload, sound := unseal(Events, k, v); sound {
-				e, ok = decodeEvent(payload)
-			}
-			if e.Seq, _ = seqOf(k); ok {
-				all = append(all, e)
-			} else {
+			found, ok := openEvents(k, v)
+			if !ok {
 				s.bad(Events, k)
+				return true
+			}
+			if reverse {
+				slices.Reverse(found)
+			}
+			for _, e := range found {
+				if e.Seq >= first && len(all) < limit {
+					all = append(all, e)
+				}
 			}
 			return len(all) < limit
 		})
@@ -344,7 +351,7 @@ func (s *Store) Stats() Stats {
 	defer s.mu.Unlock()
 	c := &s.counts
 	all := Stats{
-		Events: c.records[Events], LastSeq: c.lastSeq, Addresses: c.addresses, Items: map[string]map[State]uint64{}, Usage: usage,
+		Events: c.events, LastSeq: c.lastSeq, Addresses: c.addresses, Items: map[string]map[State]uint64{}, Usage: usage,
 		Commits: s.commits, Held: s.held, Evicted: maps.Clone(s.evicted), Expired: maps.Clone(s.expired), Damaged: s.damaged,
 	}
 	for _, what := range []string{whatEvents, whatAddresses, whatItems, whatScores, whatStreams, whatMarks, whatWaiting} {

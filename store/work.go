@@ -47,14 +47,17 @@ type work struct {
 	shrink      bool // nothing but to make room
 
 	touched map[[16]byte]*touched // what is in memory of addresses that changed
-	order   []*touched            // of them, ascending by key
+	old     []*touched            // of them: those that were here before
+	fresh   []*touched            // and those that were not
 	spare   []*touched
 	parts   parts
+	pack    pack
 	places  map[[16]byte]place // of the addresses that were written into Recent
 	gone    [][16]byte         // addresses that were given up
 	folded  [][16]byte
-	lapLeft [][16]byte // nil where nothing was folded
-	pruned  bool       // nothing stale is left in Recent
+	opened  map[partKey][]byte // parts of Recent that were read for folding, nil where they are damaged
+	lapLeft [][16]byte         // nil where nothing was folded
+	pruned  bool               // nothing stale is left in Recent
 
 	judgement policy.Judgement
 	changed   map[string]bool   // destinations whose items changed
@@ -65,12 +68,17 @@ type work struct {
 
 // touched is an address that the group changes.
 type touched struct {
-	key [16]byte
-	now address
+	key   [16]byte
+	fresh bool // nothing of it is in Addresses
+	now   address
 }
 
-// maxTouched is how many addresses are in memory at once, of a few kilobytes each. Those of a larger group are written in between.
-const maxTouched = 1024
+// How many addresses are in memory at once, of a few kilobytes each; those of a larger group are written in between. Of what is
+// there for the first time there are fewer: most of a flood do not come again, and so few stay in the processor's cache.
+const (
+	maxOld   = 1024
+	maxFresh = 128
+)
 
 // errRetry asks for the transaction to be done again: a request failed after it had written.
 var errRetry = errors.New("do it again")
@@ -82,7 +90,7 @@ func (w *work) begin(s *Store, now time.Time) {
 	w.counts.commit++
 	w.evict, w.changed, w.expired, w.quarantined, w.held = map[string]uint64{}, map[string]bool{}, map[string]uint64{}, 0, 0
 	if w.touched == nil {
-		w.touched, w.places = make(map[[16]byte]*touched), make(map[[16]byte]place)
+		w.touched, w.places, w.opened = make(map[[16]byte]*touched), make(map[[16]byte]place), make(map[partKey][]byte)
 	}
 	w.spareTouched()
 	clear(w.places)
@@ -94,6 +102,7 @@ func (w *work) begin(s *Store, now time.Time) {
 // run does all of g in tx.
 func (w *work) run(tx Tx, g *group, p *policy.Policy) error {
 	w.tx = tx
+	w.s.known.renew(w)
 	if err := w.tick(); err != nil {
 		return err
 	}
@@ -155,13 +164,16 @@ func (w *work) address(key [16]byte) (*address, error) {
 	if t, ok := w.touched[key]; ok {
 		return &t.now, nil
 	}
-	if len(w.touched) >= maxTouched {
+	if len(w.old) >= maxOld {
 		if err := w.putAddresses(); err != nil {
 			return nil, err
 		}
 	}
-	t := w.take(key)
+	if !w.s.known.mayHave(key) {
+		return w.takeNew(key)
+	}
 	if at, newer := w.place(key); newer {
+		t := w.take(key, at.fresh)
 		record, ok, err := w.read(at, key)
 		if !ok || !t.now.decode(record) {
 			t.now = address{lost: milli(w.now)}
@@ -170,9 +182,9 @@ func (w *work) address(key [16]byte) (*address, error) {
 	}
 	record := w.tx.Get(Addresses, key[:])
 	if record == nil {
-		w.counts.addresses++
-		return &t.now, nil
+		return w.takeNew(key)
 	}
+	t := w.take(key, false)
 	payload, ok := unseal(Addresses, key[:], record)
 	if ok && t.now.decode(payload) {
 		return &t.now, nil
@@ -190,12 +202,37 @@ func (w *work) place(key [16]byte) (place, bool) {
 	return at, ok
 }
 
-// take returns an empty touched for key.
-func (w *work) take(key [16]byte) *touched {
-	t := new(touched)
+// takeNew returns what is known about an address that was never here, to be changed.
+func (w *work) takeNew(key [16]byte) (*address, error) {
+	if len(w.fresh) >= maxFresh {
+		if err := w.putTouched(w.fresh); err != nil {
+			return nil, err
+		}
+		w.fresh = w.fresh[:0]
+	}
+	w.counts.addresses++
+	w.s.known.add(key)
+	t := w.empty(key)
+	t.fresh = true
+	w.fresh = append(w.fresh, t)
+	return &t.now, nil
+}
+
+// take returns an empty touched for an address that was here before; fresh says that nothing of it is in Addresses.
+func (w *work) take(key [16]byte, fresh bool) *touched {
+	t := w.empty(key)
+	t.fresh = fresh
+	w.old = append(w.old, t)
+	return t
+}
+
+func (w *work) empty(key [16]byte) *touched {
+	var t *touched
 	if n := len(w.spare); n > 0 {
 		t, w.spare = w.spare[n-1], w.spare[:n-1]
 		t.now.reset()
+	} else {
+		t = new(touched)
 	}
 	t.key = key
 	w.touched[key] = t
@@ -204,11 +241,20 @@ func (w *work) take(key [16]byte) *touched {
 
 // putAddresses writes every address that is in memory into Recent.
 func (w *work) putAddresses() error {
-	for _, t := range w.touched {
-		w.order = append(w.order, t)
+	for _, list := range []*[]*touched{&w.old, &w.fresh} {
+		if err := w.putTouched(*list); err != nil {
+			return err
+		}
+		*list = (*list)[:0]
 	}
-	slices.SortFunc(w.order, func(a, b *touched) int { return bytes.Compare(a.key[:], b.key[:]) })
-	for _, t := range w.order {
+	return nil
+}
+
+// putTouched writes addresses into Recent, in the order of their keys: fold then finds several in each part that it reads. They are
+// not in memory any more.
+func (w *work) putTouched(list []*touched) error {
+	slices.SortFunc(list, func(a, b *touched) int { return compareKeys(&a.key, &b.key) })
+	for _, t := range list {
 		if told := t.now.state.LastNotified(); !told.IsZero() {
 			t.now.notified = max(told.UnixMilli(), 0)
 		}
@@ -217,19 +263,19 @@ func (w *work) putAddresses() error {
 		if err != nil {
 			return err
 		}
+		at.fresh = t.fresh
 		w.places[t.key] = at
+		delete(w.touched, t.key)
 	}
-	w.spareTouched()
+	w.spare = append(w.spare, list...)
 	return w.parts.flush() // what was written may be read again
 }
 
-// spareTouched empties touched and keeps the memory.
+// spareTouched empties what a transaction that failed left in memory, and keeps the memory.
 func (w *work) spareTouched() {
-	for _, t := range w.touched {
-		w.spare = append(w.spare, t)
-	}
+	w.spare = append(append(w.spare, w.old...), w.fresh...)
+	w.old, w.fresh = w.old[:0], w.fresh[:0]
 	clear(w.touched)
-	w.order = w.order[:0]
 }
 
 // putGone writes into Recent which addresses were given up.
@@ -250,8 +296,18 @@ func (w *work) put(t Table, key, payload []byte) error {
 
 func (w *work) putRaw(t Table, key, record []byte) error {
 	if t.Ascending() && t != Items || w.tx.Get(t, key) == nil {
-		w.counts.records[t]++
+		return w.putNew(t, key, record)
 	}
+	return w.write(t, key, record)
+}
+
+// putNew writes a record that is not there.
+func (w *work) putNew(t Table, key, record []byte) error {
+	w.counts.records[t]++
+	return w.write(t, key, record)
+}
+
+func (w *work) write(t Table, key, record []byte) error {
 	if err := w.tx.Put(t, key, record); err != nil {
 		return fmt.Errorf("write %s: %w", t, err)
 	}
@@ -278,11 +334,17 @@ func (w *work) remove(t Table, keys [][]byte) error {
 }
 
 func (w *work) putEvents(events []event.Event) error {
+	w.counts.events += uint64(len(events))
+	w.pack.begin()
 	for i := range events {
-		w.buf = appendEvent(w.buf[:0], &events[i])
-		if err := w.put(Events, key64(events[i].Seq), w.buf); err != nil {
+		w.pack.add(&events[i])
+		if !w.pack.full() && i < len(events)-1 {
+			continue
+		}
+		if err := w.put(Events, key64(events[i].Seq), w.pack.b); err != nil {
 			return err
 		}
+		w.pack.begin()
 	}
 	return nil
 }

@@ -232,18 +232,20 @@ func undisturbed(t *testing.T, n int) *store.Store {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := store.NewCommitter(s, storetest.Policy(), store.CommitterOptions{MaxGroup: 1 << 20, Linger: time.Hour})
-	var events []event.Event
-	for i := range n {
-		events = append(events, storetest.Event(i))
-	}
-	if err := c.Submit(t.Context(), events, "log", nil); err != nil {
-		t.Fatal(err)
-	}
-	ended, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := c.Run(ended); err != nil {
-		t.Fatal(err)
+	for from := 0; from < n; from += 50_000 { // a group takes no more than 60,000
+		c := store.NewCommitter(s, storetest.Policy(), store.CommitterOptions{MaxGroup: 1 << 20, Linger: time.Hour})
+		var events []event.Event
+		for i := from; i < min(from+50_000, n); i++ {
+			events = append(events, storetest.Event(i))
+		}
+		if err := c.Submit(t.Context(), events, "log", nil); err != nil {
+			t.Fatal(err)
+		}
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := c.Run(ended); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return s
 }
