@@ -349,7 +349,11 @@ func (a *answer) writeFound(row func(name, format string, args ...any)) {
 	if a.finding.User != nil {
 		user = strconv.Quote(a.User)
 	}
-	row("found", "%s", list("kind ", a.Kind, "ip ", a.IP, "port ", port, "our port ", local, "", a.Proto, "user ", user))
+	direction := ""
+	if a.Forward {
+		direction = "forward"
+	}
+	row("found", "%s", list("kind ", a.Kind, "ip ", a.IP, "port ", port, "our port ", local, "", a.Proto, "direction ", direction, "user ", user))
 }
 
 func (a *answer) writeFollows(row func(name, format string, args ...any)) {
