@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"tattled/event"
@@ -31,6 +32,7 @@ const (
 // clocks remembers the senders of syslog whose clocks are wrong, of lines that tell of an event. Nothing follows from it but a word to
 // the operator: a sender can write any time, and may be made up.
 type clocks struct {
+	any  atomic.Bool // last has had something
 	mu   sync.Mutex
 	last map[clockOf]clockState
 }
@@ -59,6 +61,9 @@ func (c *clocks) note(r *receiver.Record, b *receiver.Batch, host string) {
 	if off := ahead - hours; ahead > -maxAge && (hours == 0 || off.Abs() > nearHour || hours.Abs() > 14*time.Hour) {
 		hours = 0
 	}
+	if hours == 0 && !c.any.Load() {
+		return
+	}
 	key := clockOf{b.Source, host}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -80,6 +85,7 @@ func (c *clocks) note(r *receiver.Record, b *receiver.Batch, host string) {
 		s.lines, s.last = s.lines+1, b.Received
 	}
 	c.last[key] = s
+	c.any.Store(true)
 }
 
 // problems says whose clocks are wrong.
