@@ -221,7 +221,7 @@ func TestUnixPeers(t *testing.T) {
 			}
 		}
 		got := w.wait(t, 11)
-		if after := descriptors(t); after != before {
+		if after := descriptors(t); after > before { // what other tests have left is closed now and then
 			t.Errorf("%d descriptors, %d before", after, before)
 		}
 		stop()
