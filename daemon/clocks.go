@@ -25,8 +25,8 @@ const (
 	// steadyLines is how many lines in a row are to be off by the same number of hours, over steadyFor at least.
 	steadyLines = 5
 	steadyFor   = time.Minute
-	// nearHour is how far from the full hour the rest may be.
-	nearHour = 2 * time.Minute
+	// hourSlack is how far from the full hour the rest may be.
+	hourSlack = 2 * time.Minute
 )
 
 // clocks remembers the senders of syslog whose clocks are wrong, of lines that tell of an event. Nothing follows from it but a word to
@@ -58,7 +58,7 @@ func (c *clocks) note(r *receiver.Record, b *receiver.Batch, host string) {
 	}
 	ahead := r.Time.Sub(b.Received)
 	hours := ahead.Round(time.Hour)
-	if off := ahead - hours; ahead > -maxAge && (hours == 0 || off.Abs() > nearHour || hours.Abs() > 14*time.Hour) {
+	if off := ahead - hours; ahead > -maxAge && (hours == 0 || off.Abs() > hourSlack || hours.Abs() > 14*time.Hour) {
 		hours = 0
 	}
 	if hours == 0 && !c.any.Load() {

@@ -132,7 +132,7 @@ func TestGroupOfAFloodLingers(t *testing.T) {
 				go func() { ended <- committer.Run(ctx) }()
 				synctest.Wait()
 				for i, n := range []int{c.events, c.more} {
-					time.Sleep(time.Duration(i) * 15 * time.Millisecond)
+					<-time.After(time.Duration(i) * 15 * time.Millisecond)
 					if err := committer.Submit(ctx, from("45.1.1.1", n, storetest.Event(0).Time), "", nil); err != nil {
 						t.Fatal(err)
 					}
@@ -142,7 +142,7 @@ func TestGroupOfAFloodLingers(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				time.Sleep(time.Second)
+				<-time.After(time.Second)
 				cancel()
 				if err := <-ended; err != nil {
 					t.Fatal(err)

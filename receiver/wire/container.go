@@ -17,7 +17,8 @@ import (
 //
 // What is inside is a line of a standard output: Framing says so.
 func (p *Peeler) wrapped(r *receiver.Record) Layer {
-	text, layer := r.Message, NoLayer
+	var layer Layer
+	text := r.Message
 	p.Stderr = string(r.Host) == "stderr"
 	switch {
 	case len(text) == 0:
