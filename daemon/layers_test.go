@@ -30,12 +30,12 @@ func TestPartsOfLines(t *testing.T) {
 		lines []string
 		want  string // of each event: r for one that may lead to a report
 	}{
-		"the first":              {[]string{out, out}, "cr"},
-		"behind a part":          {[]string{whole, part, out, out}, "cr"},
-		"the other stream":       {[]string{whole, part, other, out, out}, "cr"},
-		"of the other stream":    {[]string{whole, other, docker("stderr", webLine[:40]), out}, "r"},
-		"CRI":                    {[]string{"2026-11-22T05:40:00Z stdout F x", "2026-11-22T05:40:00Z stdout P x", "2026-11-22T05:40:00Z stdout F " + webLine, "2026-11-22T05:40:00Z stdout F " + webLine}, "cr"},
-		"behind a line too long": {[]string{whole, strings.Repeat("x", 100), out}, "r"},
+		"the first":             {[]string{out, out}, "cr"},
+		"behind a part":         {[]string{whole, part, out, out}, "cr"},
+		"the other stream":      {[]string{whole, part, other, out, out}, "cr"},
+		"of the other stream":   {[]string{whole, other, docker("stderr", webLine[:40]), out}, "r"},
+		"CRI":                   {[]string{"2026-11-22T05:40:00Z stdout F x", "2026-11-22T05:40:00Z stdout P x", "2026-11-22T05:40:00Z stdout F " + webLine, "2026-11-22T05:40:00Z stdout F " + webLine}, "cr"},
+		"behind a foreign line": {[]string{whole, strings.Repeat("x", 100), out, out}, "cr"},
 	} {
 		for _, cut := range []bool{false, true} {
 			var taken taken

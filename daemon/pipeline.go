@@ -76,12 +76,15 @@ func (p *pipeline) Handle(ctx context.Context, b *receiver.Batch) error {
 	var formed, misfit uint64
 	for i := range b.Records {
 		r := &b.Records[i]
+		wrapped := false
 		verdict := e.rules.DetectKnown(r.Program, r.Message, detect.Known{Cut: r.Cut, Form: form}, &s.finding)
 		if verdict != detect.Matched && s.reader.May(r, &s.finding) {
-			if verdict = s.reader.Within(e.rules, r, b, form, &s.finding); s.reader.Wrapped {
-				p.parts.note(r, b, &s.reader)
-			}
-		} else if r.Cut {
+			verdict = s.reader.Within(e.rules, r, b, form, &s.finding)
+			wrapped = s.reader.Wrapped
+		}
+		if wrapped {
+			p.parts.note(r, b, &s.reader)
+		} else if r.Cut || r.Framing != receiver.Whole {
 			p.parts.lost(b)
 		}
 		if r.Cut && verdict == detect.Ignored {

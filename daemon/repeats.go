@@ -17,7 +17,8 @@ import (
 //
 // Each stands for so many events. Who can write such a line can write the lines that it stands for, but for less: so no more is believed
 // of it than the time since the line before allows, and the second form counts only right behind a line of the same host that is
-// known to be an event, with the trust of the less trusted of the two. The journal has no such lines of its own.
+// known to be an event, and leads to no report: it names no program, so that an application whose peers choose what a line of its log
+// begins with may have written it. The journal has no such lines of its own.
 const (
 	// maxRepeats bounds what one line stands for, repeatsASecond what a service can log about one peer.
 	maxRepeats     = 64
@@ -152,7 +153,7 @@ func (p *pipeline) lastAgain(s *scratch, b *receiver.Batch, i, n int) {
 	}
 	at := eventTime(r, s.finding.Stamp, b)
 	n = believed(n, e.Time, at)
-	e.Time, e.Received, e.Trust = at, b.Received, min(e.Trust, r.Trust)
+	e.Time, e.Received, e.Trust = at, b.Received, min(e.Trust, r.Trust, event.TrustCount)
 	for range n {
 		s.events, s.from = append(s.events, e), append(s.from, int32(i))
 	}

@@ -35,6 +35,7 @@ const (
 	jsonLocalPort
 	jsonTime
 	jsonForwarded
+	jsonClaimed // the peer's address where there is no ip, which may be what a header says
 	jsonStatus
 	jsonMethod
 	jsonRequest // the last that rules cannot ask for by itself
@@ -43,7 +44,7 @@ const (
 	jsonRoles
 )
 
-var jsonRoleNames = []string{"ip", "port", "local_port", "time", "forwarded", "status", "method", "request", "target", "user"}
+var jsonRoleNames = []string{"ip", "port", "local_port", "time", "forwarded", "claimed", "status", "method", "request", "target", "user"}
 
 // NewJSON makes the parser for the rules of a file, and checks what only it can tell of them. proxies are networks of the
 // operator's reverse proxies.
@@ -244,6 +245,10 @@ func (j *JSON) readRequest(s *jsonScan, line []byte, whole bool) (r parse.Result
 // peer reads whom a line is about that a rule describes. It is about nobody if it has no address.
 func (j *JSON) peer(s *jsonScan, rule int32) (r parse.Result) {
 	at := s.first(j.roles[jsonIP])
+	if at.kind == jsonAbsent {
+		at = s.first(j.roles[jsonClaimed])
+		r.Unproven = true
+	}
 	switch ip := s.bytes(at); {
 	case ip != nil:
 		var ok bool
@@ -271,12 +276,8 @@ func (j *JSON) peer(s *jsonScan, rule int32) (r parse.Result) {
 
 // disagree reports whether another place for the peer's address has another one.
 func (j *JSON) disagree(s *jsonScan, at jsonValue) bool {
-	for _, p := range j.roles[jsonIP] {
-		if v := s.values[p]; v.kind != jsonAbsent && !bytes.Equal(s.bytes(v), s.bytes(at)) {
-			return true
-		}
-	}
-	return false
+	differs := func(p int) bool { return s.values[p].kind != jsonAbsent && !bytes.Equal(s.bytes(s.values[p]), s.bytes(at)) }
+	return slices.ContainsFunc(j.roles[jsonIP], differs) || slices.ContainsFunc(j.roles[jsonClaimed], differs)
 }
 
 // forwarded returns an X-Forwarded-For, which may be a list of one text. Of a list of several only the program knows which

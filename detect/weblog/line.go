@@ -121,6 +121,9 @@ func (j *JSON) Line(rule int, peer, forwarded string, text func() string) string
 		if f.Name.Value == "request" && j.roles[jsonTarget] != nil {
 			continue // an object has one of them
 		}
+		if f.Name.Value == "claimed" {
+			continue // it is for objects without the peer
+		}
 		var value any
 		switch f.Name.Value {
 		case "ip":

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"tattled/event"
 	"tattled/receiver"
 	"tattled/receiver/wire"
 )
@@ -85,5 +86,18 @@ func (r *Receiver) contained(record *receiver.Record, p *parser, e *entry, recei
 	if r.headers.Parse(record.Message, received, &inner) == wire.None || len(inner.Program) == 0 {
 		return
 	}
-	record.Program, record.PID, record.Message = inner.Program, inner.PID, inner.Message
+	record.Program, record.PID, record.Message, record.Trust = inner.Program, inner.PID, inner.Message, inner.Trust
+	if len(inner.PID) == 0 || isLevel(inner.Host) { // an application's own form of a line: what follows may be a peer's
+		record.Trust = min(record.Trust, event.TrustCount)
+	}
+}
+
+// isLevel reports whether a word is how grave applications say that a line is, which is no host.
+func isLevel(word []byte) bool {
+	switch strings.ToLower(strings.Trim(string(word), "[]<>():")) {
+	case "trace", "debug", "info", "information", "notice", "warn", "warning", "error", "err", "crit", "critical", "alert", "fatal", "emerg", "panic", "severe":
+		return true
+	default:
+		return false
+	}
 }

@@ -63,6 +63,9 @@ func TestContainers(t *testing.T) {
 		{"Podman", podman("sshbox", "sshd[7]: "+fromAttacker), "sshbox[] report sshd[7]: " + fromAttacker},
 		{"a syslog header", docker("mail", containerID[:12], "Nov 22 10:00:00 mail sshd[58]: "+fromAttacker), "sshd[58] report " + fromAttacker},
 		{"the same by Podman", podman("mail", "2026-11-22T10:00:00.123456+01:00 mail sshd[58]: "+fromAttacker), "sshd[58] report " + fromAttacker},
+		{"an application's date and a peer's words", docker("mail", containerID[:12], "2026-11-22 10:00:00,123 sshd[1]: "+fromAttacker), "sshd[1] count " + fromAttacker},
+		{"a level in the host's place", docker("mail", containerID[:12], "2026-11-22T10:00:00Z INFO sshd[1]: "+fromAttacker), "sshd[1] count " + fromAttacker},
+		{"a tag without a process", docker("mail", containerID[:12], "2026-11-22T10:00:00Z x sshd: "+fromAttacker), "sshd[] count " + fromAttacker},
 		{"the same of one that is not named", docker("other", "x", "Nov 22 10:00:00 mail sshd[58]: "+fromAttacker), "sshd[58] count " + fromAttacker},
 		{"a header of a peer's in the line of a known program", docker("web-1", "nginx", "2026-11-22T10:00:00Z x sshd[1]: "+fromAttacker), "nginx[] report 2026-11-22T10:00:00Z x sshd[1]: " + fromAttacker},
 

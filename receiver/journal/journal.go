@@ -212,10 +212,10 @@ func (r *Receiver) take(ctx context.Context, p *parser) error {
 		}
 		r.records = append(r.records, receiver.Record{})
 		record := &r.records[len(r.records)-1]
+		record.Trust = trust
 		if r.fill(record, p, e); ofEngine(p, e) {
 			r.contained(record, p, e, received)
 		}
-		record.Trust = trust
 	}
 	m := &r.meter
 	m.Records.Add(uint64(p.placed))

@@ -125,6 +125,6 @@ func (p *Peeler) instance(r *receiver.Record) Layer {
 	if !found || !isTag(name) {
 		return NoLayer
 	}
-	r.Program = name
+	r.Program, r.Framing = name, receiver.OutLine // Docker's syslog driver writes "image/ID" before what a container prints
 	return Instance
 }

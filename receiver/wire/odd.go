@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"time"
 
+	"tattled/event"
 	"tattled/receiver"
 )
 
@@ -11,8 +12,9 @@ import (
 // fast. It is stricter than the usual reading. Application logs begin with dates of all sorts, and texts behind a <PRI> may be
 // anything, so that such a beginning is a header only if a tag stands in it.
 //
-// Who can write such a beginning could write "Nov  1 05:40:00 host tag: " as well: nothing that a peer's text gets to say is
-// more because there are more forms. What is inside of a message is not looked at here; see Peeler.
+// Applications put a date of such a form before their words, and their peers' words may come right after it: "2026-11-22 10:00:00,123
+// sshd: ...". So a record with such a header is counted, shown and alerted on, and leads to no report (Record.Trust). What is inside
+// of a message is not looked at here; see Peeler.
 
 // bom is the byte order mark in UTF-8.
 const bom = "\xef\xbb\xbf"
@@ -32,6 +34,7 @@ func (p *Parser) odd(line []byte, start int, received time.Time, r *receiver.Rec
 		return Stamped
 	}
 	if start > 0 && bare(rest, r) {
+		doubt(r)
 		return Bare
 	}
 	r.Time, r.Host, r.Program, r.PID, r.Message = time.Time{}, nil, nil, nil, line
@@ -91,8 +94,15 @@ func (p *Parser) stamped(rest []byte, t time.Time, r *receiver.Record) bool {
 	} else if !p.usual(rest, r) {
 		unusual(rest, r)
 	}
-	return isTag(r.Program)
+	if !isTag(r.Program) {
+		return false
+	}
+	doubt(r)
+	return true
 }
+
+// doubt takes from a record that it may lead to a report.
+func doubt(r *receiver.Record) { r.Trust = min(r.Trust, event.TrustCount) }
 
 // late reads what follows a usual timestamp once more, where it showed no tag: a year or a zone may stand in the host's place. t is
 // what the timestamp gave.

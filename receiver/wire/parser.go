@@ -75,7 +75,8 @@ func NewParser(loc *time.Location) *Parser {
 }
 
 // Parse fills Time, Host, Program, PID and Message of r from one record without its line end (see Trim), and leaves its
-// other fields alone. All slices are sub-slices of line. received is when the line was read; a timestamp without a year
+// other fields alone, but for Trust: a header of the forms Stamped and Bare, or with a year or a zone after the time of RFC 3164,
+// leads to no report. All slices are sub-slices of line. received is when the line was read; a timestamp without a year
 // gets the year that makes it the latest that is not more than a day after received. Time is zero where there is no
 // usable timestamp, as on the 31st of February.
 //

@@ -132,19 +132,18 @@ func mayTag(m []byte) bool {
 // Peel takes the outermost layer off r, and says which it was. What r holds then is r's own, or p's until two further layers were taken
 // off. known says that a rule knows the program of r, received is when it was read.
 func (p *Peeler) Peel(r *receiver.Record, known bool, received time.Time) Layer {
-	switch m := r.Message; {
-	case len(m) == 0 || r.Cut:
+	if len(r.Message) == 0 || r.Cut {
 		return NoLayer
-	case bytes.IndexByte(m, escape) >= 0:
-		text, ok := unescape(p.room(len(m)), m)
-		if !ok {
+	}
+	if bytes.IndexByte(r.Message, escape) >= 0 {
+		if p.colours(r, received) {
+			return Colours
+		}
+		if r.Framing == receiver.Whole {
 			return NoLayer
-		}
-		p.keep()
-		if r.Message = text; len(r.Program) == 0 && r.Host == nil {
-			p.again(r, received)
-		}
-		return Colours
+		} // else a wrapper is to be seen all the same, as it may say that the line was cut
+	}
+	switch {
 	case len(r.Program) == 0:
 		return p.nameless(r, received)
 	case !known && r.Framing != receiver.Whole: // the configuration's word, or that of who opened a stream
@@ -168,6 +167,19 @@ func (p *Peeler) Peel(r *receiver.Record, known bool, received time.Time) Layer 
 	}
 }
 
+// colours takes off the escape sequences, if all of them are known.
+func (p *Peeler) colours(r *receiver.Record, received time.Time) bool {
+	text, ok := unescape(p.room(len(r.Message)), r.Message)
+	if !ok {
+		return false
+	}
+	p.keep()
+	if r.Message = text; len(r.Program) == 0 && r.Host == nil {
+		p.again(r, received)
+	}
+	return true
+}
+
 // room returns an empty slice with room for n bytes, which does not hold the message that is read.
 func (p *Peeler) room(n int) []byte {
 	i := 1 - p.held
@@ -180,7 +192,8 @@ func (p *Peeler) room(n int) []byte {
 // keep says that what was put into the room is the message now.
 func (p *Peeler) keep() { p.held = 1 - p.held }
 
-// again parses a line of which colours or a wrapper hid the header. A host and a time that were there stay.
+// again parses a line of which colours or a wrapper hid the header. A host and a time that were there stay. Nobody knows who put it
+// there, so it leads to no report.
 func (p *Peeler) again(r *receiver.Record, received time.Time) {
 	inner := *r
 	if p.parser.Parse(r.Message, received, &inner) == None || inner.Program == nil {
@@ -193,6 +206,7 @@ func (p *Peeler) again(r *receiver.Record, received time.Time) {
 		inner.Time = r.Time
 	}
 	*r = inner
+	doubt(r)
 }
 
 // nameless takes off the wrapper of a line without a program: what is inside may have a header. It is a line of a container's
@@ -210,6 +224,7 @@ func (p *Peeler) nameless(r *receiver.Record, received time.Time) Layer {
 		return NoLayer
 	}
 	r.Program, r.Message = name[1:], unspace(bytes.TrimPrefix(text, []byte(":")))
+	doubt(r) // an application may write its peer's name in brackets
 	return Carried
 }
 
@@ -229,6 +244,9 @@ func (p *Peeler) before(r *receiver.Record, received time.Time) bool {
 	}
 	if inner.Program != nil && !fitsProgram(inner.Program, r.Program) {
 		return false
+	}
+	if r.Trust = min(r.Trust, inner.Trust); inner.Program == nil { // what stands in the host's place may be the first of a peer's words
+		doubt(r)
 	}
 	r.Message = inner.Message
 	if r.PID = inner.PID; r.Time.IsZero() {

@@ -109,7 +109,7 @@ func TestPeelTakesNoMore(t *testing.T) {
 			if !same && (layer == Header || layer == Colours || layer == Module && before.Program[len(before.Program)-1] != ')') {
 				t.Fatalf("%q by %q is by %q now", before.Message, before.Program, r.Program)
 			}
-			if !same && r.Framing != receiver.Whole && len(before.Program) > 0 {
+			if !same && before.Framing != receiver.Whole && len(before.Program) > 0 {
 				t.Fatalf("%q of a log of %q is by %q now", before.Message, before.Program, r.Program)
 			}
 		}
