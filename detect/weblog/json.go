@@ -276,7 +276,9 @@ func (j *JSON) peer(s *jsonScan, rule int32) (r parse.Result) {
 
 // disagree reports whether another place for the peer's address has another one.
 func (j *JSON) disagree(s *jsonScan, at jsonValue) bool {
-	differs := func(p int) bool { return s.values[p].kind != jsonAbsent && !bytes.Equal(s.bytes(s.values[p]), s.bytes(at)) }
+	differs := func(p int) bool {
+		return s.values[p].kind != jsonAbsent && !bytes.Equal(s.bytes(s.values[p]), s.bytes(at))
+	}
 	return slices.ContainsFunc(j.roles[jsonIP], differs) || slices.ContainsFunc(j.roles[jsonClaimed], differs)
 }
 
