@@ -23,7 +23,7 @@ import sys
 sys.dont_write_bytecode = True
 from benchlib import BIN, DIR, HERE, corpus, timed
 
-SLOW = {'floor regexp', 'sshg-parser', 'lognormalizer', 'pdbtool', 'fail2ban-regex'}
+SLOW = {'floor regexp', 'lognormalizer', 'fail2ban-regex'}
 FEW = 50_000  # lines for fail2ban-regex, which would take minutes
 # What tattled has to reach: at most so much of the one, and at least so many times faster than the others.
 FLOOR, THOUSAND, FASTER = 2.0, 2.0, {'pdbtool': 5, 'sshg-parser': 7, 'fail2ban-regex': 100}
