@@ -2,6 +2,7 @@ package web
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -59,10 +60,15 @@ func (s *Server) metrics() http.Handler {
 	})
 }
 
-// promLog passes on what promhttp has to say.
+// promLog passes on what promhttp has to say, but not of each family that a scraper did not wait for.
 type promLog struct{ s *Server }
 
 func (l promLog) Println(v ...any) {
+	for _, one := range v {
+		if err, is := one.(error); is && errors.Is(err, context.Canceled) {
+			return
+		}
+	}
 	l.s.logger.Warn("metrics could not be shown in full", "error", fmt.Sprint(v...))
 }
 
