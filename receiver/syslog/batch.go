@@ -90,6 +90,9 @@ func (b *batcher) add(frame []byte, cut bool, trust event.Trust) {
 			b.pure(frame, record)
 		}
 	case wire.Bare:
+		if b.program != nil { // whose messages these are, the operator has said
+			record.Trust = trust
+		}
 		if !bytes.Equal(record.Program, b.program) {
 			b.pure(frame, record)
 		}

@@ -386,3 +386,30 @@ func reaches(network, address string) bool {
 	_, err = c.Read(make([]byte, 1))
 	return os.IsTimeout(err)
 }
+
+// TestTrustOfHeaders has a listener that may report. A tag without a time may be an application's text, so that it reports nobody,
+// unless the operator has said whose messages those of the listener are.
+func TestTrustOfHeaders(t *testing.T) {
+	for _, c := range []struct {
+		program, line string
+		want          event.Trust
+	}{
+		{"", header + "x", event.TrustReport},
+		{"", "<38>sshd[1]: x", event.TrustCount},
+		{"", "<38>2026-11-22 05:40:00 web1 sshd[1]: x", event.TrustCount},
+		{"kernel", "<4>DROP input: IN=eth0 x", event.TrustReport},
+		{"sshd", "<38>sshd[1]: x", event.TrustReport},
+		{"sshd", "<38>Failed password x", event.TrustReport},
+		{"sshd", "<38>2026-11-22 05:40:00 web1 nginx[1]: x", event.TrustCount},
+	} {
+		r := listen(t, Config{Listen: "udp://127.0.0.1:0", Program: c.program, Trust: "report"})
+		w := newWatch()
+		stop := run(t, r, w)
+		send(t, dial(t, r), c.line)
+		got := w.wait(t, 1)[0]
+		stop()
+		if got.trust != c.want.String() {
+			t.Errorf("%q to a listener of %q: %v", c.line, c.program, got.trust)
+		}
+	}
+}
