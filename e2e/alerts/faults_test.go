@@ -1,0 +1,426 @@
+package alerts
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/emersion/go-smtp"
+	"github.com/maxmind/mmdbwriter"
+	"golang.org/x/sys/unix"
+
+	"tattled/machine"
+	"tattled/report/abuseipdb/double"
+)
+
+// fault is one that is really made, the alert that it must lead to, and its end.
+type fault struct {
+	alert     string
+	of        *tattled // nil: of none
+	what      string
+	make, end func()
+}
+
+func (f *fault) name() string {
+	if f.of == nil {
+		return f.alert
+	}
+	return f.alert + " " + f.of.web
+}
+
+// Faults that are really made of real daemons let the alerts fire on Debian's Prometheus, by the packaged rules at a faster pace;
+// the alerts end when the faults do. Nothing fires before.
+func TestFaults(t *testing.T) {
+	lackTools(t, "prometheus", "promtool")
+	c := newCast(t)
+	p := startPrometheus(t, quickRules(t), c.targets())
+	w := watch(t, p)
+	nobody := []fault{{"TattledNotScraped", nil, "no target is a tattled", nil, nil}}
+	w.await(nobody, fires)
+	c.start()
+	w.await(nobody, ends)
+	within(t, 30*time.Second, "all to be scraped", func() bool { return p.query("up == 1") == len(c.targets()) })
+	if early := w.firing(); len(early) > 0 {
+		t.Errorf("before any fault there are %v", early)
+	}
+	checkMetrics(t, c.files.web)
+	for _, round := range c.faults() {
+		for _, f := range round {
+			f.make()
+		}
+		w.await(round, fires)
+		for _, f := range round {
+			f.end()
+		}
+		w.await(round, ends)
+	}
+}
+
+// checkMetrics lets promtool judge a scrape.
+func checkMetrics(t *testing.T, web string) {
+	t.Helper()
+	code, text := get(t, "http://"+web+"/metrics")
+	cmd := exec.CommandContext(t.Context(), "promtool", "check", "metrics")
+	cmd.Stdin = strings.NewReader(text)
+	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 || code != http.StatusOK {
+		t.Errorf("promtool check metrics: status %d, %v\n%s", code, err, out)
+	}
+}
+
+// Where Prometheus takes native histograms, it leaves the classic ones out: the rules work with what there is.
+func TestNativeHistograms(t *testing.T) {
+	lackTools(t, "prometheus")
+	d := newTattled(t, buildTattled(t), "native", "sources: {files: [{path: DIR/auth.log}]}\n")
+	d.logs("auth.log", attackers(5)...)
+	d.run()
+	p := startPrometheus(t, quickRules(t), []string{d.web}, "--enable-feature=native-histograms")
+	const recorded = "instance:tattled_store_commit_seconds:p99_10m > 0"
+	n := 0
+	within(t, 30*time.Second, "a quantile of commits", func() bool {
+		n++
+		d.logs("auth.log", sshLine("45.149.0.1", n)) // something to commit
+		return p.query(recorded) == 1
+	})
+	if p.query("tattled_store_commit_seconds_bucket") != 0 {
+		t.Error("the classic histogram was scraped: this shows nothing about the native one")
+	}
+}
+
+// cast is who takes part.
+type cast struct {
+	t *testing.T
+
+	files, key, quota, away, listener, disk, broken, restless *tattled
+
+	keyDouble, quotaDouble *double.Double
+	awayAt, mailAt         string
+	plain, late            string // addresses of listener
+	small                  string // the folder that disk has for its state, on a file system of its own
+	ownDisk                bool
+}
+
+func newCast(t *testing.T) *cast {
+	t.Helper()
+	binary := buildTattled(t)
+	c := &cast{t: t, awayAt: freePort(t), mailAt: freePort(t), plain: freePort(t), late: freePort(t)}
+	const report = "policy_defaults: false\npolicy: [{name: any, when: {kind: [auth-failure]}, threshold: 1, do: [report%s]}]\n" +
+		"report: {abuseipdb: {url: %q, key_file: DIR/key, rate: 100}}\n"
+	const auth = "sources: {files: [{path: DIR/auth.log, start: beginning}]}\n"
+	newDouble := func(options double.Options) (*double.Double, string) {
+		d, err := double.New(options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := httptest.NewServer(d)
+		t.Cleanup(server.Close)
+		return d, server.URL + "/api/v2/"
+	}
+	daemon := func(name, config string) *tattled { return newTattled(t, binary, name, config) }
+	_, premium := newDouble(double.Options{Plan: "premium"})
+	c.files = daemon("files", "sources: {files: [{path: DIR/auth.log}, {path: DIR/app.log}, {path: DIR/access.log, program: nginx}]}\n"+
+		fmt.Sprintf(report, ", alert", premium)+
+		"alerts: {mail: {server: \""+c.mailAt+"\", from: tattled@example.org, to: [admin@example.org], rate: 100, timeout: 2s}}\ngeoip: {city: DIR/city.mmdb}\n")
+	c.writeCity(time.Now())
+	var at string
+	c.keyDouble, at = newDouble(double.Options{Plan: "premium"})
+	c.key = daemon("key", auth+fmt.Sprintf(report, "", at))
+	c.quotaDouble, at = newDouble(double.Options{Plan: "standard"})
+	c.quota = daemon("quota", auth+fmt.Sprintf(report, "", at))
+	c.away = daemon("away", auth+fmt.Sprintf(report, "", "http://"+c.awayAt+"/api/v2/")+"store: {path: DIR/state.db, waiting: 100}\n")
+	c.listener = daemon("listener", "sources:\n  syslog:\n    - {listen: \"tcp://"+c.plain+"\", allow: [127.0.0.1/32]}\n    - {listen: \"tcp://"+c.late+"\"}\n"+
+		"store: {path: DIR/state.db, addresses: 2000}\n")
+	c.smallDisk()
+	c.disk = daemon("disk", auth+"store: {path: "+c.small+"/state.db}\n")
+	c.broken = daemon("broken", auth)
+	c.restless = daemon("restless", auth)
+	for _, d := range c.all() {
+		for _, name := range []string{"auth.log", "app.log", "access.log"} {
+			d.write(name, "")
+		}
+	}
+	return c
+}
+
+func (c *cast) all() []*tattled {
+	return []*tattled{c.files, c.key, c.quota, c.away, c.listener, c.disk, c.broken, c.restless}
+}
+
+func (c *cast) targets() (all []string) {
+	for _, d := range c.all() {
+		all = append(all, d.web)
+	}
+	return all
+}
+
+func (c *cast) start() {
+	for _, d := range c.all() {
+		d.run()
+	}
+	c.logRegularly()
+}
+
+// logRegularly is a program that logs what no rule knows; it falls silent when this is not called again.
+func (c *cast) logRegularly() {
+	var lines []string
+	for i := range 50 {
+		lines = append(lines, time.Now().Format(time.Stamp)+fmt.Sprintf(" web1 app[1]: line %d", i))
+	}
+	c.files.logs("app.log", lines...)
+}
+
+// smallDisk makes a file system of 48 MB.
+func (c *cast) smallDisk() {
+	c.small = c.t.TempDir()
+	if os.Geteuid() != 0 {
+		machine.Partly(c.t, "only root can make a small file system")
+		return
+	}
+	if err := unix.Mount("tmpfs", c.small, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "size=48m"); err != nil {
+		c.t.Fatal(err)
+	}
+	c.ownDisk = true
+	c.t.Cleanup(func() {
+		if err := unix.Unmount(c.small, unix.MNT_DETACH); err != nil {
+			c.t.Error(err)
+		}
+	})
+}
+
+// writeCity puts a GeoIP database in its place that was built at a time.
+func (c *cast) writeCity(built time.Time) {
+	c.t.Helper()
+	w, err := mmdbwriter.New(mmdbwriter.Options{DatabaseType: "GeoLite2-City", BuildEpoch: built.Unix(), RecordSize: 24})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if _, err := w.WriteTo(&b); err != nil {
+		c.t.Fatal(err)
+	}
+	c.files.write("city.new", b.String())
+	if err := os.Rename(c.files.dir+"/city.new", c.files.dir+"/city.mmdb"); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// faults returns them in rounds: those of one round are there at the same time.
+func (c *cast) faults() [][]fault {
+	first := append(append(c.faultsOfFiles(), c.faultsOfReports()...), c.faultsOfListener()...)
+	first = append(first, c.faultsOfStore()...)
+	first = append(first, fault{"TattledSourceDown", c.restless, "its log is removed; one that was there may be away for minutes while it runs", func() {
+		c.restless.rename("auth.log", "elsewhere")
+	}, func() { c.restless.write("auth.log", "") }})
+	first = append(first, fault{"TattledRestarts", c.restless, "killed and started again, three times", func() {
+		for range 3 {
+			c.restless.signal(syscall.SIGKILL)
+			c.restless.start() // not ready without a log
+			c.scraped(c.restless)
+		}
+	}, func() {}})
+	second := []fault{
+		{"TattledDown", c.restless, "killed", func() { c.restless.signal(syscall.SIGKILL) }, c.restless.run},
+		{"TattledQuotaUsedUp", c.quota, "no request is left, and a report waits", func() {
+			c.use(60)
+			c.quota.logs("auth.log", sshLine("45.149.1.9", 1))
+		}, func() { // a new key has a quota of its own
+			c.quota.write("key", strings.Repeat("9", 80))
+			c.quota.signal(syscall.SIGHUP)
+		}},
+	}
+	return [][]fault{first, second}
+}
+
+// scraped waits until a daemon answers, and then for longer than there is between two scrapes.
+func (c *cast) scraped(d *tattled) {
+	c.t.Helper()
+	within(c.t, 30*time.Second, "an answer", func() bool {
+		code, _ := get(c.t, "http://"+d.web+"/metrics")
+		return code == http.StatusOK
+	})
+	<-time.After(1200 * time.Millisecond)
+}
+
+func (c *cast) faultsOfFiles() []fault {
+	d := c.files
+	ambiguous := fmt.Sprintf(`198.51.100.66 - 203.0.113.5 - - [%s] "GET /.env HTTP/1.1" 404 9 "-" "-"`, time.Now().Format("02/Jan/2006:15:04:05 -0700"))
+	return []fault{
+		{"TattledMailFails", d, "the mail server is not there", func() { d.logs("auth.log", sshLine("45.149.3.1", 1)) }, c.startMail},
+		{"TattledInDoubt", d, "60 lines of which a client wrote the middle", func() { d.logs("access.log", strings.Split(strings.Repeat(ambiguous+"\n", 59)+ambiguous, "\n")...) }, func() {}},
+		{"TattledGeoIPOld", d, "a database that was built 100 days ago", func() { c.writeCity(time.Now().Add(-100 * 24 * time.Hour)) }, func() { c.writeCity(time.Now()) }},
+		{"TattledDryRun", d, "the key is removed, and a reload", func() {
+			c.refused(d, "mail")
+			d.rename("key", "key.away")
+			d.signal(syscall.SIGHUP)
+		}, func() {}},
+		{"TattledReloadFailed", d, "a reload of a file with an error", func() {
+			within(c.t, 10*time.Second, "the dry run", func() bool { return d.metric("tattled_dry_run 1") })
+			d.write("tattled.yaml", d.config+"nonsense: 1\n")
+			d.signal(syscall.SIGHUP)
+		}, func() { // ends both
+			d.write("tattled.yaml", d.config)
+			d.rename("key.away", "key")
+			d.signal(syscall.SIGHUP)
+		}},
+		{"TattledSourceSilent", d, "what logged every now and then logs no more", func() {}, c.logRegularly},
+	}
+}
+
+// refused waits until a destination has not answered.
+func (c *cast) refused(d *tattled, destination string) {
+	c.t.Helper()
+	within(c.t, 20*time.Second, "an attempt at "+destination, func() bool { return d.metric(`tattled_destination_up{destination="` + destination + `"} 0`) })
+}
+
+// startMail runs a mail server that takes everything.
+func (c *cast) startMail() {
+	c.t.Helper()
+	l, err := new(net.ListenConfig).Listen(c.t.Context(), "tcp", c.mailAt)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	s := smtp.NewServer(sink{})
+	s.Domain = "localhost"
+	served := make(chan struct{})
+	go func() { defer close(served); _ = s.Serve(l) }()
+	c.t.Cleanup(func() { _ = s.Close(); <-served })
+}
+
+func (c *cast) faultsOfReports() []fault {
+	return []fault{
+		{"TattledKeyRefused", c.key, "the double refuses the key (401)", func() {
+			c.keyDouble.SetFaults(double.Fault{Mode: double.Revoked})
+			c.key.logs("auth.log", attackers(3)...)
+		}, func() { c.keyDouble.SetFaults() }},
+		{"TattledProblems", c.key, "the refused key is one", func() {}, func() {}},
+		{"TattledReportsRejected", c.quota, "the double refuses one report (422)", func() {
+			c.quotaDouble.SetFaults(double.Fault{Mode: double.Invalid, Times: 1})
+			c.quota.logs("auth.log", sshLine("45.149.2.1", 1))
+			within(c.t, 20*time.Second, "the refusal", func() bool {
+				return c.quota.metric(`tattled_reports_total{destination="abuseipdb",result="rejected"} 1`)
+			})
+		}, func() {}},
+		{"TattledQuotaLow", c.quota, "950 of 1000 requests are used, and some go on", func() {
+			c.use(950)
+			for i := range 3 {
+				c.quota.logs("auth.log", sshLine(fmt.Sprintf("45.149.1.%d", 1+i), i))
+				c.scraped(c.quota)
+			}
+		}, func() {}},
+		{"TattledDestinationDown", c.away, "nobody answers", func() { c.away.logs("auth.log", attackers(300)...) }, func() {
+			d, err := double.New(double.Options{Plan: "premium"})
+			if err != nil {
+				c.t.Fatal(err)
+			}
+			l, err := new(net.ListenConfig).Listen(c.t.Context(), "tcp", c.awayAt)
+			if err != nil {
+				c.t.Fatal(err)
+			}
+			server := httptest.NewUnstartedServer(d)
+			server.Listener.Close()
+			server.Listener = l
+			server.Start()
+			c.t.Cleanup(server.Close)
+		}},
+		{"TattledReportsGivenUp", c.away, "300 wait where 100 may", func() {}, func() {}},
+	}
+}
+
+// use takes requests of the quota by the same key.
+func (c *cast) use(n int) {
+	c.t.Helper()
+	for i := range n {
+		form := url.Values{"ip": {fmt.Sprintf("45.150.%d.%d", i/250, 1+i%250)}, "categories": {"22"}}
+		req := httptest.NewRequestWithContext(c.t.Context(), http.MethodPost, "/api/v2/report", strings.NewReader(form.Encode()))
+		req.Header.Set("Key", key)
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		c.quotaDouble.ServeHTTP(httptest.NewRecorder(), req)
+	}
+}
+
+func (c *cast) faultsOfListener() []fault {
+	syslog := func(at time.Time, addr string) string {
+		return fmt.Sprintf("<38>1 %s web1 sshd 1 - - Failed password for root from %s port 1 ssh2\n", at.Format(time.RFC3339), addr)
+	}
+	return []fault{
+		{"TattledSendersRefused", c.listener, "a sender that allow does not name", func() { send(c.t, "127.0.0.2", c.plain, "<38>x\n") }, func() {}},
+		{"TattledRecordsDropped", c.listener, "a counted frame that ends early", func() { send(c.t, "127.0.0.1", c.plain, "99 <38>Nov 30 10:00:00 web1 x: y") }, func() {}},
+		{"TattledLags", c.listener, "lines that are ten minutes old", func() { send(c.t, "127.0.0.1", c.late, syslog(time.Now().Add(-10*time.Minute), "45.149.4.1")) },
+			func() { send(c.t, "127.0.0.1", c.late, syslog(time.Now(), "45.149.4.1")) }},
+		{"TattledEvicts", c.listener, "8000 addresses where 2000 may be kept", func() {
+			var b strings.Builder
+			for i := range 8000 {
+				b.WriteString(syslog(time.Now(), fmt.Sprintf("45.%d.%d.%d", 151+i/62500, i/250%250, 1+i%250)))
+			}
+			send(c.t, "127.0.0.1", c.plain, b.String())
+		}, func() {}},
+	}
+}
+
+func (c *cast) faultsOfStore() []fault {
+	all := []fault{
+		{"TattledStoreDamaged", c.broken, "bytes of its records are changed while it is down", func() {
+			c.broken.logs("auth.log", attackers(50)...)
+			within(c.t, 20*time.Second, "the events", func() bool { return c.broken.metric("tattled_store_events 50") })
+			c.broken.signal(syscall.SIGTERM)
+			c.damage(c.broken.dir + "/state.db")
+			// Its log is also rotated away meanwhile.
+			c.broken.logs("auth.log", sshLine("45.149.5.1", 1))
+			if err := os.Remove(c.broken.dir + "/auth.log"); err != nil {
+				c.t.Fatal(err)
+			}
+			c.broken.write("auth.log", "")
+			c.broken.run()
+		}, func() {}},
+		{"TattledGaps", c.broken, "its log is replaced while it is down", func() {}, func() {}},
+	}
+	if c.ownDisk {
+		ballast := filepath.Join(c.small, "ballast")
+		all = append(all, fault{"TattledStoreFull", c.disk, "its file system of 48 MB is full", func() {
+			fill(c.t, ballast)
+			c.disk.logs("auth.log", attackers(20_000)...)
+		}, func() {
+			if err := os.Remove(ballast); err != nil {
+				c.t.Fatal(err)
+			}
+		}})
+	}
+	return all
+}
+
+// damage changes a byte of each place where a state file has the name of a host.
+func (c *cast) damage(path string) {
+	c.t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	n := bytes.Count(text, []byte("web1"))
+	if err := os.WriteFile(path, bytes.ReplaceAll(text, []byte("web1"), []byte("web2")), 0o600); err != nil || n == 0 {
+		c.t.Fatalf("%d places, %v", n, err)
+	}
+}
+
+// fill writes a file until there is no space left.
+func fill(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for block := make([]byte, 64<<10); len(block) > 0; {
+		if _, err := f.Write(block); err != nil {
+			block = block[:len(block)/2]
+		}
+	}
+}
