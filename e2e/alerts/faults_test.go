@@ -54,6 +54,7 @@ func TestFaults(t *testing.T) {
 		t.Errorf("before any fault there are %v", early)
 	}
 	checkMetrics(t, c.files.web)
+	c.logRegularly() // once it is scraped: what is to fall silent must have been seen
 	for _, round := range c.faults() {
 		for _, f := range round {
 			f.make()
@@ -127,7 +128,7 @@ func newCast(t *testing.T) *cast {
 	}
 	daemon := func(name, config string) *tattled { return newTattled(t, binary, name, config) }
 	_, premium := newDouble(double.Options{Plan: "premium"})
-	c.files = daemon("files", "sources: {files: [{path: DIR/auth.log}, {path: DIR/app.log}, {path: DIR/access.log, program: nginx}]}\n"+
+	c.files = daemon("files", "sources: {files: [{path: DIR/auth.log}, {path: DIR/app.log}]}\n"+
 		fmt.Sprintf(report, ", alert", premium)+
 		"alerts: {mail: {server: \""+c.mailAt+"\", from: tattled@example.org, to: [admin@example.org], rate: 100, timeout: 2s}}\ngeoip: {city: DIR/city.mmdb}\n")
 	c.writeCity(time.Now())
@@ -137,7 +138,7 @@ func newCast(t *testing.T) *cast {
 	c.quotaDouble, at = newDouble(double.Options{Plan: "standard"})
 	c.quota = daemon("quota", auth+fmt.Sprintf(report, "", at))
 	c.away = daemon("away", auth+fmt.Sprintf(report, "", "http://"+c.awayAt+"/api/v2/")+"store: {path: DIR/state.db, waiting: 100}\n")
-	c.listener = daemon("listener", "sources:\n  syslog:\n    - {listen: \"tcp://"+c.plain+"\", allow: [127.0.0.1/32]}\n    - {listen: \"tcp://"+c.late+"\"}\n"+
+	c.listener = daemon("listener", "sources:\n  files: [{path: DIR/access.log, program: nginx}]\n  syslog:\n    - {listen: \"tcp://"+c.plain+"\", allow: [127.0.0.1/32]}\n    - {listen: \"tcp://"+c.late+"\"}\n"+
 		"store: {path: DIR/state.db, addresses: 2000}\n")
 	c.smallDisk()
 	c.disk = daemon("disk", auth+"store: {path: "+c.small+"/state.db}\n")
@@ -166,7 +167,6 @@ func (c *cast) start() {
 	for _, d := range c.all() {
 		d.run()
 	}
-	c.logRegularly()
 }
 
 // logRegularly is a program that logs what no rule knows; it falls silent when this is not called again.
@@ -252,10 +252,8 @@ func (c *cast) scraped(d *tattled) {
 
 func (c *cast) faultsOfFiles() []fault {
 	d := c.files
-	ambiguous := fmt.Sprintf(`198.51.100.66 - 203.0.113.5 - - [%s] "GET /.env HTTP/1.1" 404 9 "-" "-"`, time.Now().Format("02/Jan/2006:15:04:05 -0700"))
 	return []fault{
 		{"TattledMailFails", d, "the mail server is not there", func() { d.logs("auth.log", sshLine("45.149.3.1", 1)) }, c.startMail},
-		{"TattledInDoubt", d, "60 lines of which a client wrote the middle", func() { d.logs("access.log", strings.Split(strings.Repeat(ambiguous+"\n", 59)+ambiguous, "\n")...) }, func() {}},
 		{"TattledGeoIPOld", d, "a database that was built 100 days ago", func() { c.writeCity(time.Now().Add(-100 * 24 * time.Hour)) }, func() { c.writeCity(time.Now()) }},
 		{"TattledDryRun", d, "the key is removed, and a reload", func() {
 			c.refused(d, "mail")
@@ -351,7 +349,11 @@ func (c *cast) faultsOfListener() []fault {
 	syslog := func(at time.Time, addr string) string {
 		return fmt.Sprintf("<38>1 %s web1 sshd 1 - - Failed password for root from %s port 1 ssh2\n", at.Format(time.RFC3339), addr)
 	}
+	ambiguous := fmt.Sprintf(`198.51.100.66 - 203.0.113.5 - - [%s] "GET /.env HTTP/1.1" 404 9 "-" "-"`, time.Now().Format("02/Jan/2006:15:04:05 -0700"))
 	return []fault{
+		{"TattledInDoubt", c.listener, "60 lines of which a client wrote the middle", func() {
+			c.listener.logs("access.log", strings.Split(strings.Repeat(ambiguous+"\n", 59)+ambiguous, "\n")...)
+		}, func() {}},
 		{"TattledSendersRefused", c.listener, "a sender that allow does not name", func() { send(c.t, "127.0.0.2", c.plain, "<38>x\n") }, func() {}},
 		{"TattledRecordsDropped", c.listener, "a counted frame that ends early", func() { send(c.t, "127.0.0.1", c.plain, "99 <38>Nov 30 10:00:00 web1 x: y") }, func() {}},
 		{"TattledLags", c.listener, "lines that are ten minutes old", func() { send(c.t, "127.0.0.1", c.late, syslog(time.Now().Add(-10*time.Minute), "45.149.4.1")) },
