@@ -43,7 +43,7 @@ const (
 func (a *attackers) note(events []event.Event, now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	today := a.begin(now)
+	current := a.begin(now)
 	oldest := now.Add(-attackSpan * attackTick)
 	for i := range events {
 		e := &events[i]
@@ -51,7 +51,7 @@ func (a *attackers) note(events []event.Event, now time.Time) {
 			continue
 		}
 		key := policy.Key(e.Addr).As16()
-		a.put(maphash.Bytes(a.seed, key[:])&^tickMask, min(a.tick(e.Time), today), today)
+		a.put(maphash.Bytes(a.seed, key[:])&^tickMask, min(a.tick(e.Time), current), current)
 	}
 }
 
@@ -70,18 +70,18 @@ func (a *attackers) tick(t time.Time) uint64 {
 }
 
 // put remembers an attack at a tick.
-func (a *attackers) put(print, at, today uint64) {
+func (a *attackers) put(print, at, current uint64) {
 	slot := a.find(print)
 	switch was := *slot & tickMask; {
 	case *slot == 0:
 		if a.used >= len(a.slots)/4*3 {
-			if !a.sweep(today) {
+			if !a.sweep(current) {
 				return
 			}
 			slot = a.find(print)
 		}
 		a.used++
-	case was >= at && was <= today: // one that is in the future is from before the clock was set back
+	case was >= at && was <= current: // one that is in the future is from before the clock was set back
 		return
 	}
 	*slot = print | at
@@ -99,11 +99,11 @@ func (a *attackers) find(print uint64) *uint64 {
 
 // sweep removes what is too old and makes room for as many again. It returns false if the largest table is full. That is swept once a
 // tick at most: nothing gets too old in between.
-func (a *attackers) sweep(today uint64) bool {
-	if a.full == today {
+func (a *attackers) sweep(current uint64) bool {
+	if a.full == current {
 		return false
 	}
-	live := a.live(today)
+	live := a.live(current)
 	size := leastSlots
 	for size < mostSlots && size < 2*live+2 {
 		size *= 2
@@ -111,27 +111,27 @@ func (a *attackers) sweep(today uint64) bool {
 	old := a.slots
 	a.slots, a.used = make([]uint64, size), 0
 	for _, s := range old {
-		if lives(s, today) {
+		if lives(s, current) {
 			*a.find(s &^ tickMask) = s
 			a.used++
 		}
 	}
 	if size == mostSlots {
-		a.full = today
+		a.full = current
 	}
 	return a.used < maxAttackers
 }
 
 // lives reports whether a slot is of an attack that counts.
-func lives(slot, today uint64) bool {
+func lives(slot, current uint64) bool {
 	at := slot & tickMask
-	return slot != 0 && at <= today && at+attackSpan > today
+	return slot != 0 && at <= current && at+attackSpan > current
 }
 
-func (a *attackers) live(today uint64) int {
+func (a *attackers) live(current uint64) int {
 	n := 0
 	for _, s := range a.slots {
-		if lives(s, today) {
+		if lives(s, current) {
 			n++
 		}
 	}
@@ -142,10 +142,10 @@ func (a *attackers) live(today uint64) int {
 func (a *attackers) count(now time.Time) int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	today := a.begin(now)
-	live := a.live(today)
+	current := a.begin(now)
+	live := a.live(current)
 	if len(a.slots) > leastSlots && live < len(a.slots)/8 { // a flood is over
-		a.sweep(today)
+		a.sweep(current)
 	}
 	return live
 }

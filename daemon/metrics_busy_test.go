@@ -1,9 +1,10 @@
 package daemon
 
 import (
-	"bufio"
+	"bytes"
 	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -24,6 +25,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"golang.org/x/sys/unix"
 
+	"tattled/detect"
 	"tattled/event"
 	"tattled/machine"
 	"tattled/receiver"
@@ -34,8 +36,9 @@ import (
 // busy is a daemon with a source of every kind, a double of AbuseIPDB and a mail server, that has seen many attackers.
 type busy struct {
 	*Daemon
-	page string
-	mail *mailbox
+	page   string
+	mail   *mailbox
+	client http.Client
 }
 
 // journalHelper writes an entry of sshd and two of tattled's own, and stays.
@@ -89,7 +92,7 @@ policy: [{name: each, when: {kind: [auth-failure]}, threshold: 1, do: [report, a
 			t.Error(err)
 		}
 	})
-	return &busy{d, "http://" + d.page.Addr().String(), mail}
+	return &busy{Daemon: d, page: "http://" + d.page.Addr().String(), mail: mail, client: http.Client{Timeout: 10 * time.Second}}
 }
 
 // handle gives records to the pipeline as if source had read them just now.
@@ -123,9 +126,15 @@ func (b *busy) samples(t testing.TB) {
 			b.handle(t, b.receivers[source%len(b.receivers)].Source(), []receiver.Record{{Program: []byte(program), Host: []byte("h"), Message: []byte(s.Form.Line.Value)}})
 		}
 	}
+	matched := b.metrics.valuesAt(t, "detect_matched_total", time.Now())
+	for _, rule := range rules.All() {
+		if matched[rule.Service.Name+","+rule.Name] == 0 && slices.ContainsFunc(samples[rule], func(s detect.Sample) bool { return s.Addr.IsValid() }) {
+			t.Errorf("%s %s never matched", rule.Service.Name, rule.Name)
+		}
+	}
 }
 
-// attackers has n addresses attack, and waits until that is on disk.
+// attack has n addresses attack, and waits until that is on disk.
 func (b *busy) attack(t testing.TB, n int) {
 	t.Helper()
 	for from := 0; from < n; from += 500 {
@@ -141,12 +150,11 @@ func (b *busy) attack(t testing.TB, n int) {
 	waitFor(t, "the addresses", func() bool { return b.store.Stats().Addresses >= uint64(n) }, func() string { return "" })
 }
 
-// The answer of /metrics as a scraper sees it.
+// scraped is the answer of /metrics as a scraper sees it.
 type scraped struct {
-	took     time.Duration
-	bytes    int // as they were sent
-	families map[string]*dto.MetricFamily
-	text     string // if it is text
+	took   time.Duration
+	raw    []byte // as it was sent
+	header http.Header
 }
 
 // What Prometheus asks for: version 2.42 by default, and one with native histograms.
@@ -166,44 +174,54 @@ func (b *busy) scrape(t testing.TB, accept string) *scraped {
 	r.Header.Set("Accept", accept)
 	r.Header.Set("Accept-Encoding", "gzip")
 	began := time.Now()
-	resp, err := http.DefaultClient.Do(r)
+	resp, err := b.client.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
 	raw, err := io.ReadAll(resp.Body)
-	s := &scraped{took: time.Since(began), bytes: len(raw), families: map[string]*dto.MetricFamily{}}
 	if err != nil || resp.StatusCode != http.StatusOK {
 		t.Fatal(resp.Status, err)
 	}
-	body, err := gzip.NewReader(strings.NewReader(string(raw)))
+	return &scraped{time.Since(began), raw, resp.Header}
+}
+
+// text returns what was sent, unpacked.
+func (s *scraped) text(t testing.TB) string {
+	t.Helper()
+	packed, err := gzip.NewReader(bytes.NewReader(s.raw))
 	if err != nil {
 		t.Fatal(err)
 	}
-	plain, err := io.ReadAll(body)
+	plain, err := io.ReadAll(packed)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.text = string(plain)
-	if accept == acceptText {
-		return s
-	}
-	decoder := expfmt.NewDecoder(bufio.NewReader(strings.NewReader(s.text)), expfmt.ResponseFormat(resp.Header))
+	return string(plain)
+}
+
+// families returns what was sent by name. OpenMetrics cannot be read here.
+func (s *scraped) families(t testing.TB) map[string]*dto.MetricFamily {
+	t.Helper()
+	families := map[string]*dto.MetricFamily{}
+	decoder := expfmt.NewDecoder(strings.NewReader(s.text(t)), expfmt.ResponseFormat(s.header))
 	for {
 		var family dto.MetricFamily
-		if err := decoder.Decode(&family); err == io.EOF {
-			return s
-		} else if err != nil {
+		switch err := decoder.Decode(&family); {
+		case errors.Is(err, io.EOF):
+			return families
+		case err != nil:
 			t.Fatal(err)
 		}
-		s.families[family.GetName()] = &family
+		families[family.GetName()] = &family
 	}
 }
 
 // series counts what a text has.
-func (s *scraped) series() int {
+func (s *scraped) series(t testing.TB) int {
+	t.Helper()
 	n := 0
-	for line := range strings.Lines(s.text) {
+	for line := range strings.Lines(s.text(t)) {
 		if !strings.HasPrefix(line, "#") {
 			n++
 		}
@@ -220,7 +238,7 @@ func TestMetricsOfABusyDaemon(t *testing.T) {
 	waitFor(t, "a mail and a report", func() bool {
 		return b.outlets[0].courier.Count(report.Delivered) > 0 && b.outlets[1].courier.Count(report.Delivered) > 0
 	}, func() string { return "" })
-	families := b.scrape(t, acceptPlain).families
+	families := b.scrape(t, acceptPlain).families(t)
 	known := b.configured()
 	for _, s := range b.metrics.specs {
 		family := families[s.name]
@@ -265,7 +283,7 @@ func (b *busy) configured() map[string]map[string]bool {
 func TestNativeHistograms(t *testing.T) {
 	b := newBusy(t)
 	b.attack(t, 100)
-	families := b.scrape(t, acceptProtobuf).families
+	families := b.scrape(t, acceptProtobuf).families(t)
 	for _, s := range b.metrics.specs {
 		if s.kind != "histogram" {
 			continue
@@ -290,7 +308,7 @@ func TestPromtoolCheckMetrics(t *testing.T) {
 	b.samples(t)
 	b.attack(t, 1000)
 	check := exec.CommandContext(t.Context(), promtool, "check", "metrics")
-	check.Stdin = strings.NewReader(b.scrape(t, acceptPlain).text)
+	check.Stdin = strings.NewReader(b.scrape(t, acceptPlain).text(t))
 	if out, err := check.CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("promtool check metrics: %v\n%s", err, out)
 	}
@@ -301,7 +319,7 @@ func TestScrapeIsCheap(t *testing.T) {
 	b := newBusy(t)
 	b.samples(t)
 	b.attack(t, 50_000)
-	t.Logf("%d series", b.scrape(t, acceptText).series())
+	t.Logf("%d series", b.scrape(t, acceptText).series(t))
 	for _, c := range []struct{ name, accept string }{{"OpenMetrics", acceptText}, {"protobuf", acceptProtobuf}} {
 		const scrapes = 50
 		var took, used []time.Duration
@@ -313,7 +331,7 @@ func TestScrapeIsCheap(t *testing.T) {
 		}
 		slices.Sort(took)
 		slices.Sort(used)
-		t.Logf("%s: %d bytes (gzip), %s, CPU time %s (median of %d scrapes; least %s, %s)", c.name, last.bytes, took[scrapes/2], used[scrapes/2], scrapes, took[0], used[0])
+		t.Logf("%s: %d bytes (gzip), %s, CPU time %s (median of %d scrapes; least %s, %s)", c.name, len(last.raw), took[scrapes/2], used[scrapes/2], scrapes, took[0], used[0])
 		if used[0] > 10*time.Millisecond && !raced { // in the others the daemon did other things as well
 			t.Errorf("a scrape costs %s of CPU time", used[0])
 		}

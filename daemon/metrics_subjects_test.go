@@ -15,7 +15,7 @@ import (
 )
 
 // valuesAt returns what a scrape at now would say of a metric, by the values of its labels.
-func (m *metrics) valuesAt(t *testing.T, name string, now time.Time) map[string]float64 {
+func (m *metrics) valuesAt(t testing.TB, name string, now time.Time) map[string]float64 {
 	t.Helper()
 	for _, one := range m.list {
 		if strings.Contains(one.desc.String(), `"tattled_`+name+`"`) {
@@ -196,7 +196,7 @@ func TestReportersAreConfigured(t *testing.T) {
 	slices.Sort(want)
 	waitFor(t, "the events", func() bool { return b.store.Stats().Addresses >= 250 }, func() string { return "" })
 	var got []string
-	for _, one := range b.scrape(t, acceptPlain).families["tattled_events_total"].Metric {
+	for _, one := range b.scrape(t, acceptPlain).families(t)["tattled_events_total"].Metric {
 		for _, l := range one.Label {
 			if l.GetName() == "reporter" && !slices.Contains(got, l.GetValue()) {
 				got = append(got, l.GetValue())
