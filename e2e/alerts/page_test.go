@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"tattled/machine"
 )
 
 // The commands of docs/prometheus.md put the rules and the job into Debian's configuration, and promtool loads both.
@@ -13,7 +15,7 @@ func TestPage(t *testing.T) {
 	lackTools(t, "promtool", "bash")
 	const debians = "/etc/prometheus/prometheus.yml"
 	if _, err := os.Stat(debians); err != nil {
-		lackTools(t, "prometheus with its "+debians)
+		machine.Lacks(t, err)
 	}
 	suite := "## Debian 12"
 	if knowsScrapeFiles(t) {
