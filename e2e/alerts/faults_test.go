@@ -329,6 +329,7 @@ func (c *cast) faultsOfReports() []fault {
 			server.Start()
 			c.t.Cleanup(server.Close)
 		}},
+		{"TattledReportsWait", c.away, "reports have waited for longer than the copy of the rules allows", func() {}, func() {}},
 		{"TattledReportsGivenUp", c.away, "300 wait where 100 may", func() {}, func() {}},
 	}
 }

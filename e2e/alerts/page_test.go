@@ -54,6 +54,18 @@ func TestPage(t *testing.T) {
 	}
 }
 
+// Debian's Alertmanager takes the configuration that the page shows.
+func TestAlertmanager(t *testing.T) {
+	lackTools(t, "amtool")
+	path := filepath.Join(t.TempDir(), "alertmanager.yml")
+	if err := os.WriteFile(path, []byte(commands(t, "## Have them sent")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.CommandContext(t.Context(), "amtool", "check-config", path).CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
 // commands returns the indented blocks of a section of docs/prometheus.md. e2e/run reads them in the same way.
 func commands(t *testing.T, heading string) string {
 	t.Helper()
