@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -17,9 +18,7 @@ import (
 
 	"github.com/emersion/go-smtp"
 	"github.com/maxmind/mmdbwriter"
-	"golang.org/x/sys/unix"
 
-	"tattled/machine"
 	"tattled/report/abuseipdb/double"
 )
 
@@ -46,24 +45,27 @@ func TestFaults(t *testing.T) {
 	p := startPrometheus(t, quickRules(t), c.targets())
 	w := watch(t, p)
 	nobody := []fault{{"TattledNotScraped", nil, "no target is a tattled", nil, nil}}
-	w.await(nobody, fires)
+	w.await(nobody, false)
 	c.start()
-	w.await(nobody, ends)
+	w.await(nobody, true)
 	within(t, 30*time.Second, "all to be scraped", func() bool { return p.query("up == 1") == len(c.targets()) })
-	if early := w.firing(); len(early) > 0 {
-		t.Errorf("before any fault there are %v", early)
+	for name, description := range w.firing() {
+		if !c.expected(name) {
+			t.Errorf("before any fault there is %s: %s", name, description)
+		}
 	}
 	checkMetrics(t, c.files.web)
 	c.logRegularly() // once it is scraped: what is to fall silent must have been seen
 	for _, round := range c.faults() {
+		w.forget(round)
 		for _, f := range round {
 			f.make()
 		}
-		w.await(round, fires)
+		w.await(round, false)
 		for _, f := range round {
 			f.end()
 		}
-		w.await(round, ends)
+		w.await(round, true)
 	}
 }
 
@@ -101,13 +103,12 @@ func TestNativeHistograms(t *testing.T) {
 type cast struct {
 	t *testing.T
 
-	files, key, quota, away, listener, disk, broken, restless *tattled
+	files, key, quota, away, listener, disk, near, slow, broken, restless *tattled
 
 	keyDouble, quotaDouble *double.Double
 	awayAt, mailAt         string
 	plain, late            string // addresses of listener
-	small                  string // the folder that disk has for its state, on a file system of its own
-	ownDisk                bool
+	small, frozen          string // folders for the state of disk and slow, each on a file system of its own; "" if that cannot be made
 }
 
 func newCast(t *testing.T) *cast {
@@ -140,8 +141,11 @@ func newCast(t *testing.T) *cast {
 	c.away = daemon("away", auth+fmt.Sprintf(report, "", "http://"+c.awayAt+"/api/v2/")+"store: {path: DIR/state.db, waiting: 100}\n")
 	c.listener = daemon("listener", "sources:\n  files: [{path: DIR/access.log, program: nginx}]\n  syslog:\n    - {listen: \"tcp://"+c.plain+"\", allow: [127.0.0.1/32]}\n    - {listen: \"tcp://"+c.late+"\"}\n"+
 		"store: {path: DIR/state.db, addresses: 2000}\n")
-	c.smallDisk()
-	c.disk = daemon("disk", auth+"store: {path: "+c.small+"/state.db}\n")
+	c.small, c.frozen = smallDisk(t), loopDisk(t)
+	c.disk = daemon("disk", auth+stateIn(c.small))
+	c.slow = daemon("slow", auth+stateIn(c.frozen))
+	c.near = daemon("near", auth+fmt.Sprintf(report, "", "http://"+freePort(t)+"/api/v2/")+"store: {path: DIR/state.db, max_size: 16, waiting: 1000000}\n")
+	c.thawed()
 	c.broken = daemon("broken", auth)
 	c.restless = daemon("restless", auth)
 	for _, d := range c.all() {
@@ -153,7 +157,7 @@ func newCast(t *testing.T) *cast {
 }
 
 func (c *cast) all() []*tattled {
-	return []*tattled{c.files, c.key, c.quota, c.away, c.listener, c.disk, c.broken, c.restless}
+	return []*tattled{c.files, c.key, c.quota, c.away, c.listener, c.disk, c.near, c.slow, c.broken, c.restless}
 }
 
 func (c *cast) targets() (all []string) {
@@ -178,21 +182,12 @@ func (c *cast) logRegularly() {
 	c.files.logs("app.log", lines...)
 }
 
-// smallDisk makes a file system of 48 MB.
-func (c *cast) smallDisk() {
-	c.small = c.t.TempDir()
-	if os.Geteuid() != 0 {
-		machine.Partly(c.t, "only root can make a small file system")
-		return
-	}
-	if err := unix.Mount("tmpfs", c.small, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "size=48m"); err != nil {
-		c.t.Fatal(err)
-	}
-	c.ownDisk = true
-	c.t.Cleanup(func() {
-		if err := unix.Unmount(c.small, unix.MNT_DETACH); err != nil {
-			c.t.Error(err)
-		}
+// expected says whether an alert is there without a fault: daemons that are to report nothing have no key, and on the small file systems
+// there is no room for a backup.
+func (c *cast) expected(alert string) bool {
+	name, web, _ := strings.Cut(alert, " ")
+	return slices.ContainsFunc(c.all(), func(d *tattled) bool {
+		return d.web == web && (name == "TattledDryRun" && !strings.Contains(d.config, "key_file") || name == "TattledProblems" && (d == c.disk || d == c.slow))
 	})
 }
 
@@ -236,6 +231,14 @@ func (c *cast) faults() [][]fault {
 			c.quota.write("key", strings.Repeat("9", 80))
 			c.quota.signal(syscall.SIGHUP)
 		}},
+	}
+	if c.frozen != "" {
+		second = append(second, fault{"TattledCommitsSlow", c.slow, "one commit waits for three seconds (fsfreeze)", func() {
+			freeze(c.t, c.frozen, fiFreeze)
+			c.slow.logs("auth.log", attackers(10)...)
+			<-time.After(3 * time.Second)
+			freeze(c.t, c.frozen, fiThaw)
+		}, func() {}})
 	}
 	return [][]fault{first, second}
 }
@@ -359,9 +362,9 @@ func (c *cast) faultsOfListener() []fault {
 		{"TattledRecordsDropped", c.listener, "a counted frame that ends early", func() { send(c.t, "127.0.0.1", c.plain, "99 <38>Nov 30 10:00:00 web1 x: y") }, func() {}},
 		{"TattledLags", c.listener, "lines that are ten minutes old", func() { send(c.t, "127.0.0.1", c.late, syslog(time.Now().Add(-10*time.Minute), "45.149.4.1")) },
 			func() { send(c.t, "127.0.0.1", c.late, syslog(time.Now(), "45.149.4.1")) }},
-		{"TattledEvicts", c.listener, "8000 addresses where 2000 may be kept", func() {
+		{"TattledEvicts", c.listener, "10000 addresses where 2000 may be kept", func() {
 			var b strings.Builder
-			for i := range 8000 {
+			for i := range 10_000 {
 				b.WriteString(syslog(time.Now(), fmt.Sprintf("45.%d.%d.%d", 151+i/62500, i/250%250, 1+i%250)))
 			}
 			send(c.t, "127.0.0.1", c.plain, b.String())
@@ -386,16 +389,29 @@ func (c *cast) faultsOfStore() []fault {
 		}, func() {}},
 		{"TattledGaps", c.broken, "its log is replaced while it is down", func() {}, func() {}},
 	}
-	if c.ownDisk {
+	all = append(all, fault{"TattledStoreNearLimit", c.near, "20,000 reports wait where 16 MiB are for all", func() {
+		c.near.logs("auth.log", attackers(20_000)...)
+	}, func() { // as its remedy says
+		c.near.write("tattled.yaml", strings.Replace(c.near.config, "max_size: 16", "max_size: 256", 1))
+		c.near.signal(syscall.SIGTERM)
+		c.near.run()
+	}})
+	if c.small != "" {
 		ballast := filepath.Join(c.small, "ballast")
 		all = append(all, fault{"TattledStoreFull", c.disk, "its file system of 48 MB is full", func() {
 			fill(c.t, ballast)
-			c.disk.logs("auth.log", attackers(20_000)...)
+			c.disk.logs("auth.log", attackers(5_000)...)
 		}, func() {
 			if err := os.Remove(ballast); err != nil {
 				c.t.Fatal(err)
 			}
 		}})
+	}
+	if c.frozen != "" {
+		all = append(all, fault{"TattledDiskStuck", c.slow, "its file system does not respond (fsfreeze)", func() {
+			freeze(c.t, c.frozen, fiFreeze)
+			c.slow.logs("auth.log", attackers(10)...)
+		}, func() { freeze(c.t, c.frozen, fiThaw) }})
 	}
 	return all
 }
@@ -413,17 +429,17 @@ func (c *cast) damage(path string) {
 	}
 }
 
-// fill writes a file until there is no space left.
-func fill(t *testing.T, path string) {
-	t.Helper()
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
+// thawed sees to it that the frozen file system is let go before its daemon is ended: nothing ends a process that waits for it.
+func (c *cast) thawed() {
+	if c.frozen != "" {
+		c.t.Cleanup(func() { _ = ioctl(c.frozen, fiThaw) })
 	}
-	defer f.Close()
-	for block := make([]byte, 64<<10); len(block) > 0; {
-		if _, err := f.Write(block); err != nil {
-			block = block[:len(block)/2]
-		}
+}
+
+// stateIn returns the setting of a state file in a folder, "" for the usual one.
+func stateIn(dir string) string {
+	if dir == "" {
+		return ""
 	}
+	return "store: {path: " + dir + "/state.db}\n"
 }

@@ -62,50 +62,50 @@ func (w *watcher) firing() map[string]string {
 	return w.now
 }
 
-// fires says whether an alert has fired, and ends whether it has and does no more.
-func fires(w *watcher, name string) bool {
-	_, ok := w.fired[name]
-	return ok
-}
-
-func ends(w *watcher, name string) bool {
-	_, now := w.now[name]
-	return !now && fires(w, name)
-}
-
-// await waits until it is so with each fault, and says when it was.
-func (w *watcher) await(faults []fault, so func(*watcher, string) bool) {
-	w.t.Helper()
-	left := faults
-	for len(left) > 0 {
-		var missing []string
-		for _, f := range left {
-			missing = append(missing, f.name())
+// forget lets an alert of an earlier round fire again.
+func (w *watcher) forget(faults []fault) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, f := range faults {
+		if _, now := w.now[f.name()]; !now {
+			delete(w.fired, f.name())
 		}
-		within(w.t, 90*time.Second, strings.Join(missing, ", "), func() bool {
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			var next []fault
-			for _, f := range left {
-				if !so(w, f.name()) {
-					next = append(next, f)
-					continue
-				}
-				w.say(f)
-			}
-			done := len(next) < len(left)
-			left = next
+	}
+}
+
+// await waits until each alert has fired, or also has ended.
+func (w *watcher) await(faults []fault, ended bool) {
+	w.t.Helper()
+	for left := faults; len(left) > 0; {
+		var names []string
+		for _, f := range left {
+			names = append(names, f.name())
+		}
+		within(w.t, 90*time.Second, strings.Join(names, ", "), func() bool {
+			rest := w.rest(left, ended)
+			done := len(rest) < len(left)
+			left = rest
 			return done
 		})
 	}
 }
 
-// say logs what an alert has done so far.
-func (w *watcher) say(f fault) {
-	name := f.name()
-	if _, now := w.now[name]; !now {
-		w.t.Logf("%-22s fired at %4.1f s, ended by %4.1f s: %s", f.alert, w.fired[name].Seconds(), time.Since(w.began).Seconds(), f.what)
-	} else if d := w.said[name]; d == "" || strings.Contains(d, "<no value>") || strings.Contains(d, "error expanding") {
-		w.t.Errorf("%s is described as %q", name, d)
+// rest returns the faults whose alerts have not fired, or not ended, and says of the others what they did.
+func (w *watcher) rest(faults []fault, ended bool) (rest []fault) {
+	w.t.Helper()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, f := range faults {
+		at, fired := w.fired[f.name()]
+		_, now := w.now[f.name()]
+		switch d := w.said[f.name()]; {
+		case !fired || ended && now:
+			rest = append(rest, f)
+		case ended:
+			w.t.Logf("%-22s fired at %4.1f s, ended by %4.1f s: %s", f.alert, at.Seconds(), time.Since(w.began).Seconds(), f.what)
+		case d == "" || strings.Contains(d, "<no value>") || strings.Contains(d, "error expanding"):
+			w.t.Errorf("%s is described as %q", f.name(), d)
+		}
 	}
+	return rest
 }

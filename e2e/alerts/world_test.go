@@ -147,7 +147,7 @@ func sshLine(addr string, n int) string {
 // attackers returns n failed logins of different addresses.
 func attackers(n int) (lines []string) {
 	for i := range n {
-		lines = append(lines, sshLine(fmt.Sprintf("45.148.%d.%d", i/250, 1+i%250), i))
+		lines = append(lines, sshLine(fmt.Sprintf("45.%d.%d.%d", 146+i/62500, i/250%250, 1+i%250), i))
 	}
 	return lines
 }
@@ -284,7 +284,7 @@ func (p *prometheus) query(expr string) int {
 }
 
 // quickRules writes a copy of the packaged rules in which time passes faster, and changes nothing else: what must hold for minutes,
-// hours or a day must hold for a second; what is looked at over ten minutes or less is looked at over five seconds, fifteen minutes are
+// hours or a day must hold for a second; what is looked at over 15 minutes or less is looked at over five seconds, twenty minutes are
 // one, and an hour or more is fifteen seconds. What has waited for three hours (10800 seconds) has waited for eight.
 func quickRules(t *testing.T) string {
 	t.Helper()
@@ -294,7 +294,7 @@ func quickRules(t *testing.T) string {
 	}
 	pace := func(span string) string {
 		switch {
-		case span == "15m": // in which a refused key is tried again three times
+		case span == "20m": // in which a refused key is tried again three times
 			return "1m"
 		case strings.HasSuffix(span, "m"):
 			return "5s"
