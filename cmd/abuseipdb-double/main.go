@@ -115,6 +115,7 @@ func command() *cobra.Command {
 			return s.serve(cmd.Context(), d, cmd.OutOrStdout())
 		},
 	}
+	cmd.AddCommand(manCommands()...)
 	f := cmd.Flags()
 	f.StringVar(&s.listen, "listen", "127.0.0.1:8089", "address and port to listen on; port 0 picks a free one")
 	f.StringVar(&s.redirect, "redirect", "", "address and port that answer everything with 302 to --listen, as the API's port for plain http does")
