@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -64,7 +65,7 @@ func (o *outlet) problems() []event.Problem {
 	return []event.Problem{{
 		What:   o.name + " accepts nothing",
 		Cause:  fmt.Sprintf("%s; it is tried again at %s", s.Detail, s.Until.UTC().Format(time.RFC3339)),
-		Remedy: o.live.Load().destination(o.name).remedy,
+		Remedy: cmp.Or(s.Remedy, o.live.Load().destination(o.name).remedy),
 		Since:  s.Since,
 	}}
 }

@@ -46,6 +46,9 @@ type Outcome struct {
 	Unanswered bool
 	// Detail tells a person why, in one line of at most MaxDetail bytes: harmless to show, and without any secret.
 	Detail string
+	// Remedy says what the operator can do where the destination takes nothing, as far as the answer shows it; "" leaves that to what is
+	// known of the destination anyway.
+	Remedy string
 }
 
 // MaxDetail bounds Outcome.Detail, in bytes.
