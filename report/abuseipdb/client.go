@@ -7,6 +7,7 @@
 package abuseipdb
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
@@ -48,6 +49,9 @@ type Client struct {
 	key     atomic.Pointer[setting.Secret]
 	report  endpoint
 	check   endpoint
+	bulk    endpoint
+
+	maxRows atomic.Int64 // of a bulk file
 }
 
 // endpoint is what the API said about one endpoint's quota.
@@ -58,6 +62,8 @@ type endpoint struct {
 	known     bool
 	limit     int64
 	remaining int64
+	noted     time.Time // when the two above were said
+	resets    time.Time // when they are void at the latest, as far as the API said
 	late      time.Time // when a reset that was overdue was last waited for, see lateReset
 }
 
@@ -76,7 +82,8 @@ func New(c Config, key setting.Secret, agent string, transport http.RoundTripper
 		transport = newTransport(c.Timeout.D())
 	}
 	cl := &Client{base: u, agent: agent, timeout: c.Timeout.D()}
-	cl.report.name, cl.check.name = "report", "check"
+	cl.report.name, cl.check.name, cl.bulk.name = "report", "check", "bulk-report"
+	cl.maxRows.Store(maxRows)
 	// A redirect is never followed: the key would go along, and a POST would come out as a GET. The API itself redirects
 	// plain http to https, which is a wrong setting here.
 	cl.http = &http.Client{
@@ -155,7 +162,7 @@ type Quota struct {
 // Quota returns what is known: an endpoint appears after its first answer.
 func (c *Client) Quota() []Quota {
 	var all []Quota
-	for _, e := range []*endpoint{&c.report, &c.check} {
+	for _, e := range []*endpoint{&c.report, &c.check, &c.bulk} {
 		e.mu.Lock()
 		if e.known {
 			all = append(all, Quota{e.name, e.limit, e.remaining})
@@ -240,30 +247,54 @@ func (c *Client) Check(ctx context.Context, addr netip.Addr, maxAge time.Duratio
 // address returns addr in the one text form that everybody gives it: IPv4-mapped addresses as IPv4, no zone.
 func address(addr netip.Addr) string { return addr.Unmap().WithZone("").String() }
 
-// ask makes one request and reads its answer. What goes wrong on the way is in the answer.
+// ask makes one request of parameters and reads its answer. What goes wrong on the way is in the answer.
 func (c *Client) ask(ctx context.Context, e *endpoint, method string, form url.Values) answer {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	r := request{method: method, timeout: c.timeout, most: maxAnswer}
+	if method == http.MethodGet {
+		r.query = form.Encode()
+	} else {
+		r.body, r.kind = []byte(form.Encode()), "application/x-www-form-urlencoded"
+	}
+	return c.do(ctx, e, r)
+}
+
+// request is one request before it is made.
+type request struct {
+	method, query string
+	body          []byte
+	kind          string // of body
+	timeout       time.Duration
+	most          int64 // bytes of the answer that are read
+	// whole says that the server makes nothing of a body that did not arrive whole, so that the request counts as sent only then.
+	whole bool
+}
+
+// do makes a request and reads its answer.
+func (c *Client) do(ctx context.Context, e *endpoint, r request) answer {
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
 	key := c.key.Load().Reveal()
 	target := c.base.JoinPath(e.name)
-	var body io.Reader
-	if method == http.MethodGet {
-		target.RawQuery = form.Encode()
-	} else {
-		body = strings.NewReader(form.Encode())
-	}
+	target.RawQuery = r.query
 	var sent atomic.Bool // the transport writes in a goroutine of its own
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }})
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		WroteHeaders: func() { sent.Store(!r.whole || sent.Load()) },
+		WroteRequest: func(info httptrace.WroteRequestInfo) { sent.Store(sent.Load() || info.Err == nil) },
+	})
 	fail := func(err error) answer { return answer{err: err, sent: sent.Load(), key: key, asked: time.Now()} }
-	req, err := http.NewRequestWithContext(ctx, method, target.String(), body)
+	var body io.Reader
+	if r.body != nil {
+		body = bytes.NewReader(r.body)
+	}
+	req, err := http.NewRequestWithContext(ctx, r.method, target.String(), body)
 	if err != nil {
 		return fail(err)
 	}
 	req.Header.Set("Key", key)
 	req.Header.Set("Accept", "application/json") // without it, errors come as HTML
 	req.Header.Set("User-Agent", c.agent)
-	if body != nil {
-		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if r.kind != "" {
+		req.Header.Set("Content-Type", r.kind)
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
@@ -271,7 +302,7 @@ func (c *Client) ask(ctx context.Context, e *endpoint, method string, form url.V
 	}
 	defer resp.Body.Close()
 	// The status decides; a body that is cut short costs no more than its text.
-	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, r.most))
 	a := answer{status: resp.StatusCode, header: resp.Header, body: text, key: key, asked: time.Now()}
 	e.note(a)
 	return a
@@ -286,5 +317,18 @@ func (e *endpoint) note(a answer) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.known, e.limit, e.remaining = true, limit, remaining
+	e.known, e.limit, e.remaining, e.noted = true, limit, remaining, a.asked
+	e.resets = a.reopens(maxDaily)
+}
+
+// left returns how many requests of the day are left. It is not known before the first answer, after the reset, and when the
+// last answer is from an hour ago, because nobody says when the reset is as long as something is left.
+func (e *endpoint) left(now time.Time) (int64, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	fresh := now.Sub(e.noted) < time.Hour
+	if !e.resets.IsZero() {
+		fresh = now.Before(e.resets)
+	}
+	return e.remaining, e.known && fresh
 }
