@@ -40,16 +40,7 @@ func (o *Outbox) Claim(ctx context.Context, now time.Time) (item Item, ok bool, 
 		return Item{}, false, next, err
 	}
 	err = o.c.Do(ctx, func(tx *WriteTx) error {
-		item, ok = Item{}, false
-		tx.wrote = true // also where only what leads nowhere is cleaned up
-		first, seq, err := tx.w.firstDue(o.destination, Pending)
-		if err != nil || first == nil || !due(first.NextAttempt, now) {
-			return err
-		}
-		err = tx.w.change(first, seq, func(i *Item) {
-			i.State, i.Claimed, i.Attempts = Claimed, now, i.Attempts+1
-		})
-		item, ok = *first, err == nil
+		item, ok, err = o.take(tx, now)
 		return err
 	})
 	if err != nil {
@@ -60,6 +51,19 @@ func (o *Outbox) Claim(ctx context.Context, now time.Time) (item Item, ok bool, 
 		return Item{}, false, next, err
 	}
 	return item, true, time.Time{}, nil
+}
+
+// take claims one item that is due; ok is false if none is.
+func (o *Outbox) take(tx *WriteTx, now time.Time) (item Item, ok bool, err error) {
+	tx.wrote = true // also where only what leads nowhere is cleaned up
+	first, seq, err := tx.w.firstDue(o.destination, Pending)
+	if err != nil || first == nil || !due(first.NextAttempt, now) {
+		return Item{}, false, err
+	}
+	err = tx.w.change(first, seq, func(i *Item) {
+		i.State, i.Claimed, i.Attempts = Claimed, now, i.Attempts+1
+	})
+	return *first, err == nil, err
 }
 
 // due reports whether an item that waits until at is due at now.
@@ -91,23 +95,26 @@ func (o *Outbox) Settle(ctx context.Context, id string, s Settlement) error {
 	if s.State != Pending && !s.State.Final() {
 		return fmt.Errorf("settle %s: %s is not a final state", id, s.State)
 	}
-	err := o.c.Do(ctx, func(tx *WriteTx) error {
-		item, seq := tx.w.find(id)
-		if item == nil || item.State != Claimed || item.Report.Destination != o.destination {
-			return ErrNotClaimed
-		}
-		tx.wrote = true
-		return tx.w.change(item, seq, func(i *Item) {
-			i.State, i.Detail, i.Settled, i.UnansweredSince = s.State, s.Detail, or(s.At, i.Claimed), s.UnansweredSince
-			if s.State == Pending {
-				i.NextAttempt = s.RetryAt
-			}
-		})
-	})
+	err := o.c.Do(ctx, func(tx *WriteTx) error { return o.settle(tx, id, s) })
 	if err != nil {
 		return fmt.Errorf("settle %s: %w", id, err)
 	}
 	return nil
+}
+
+// settle settles one item.
+func (o *Outbox) settle(tx *WriteTx, id string, s Settlement) error {
+	item, seq := tx.w.find(id)
+	if item == nil || item.State != Claimed || item.Report.Destination != o.destination {
+		return ErrNotClaimed
+	}
+	tx.wrote = true
+	return tx.w.change(item, seq, func(i *Item) {
+		i.State, i.Detail, i.Settled, i.UnansweredSince = s.State, s.Detail, or(s.At, i.Claimed), s.UnansweredSince
+		if s.State == Pending {
+			i.NextAttempt = s.RetryAt
+		}
+	})
 }
 
 // Recover decides about the items that are claimed, before anybody claims one: nobody knows whether they were sent. It goes by u

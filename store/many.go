@@ -1,0 +1,79 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// settleChunk is how many items one transaction settles: others want to write as well.
+const settleChunk = 1000
+
+// Settled is a settlement with the ID of its item.
+type Settled struct {
+	ID string
+	Settlement
+}
+
+// Waiting returns how many items wait, due or not. It is cheap: nothing is read.
+func (o *Outbox) Waiting() int {
+	s := o.c.store
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return int(s.counts.items[itemsKey{o.destination, Pending}])
+}
+
+// ClaimUpTo claims at most n items that are due at now, in the order of Claim and with its promise for each: all of them in one
+// transaction, so that after a crash all of them are claimed, or none.
+func (o *Outbox) ClaimUpTo(ctx context.Context, now time.Time, n int) ([]Item, error) {
+	if next, err := o.next(now); err != nil || next.IsZero() || next.After(now) {
+		return nil, err
+	}
+	var all []Item
+	err := o.c.Do(ctx, func(tx *WriteTx) error {
+		all = all[:0]
+		for len(all) < n {
+			item, ok, err := o.take(tx, now)
+			if err != nil || !ok {
+				return err
+			}
+			all = append(all, item)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("claim many for %s: %w", o.destination, err)
+	}
+	return all, nil
+}
+
+// SettleAll says what became of many claimed items. All of it is durable on return. After a crash or an error, those of the beginning
+// may be settled and the others not. Items that are not claimed are left as they are, and their IDs returned.
+func (o *Outbox) SettleAll(ctx context.Context, all []Settled) (notClaimed []string, err error) {
+	for _, s := range all {
+		if s.State != Pending && !s.State.Final() {
+			return nil, fmt.Errorf("settle %s: %s is not a final state", s.ID, s.State)
+		}
+	}
+	for len(all) > 0 {
+		chunk := all[:min(len(all), settleChunk)]
+		var missed []string
+		err := o.c.Do(ctx, func(tx *WriteTx) error {
+			missed = missed[:0]
+			for _, s := range chunk {
+				if err := o.settle(tx, s.ID, s.Settlement); errors.Is(err, ErrNotClaimed) {
+					missed = append(missed, s.ID)
+				} else if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return notClaimed, fmt.Errorf("settle %d items of %s: %w", len(all), o.destination, err)
+		}
+		notClaimed, all = append(notClaimed, missed...), all[len(chunk):]
+	}
+	return notClaimed, nil
+}
