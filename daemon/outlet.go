@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -46,6 +47,23 @@ func (o *outlet) DuplicateWindow() time.Duration {
 		return s.DuplicateWindow()
 	}
 	return 0
+}
+
+// Bulk implements report.BulkSender: by the sender, none if it does not.
+func (o *outlet) Bulk() report.BulkBounds {
+	if s, ok := o.sender().(report.BulkSender); ok {
+		return s.Bulk()
+	}
+	return report.BulkBounds{}
+}
+
+// SendBulk implements report.BulkSender, for as long as the sender does: a reload may have changed it since Bulk.
+func (o *outlet) SendBulk(ctx context.Context, reports []*event.Report) ([]report.Outcome, report.Outcome) {
+	if s, ok := o.sender().(report.BulkSender); ok {
+		return s.SendBulk(ctx, reports)
+	}
+	none := report.Outcome{Result: report.Later, Detail: "the destination has no bulk requests any more"}
+	return slices.Repeat([]report.Outcome{none}, len(reports)), none
 }
 
 // dryRun says that the destination sends nothing for want of a key.

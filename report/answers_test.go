@@ -77,7 +77,7 @@ func TestEveryAnswer(t *testing.T) {
 					t.Errorf("standing %+v", standing)
 				}
 				sleep(13 * time.Hour)
-				requests := p.far.Requests()
+				requests := p.reports()
 				if test.most == 0 && len(requests) != 1 {
 					t.Errorf("%d requests", len(requests))
 				}

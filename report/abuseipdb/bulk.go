@@ -78,10 +78,10 @@ func (c *Client) Bulk() report.BulkBounds {
 		b.Reports = 0
 	}
 	now := time.Now()
-	if n, known := c.bulk.left(now); known {
+	if n, known := c.bulk.left(now, c.report.reset()); known {
 		b.Requests = n
 	}
-	if n, known := c.report.left(now); known {
+	if n, known := c.report.left(now, time.Time{}); known {
 		b.Singles = n
 	}
 	return b

@@ -321,14 +321,27 @@ func (e *endpoint) note(a answer) {
 	e.resets = a.reopens(maxDaily)
 }
 
-// left returns how many requests of the day are left. It is not known before the first answer, after the reset, and when the
-// last answer is from an hour ago, because nobody says when the reset is as long as something is left.
-func (e *endpoint) left(now time.Time) (int64, bool) {
+// left returns how many requests of the day are left. It is not known before the first answer and after the reset. Of that the API
+// speaks only when a quota is used up: reset is when another endpoint said so, zero if none did. Without, an answer holds for an hour.
+func (e *endpoint) left(now, reset time.Time) (int64, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	fresh := now.Sub(e.noted) < time.Hour
 	if !e.resets.IsZero() {
-		fresh = now.Before(e.resets)
+		reset = e.resets
 	}
-	return e.remaining, e.known && fresh
+	since := now.Add(-time.Hour)
+	switch {
+	case now.Before(reset):
+		since = reset.Add(-24 * time.Hour)
+	case reset.After(since):
+		since = reset
+	}
+	return e.remaining, e.known && !e.noted.Before(since)
+}
+
+// reset returns when the API said that the quota is reset, zero if it did not say so last.
+func (e *endpoint) reset() time.Time {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.resets
 }
