@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"tattled/event"
@@ -156,7 +157,11 @@ func (c *Courier) sendBulk(ctx context.Context, now time.Time, n int) error {
 	after := time.Now()
 	if request.Result != 0 {
 		c.bulk.note(request, after)
-		c.o.Logger.Info("sent reports by bulk request", "destination", c.Destination(), "reports", len(reports), "result", request.Result.String(), "detail", request.Detail)
+		level := slog.LevelWarn
+		if request.Result == Delivered {
+			level = slog.LevelInfo
+		}
+		c.o.Logger.Log(ctx, level, "sent reports by bulk request", "destination", c.Destination(), "reports", len(reports), "result", request.Result.String(), "detail", request.Detail)
 	}
 	if request.Result == Paused && request.Until.IsZero() { // the key or the account: single reports fare no better
 		c.health.note(request, c.scope(), after)
@@ -217,8 +222,10 @@ func (c *Courier) settleAll(ctx context.Context, items []store.Item, outs []Outc
 	}
 	c.publish(ctx)
 	for i, item := range items {
-		if outs[i].Result != 0 {
+		if all[i].State.Final() {
 			c.tell(item, outs[i], now)
+		} else { // the request is in the log: ten thousand lines would say the same
+			c.counts[outs[i].Result].Add(1)
 		}
 	}
 	return nil

@@ -366,7 +366,7 @@ func TestBulkKilledAnywhere(t *testing.T) {
 			for _, n := range accepted {
 				twice += n - 1
 			}
-			t.Logf("figure: %d kills while bulk files go, %s: %d reports: %v, %d addresses accepted, %d of them again", rounds, after, items, got, len(accepted), twice)
+			t.Logf("figure: row 1: %d kills while bulk files go (virtual), uncertain: %s: %d reports: %v, %d addresses accepted, %d of them again", rounds, after, items, got, len(accepted), twice)
 			if done := got[store.Delivered] + got[store.Duplicate]; after == store.Resend && (done != items || len(accepted) != items) ||
 				after == store.Drop && (done+got[store.Expired] != items || twice != 0) {
 				t.Errorf("%s: %d reports: %v, %d addresses accepted, %d again", after, items, got, len(accepted), twice)

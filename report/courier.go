@@ -58,7 +58,8 @@ type Options struct {
 	// store.Committer.PutNote). Nil keeps nothing.
 	Note    func(key string) []byte
 	PutNote func(ctx context.Context, key string, value []byte) error
-	// OnSettled is told what became of each attempt, after that was made durable. It must not block.
+	// OnSettled is told what became of each attempt, after that was made durable; of a bulk request, what became of those items that do
+	// not wait on. It must not block.
 	OnSettled func(item store.Item, out Outcome)
 	// Observe is told how long a report took from its judgement to the destination's yes. It must not block.
 	Observe func(latency time.Duration)

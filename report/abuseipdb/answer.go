@@ -92,7 +92,7 @@ func (a answer) remedy(result report.Result) string {
 	case a.status == http.StatusForbidden:
 		return "log in at https://www.abuseipdb.com/account: is its mail address verified, and may it report?"
 	case a.status == http.StatusTooManyRequests && a.spent():
-		return "nothing is lost. If the quota is too small every day, let fewer policies report, or get a larger plan"
+		return "nothing is lost: what waits goes by bulk files, else after the reset. If that is too late every day, let fewer policies report, or get a larger plan"
 	case a.status < 500 && a.status != http.StatusTooManyRequests:
 		return wrongURL
 	}
