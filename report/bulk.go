@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"tattled/event"
@@ -20,6 +21,8 @@ const (
 	bulkLull = time.Minute
 	// quotaPause is from when on a pause whose end was named is one for a used-up quota, which bulk requests are for: others pass soon.
 	quotaPause = 15 * time.Minute
+	// settleChunk is how many items are settled in one transaction: others want to write as well.
+	settleChunk = 1000
 	// maxBulkPause bounds the pause after a bulk request failed. It may have counted, and there are few.
 	maxBulkPause = time.Hour
 )
@@ -217,8 +220,10 @@ func (c *Courier) settleAll(ctx context.Context, items []store.Item, outs []Outc
 		}
 		all = append(all, store.Settled{ID: item.ID, Settlement: s})
 	}
-	if err := c.untilRoom(ctx, func() error { return c.writeAll(ctx, all) }); err != nil {
-		return fmt.Errorf("settle %d items for %s: %w", len(all), c.Destination(), err)
+	for chunk := range slices.Chunk(all, settleChunk) {
+		if err := c.untilRoom(ctx, func() error { return c.writeAll(ctx, chunk) }); err != nil {
+			return fmt.Errorf("settle %d items for %s: %w", len(all), c.Destination(), err)
+		}
 	}
 	c.publish(ctx)
 	for i, item := range items {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -376,4 +377,37 @@ func TestBulkKilledAnywhere(t *testing.T) {
 			}
 		})
 	}
+}
+
+// fullOnce is an outbox without room for the second settlement of many.
+type fullOnce struct {
+	*box
+	calls int
+}
+
+func (f *fullOnce) SettleAll(ctx context.Context, all []store.Settled) ([]string, error) {
+	if f.calls++; f.calls == 2 {
+		return nil, store.ErrFull
+	}
+	return f.box.SettleAll(ctx, all)
+}
+
+// Where there is no room for what became of a bulk file, it is written as soon as there is, and before anything else is sent.
+func TestBulkWithoutRoom(t *testing.T) {
+	scene(t, double.Options{}, func(t *testing.T, p *place) {
+		sleep(13 * time.Hour)
+		p.far.SetFaults(usedUp()...)
+		for n := range 2_500 {
+			p.add(item(n))
+		}
+		var log strings.Builder
+		o := options(p.box)
+		o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		stop := run(t, report.NewCourier(p.client, &fullOnce{box: p.box}, o))
+		sleep(10 * time.Second)
+		stop()
+		if got := p.states(); got[store.Delivered] != 2_500 || len(p.far.Reports()) != 2_500 || strings.Contains(log.String(), "without its courier") {
+			t.Errorf("%v\n%.1000s", got, log.String())
+		}
+	})
 }

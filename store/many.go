@@ -7,9 +7,6 @@ import (
 	"time"
 )
 
-// settleChunk is how many items one transaction settles: others want to write as well.
-const settleChunk = 1000
-
 // Settled is a settlement with the ID of its item.
 type Settled struct {
 	ID string
@@ -48,32 +45,27 @@ func (o *Outbox) ClaimUpTo(ctx context.Context, now time.Time, n int) ([]Item, e
 	return all, nil
 }
 
-// SettleAll says what became of many claimed items. All of it is durable on return. After a crash or an error, those of the beginning
-// may be settled and the others not. Items that are not claimed are left as they are, and their IDs returned.
+// SettleAll says what became of many claimed items, in one transaction, so of some thousand at most: others want to write as well. It is
+// durable on return. Items that are not claimed are left as they are, and their IDs returned.
 func (o *Outbox) SettleAll(ctx context.Context, all []Settled) (notClaimed []string, err error) {
 	for _, s := range all {
 		if s.State != Pending && !s.State.Final() {
 			return nil, fmt.Errorf("settle %s: %s is not a final state", s.ID, s.State)
 		}
 	}
-	for len(all) > 0 {
-		chunk := all[:min(len(all), settleChunk)]
-		var missed []string
-		err := o.c.Do(ctx, func(tx *WriteTx) error {
-			missed = missed[:0]
-			for _, s := range chunk {
-				if err := o.settle(tx, s.ID, s.Settlement); errors.Is(err, ErrNotClaimed) {
-					missed = append(missed, s.ID)
-				} else if err != nil {
-					return err
-				}
+	err = o.c.Do(ctx, func(tx *WriteTx) error {
+		notClaimed = notClaimed[:0]
+		for _, s := range all {
+			if err := o.settle(tx, s.ID, s.Settlement); errors.Is(err, ErrNotClaimed) {
+				notClaimed = append(notClaimed, s.ID)
+			} else if err != nil {
+				return err
 			}
-			return nil
-		})
-		if err != nil {
-			return notClaimed, fmt.Errorf("settle %d items of %s: %w", len(all), o.destination, err)
 		}
-		notClaimed, all = append(notClaimed, missed...), all[len(chunk):]
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("settle %d items of %s: %w", len(all), o.destination, err)
 	}
 	return notClaimed, nil
 }

@@ -2,7 +2,9 @@ package abuseipdb_test
 
 import (
 	"encoding/csv"
+	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -286,4 +288,58 @@ func TestBulkTooLarge(t *testing.T) {
 			t.Errorf("%d rows next, want %d", got, want)
 		}
 	}
+}
+
+// Whatever a comment had in it, its cell has no quote, no backslash, no control character, and no formula.
+func TestBulkCell(t *testing.T) {
+	texts := append(reporttest.HostileTexts(), "=1+1", "+1", "-1", "@SUM(1)", "\t=1", "\r=1", " =1", "|cmd", "%0", "=-+@", `"`, `\`, `\"`, `a"b\c`, "\\\n=1", "")
+	for _, text := range texts {
+		got := abuseipdb.Cell(text)
+		if strings.ContainsAny(got, "\"\\\r\n\t\x00\x1b") || got != "" && strings.ContainsAny(got[:1], "=+-@|% ") {
+			t.Errorf("%.40q became %.40q", text, got)
+		}
+	}
+	if got := abuseipdb.Cell("sshd: 5 failed logins, port 22/tcp"); got != "sshd: 5 failed logins, port 22/tcp" {
+		t.Errorf("%q", got)
+	}
+}
+
+// answers is a transport whose every answer is 200 with a body.
+type answers string
+
+func (a answers) RoundTrip(r *http.Request) (*http.Response, error) {
+	if _, err := io.Copy(io.Discard, r.Body); err != nil {
+		return nil, err
+	}
+	return &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(string(a))), Request: r}, nil
+}
+
+// Whatever a server answers to a bulk file, each report has an outcome, and no more are delivered than the answer counts as saved.
+func FuzzBulkAnswer(f *testing.F) {
+	for _, body := range []string{
+		`{"data":{"savedReports":3,"invalidReports":[{"error":"Duplicate IP","input":"198.18.0.0","rowNumber":2}]}}`,
+		`{"data":{"savedReports":4}}`, `{"data":{"savedReports":-1,"invalidReports":[{"rowNumber":5}]}}`, `{"data":{"savedReports":2,"invalidReports":[{"input":"198.18.0.1"},{"input":"::ffff:198.18.0.2"}]}}`,
+		`{"data":null}`, `[]`, ``, `{"data":{"savedReports":1e3}}`,
+	} {
+		f.Add(body)
+	}
+	all := many(4)
+	f.Fuzz(func(t *testing.T, body string) {
+		c, err := abuseipdb.New(abuseipdb.Config{}, setting.NewSecret(key), "tattled/test", answers(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		each, request := c.SendBulk(t.Context(), all)
+		var count struct{ Data struct{ SavedReports int } }
+		_ = json.Unmarshal([]byte(body), &count) // else it is 0, and nothing may count as delivered
+		got := results(each)
+		if len(each) != len(all) || got[0] != 0 || request.Result == 0 || got[report.Delivered] > max(0, count.Data.SavedReports) {
+			t.Errorf("%q: %+v %+v", body, request, each)
+		}
+		for _, out := range each {
+			if len(out.Detail) > report.MaxDetail || report.Harmless(out.Detail, report.MaxDetail) != out.Detail || out.Detail == "" {
+				t.Errorf("%q: %q", body, out.Detail)
+			}
+		}
+	})
 }
