@@ -21,8 +21,8 @@ const (
 	bulkLull = time.Minute
 	// quotaPause is from when on a pause whose end was named is one for a used-up quota, which bulk requests are for: others pass soon.
 	quotaPause = 15 * time.Minute
-	// settleChunk is how many items are settled in one transaction: others want to write as well.
-	settleChunk = 1000
+	// chunk is how many items are claimed or settled in one transaction: others want to write as well.
+	chunk = 1000
 	// maxBulkPause bounds the pause after a bulk request failed. It may have counted, and there are few.
 	maxBulkPause = time.Hour
 )
@@ -130,12 +130,8 @@ func (b *bulk) note(out Outcome, now time.Time) {
 func (c *Courier) sendBulk(ctx context.Context, now time.Time, n int) error {
 	going, cancel := withGrace(ctx)
 	defer cancel()
-	items, err := c.bulk.outbox.ClaimUpTo(going, now, n)
-	switch {
-	case errors.Is(err, store.ErrFull):
-		c.bulk.resume = now.Add(time.Second)
-		return nil
-	case err != nil:
+	items, err := c.claimUpTo(going, now, n)
+	if err != nil {
 		return fmt.Errorf("claim items for %s: %w", c.Destination(), err)
 	}
 	if ctx.Err() != nil { // not begun: give them back as they were
@@ -170,6 +166,23 @@ func (c *Courier) sendBulk(ctx context.Context, now time.Time, n int) error {
 		c.health.note(request, c.scope(), after)
 	}
 	return c.settleAll(going, send, each, after)
+}
+
+// claimUpTo claims up to n items; fewer where no more are due, or where there is no room to write that down.
+func (c *Courier) claimUpTo(ctx context.Context, now time.Time, n int) (all []store.Item, err error) {
+	for len(all) < n {
+		part, err := c.bulk.outbox.ClaimUpTo(ctx, now, min(n-len(all), chunk))
+		if errors.Is(err, store.ErrFull) {
+			return all, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if all = append(all, part...); len(part) < chunk {
+			break
+		}
+	}
+	return all, nil
 }
 
 // sift settles those items that must not be sent, or not by bulk request, and returns the others.
@@ -220,8 +233,8 @@ func (c *Courier) settleAll(ctx context.Context, items []store.Item, outs []Outc
 		}
 		all = append(all, store.Settled{ID: item.ID, Settlement: s})
 	}
-	for chunk := range slices.Chunk(all, settleChunk) {
-		if err := c.untilRoom(ctx, func() error { return c.writeAll(ctx, chunk) }); err != nil {
+	for part := range slices.Chunk(all, chunk) {
+		if err := c.untilRoom(ctx, func() error { return c.writeAll(ctx, part) }); err != nil {
 			return fmt.Errorf("settle %d items for %s: %w", len(all), c.Destination(), err)
 		}
 	}

@@ -27,6 +27,7 @@ type box struct {
 	scored  map[string]time.Time
 	changed chan struct{}
 	dead    bool
+	fresh   []time.Time // when Refresh was called
 	// killAt counts down with each call that writes, and kills the process before (odd) or after (even) that call's effect.
 	killAt int
 	chunk  int // how many items one write of SettleAll settles
@@ -157,6 +158,13 @@ type single struct{ *abuseipdb.Client }
 
 // Bulk hides that of the Client.
 func (single) Bulk() {}
+
+func (b *box) Refresh(context.Context) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.fresh = append(b.fresh, time.Now())
+	return b.write(func() {})
+}
 
 func (b *box) Changed() <-chan struct{} { return b.changed }
 

@@ -21,8 +21,8 @@ func (o *Outbox) Waiting() int {
 	return int(s.counts.items[itemsKey{o.destination, Pending}])
 }
 
-// ClaimUpTo claims at most n items that are due at now, in the order of Claim and with its promise for each: all of them in one
-// transaction, so that after a crash all of them are claimed, or none.
+// ClaimUpTo claims at most n items that are due at now, in the order of Claim and with its promise for each: in one transaction, so of
+// some thousand at most, because others want to write as well.
 func (o *Outbox) ClaimUpTo(ctx context.Context, now time.Time, n int) ([]Item, error) {
 	if next, err := o.next(now); err != nil || next.IsZero() || next.After(now) {
 		return nil, err
@@ -45,8 +45,7 @@ func (o *Outbox) ClaimUpTo(ctx context.Context, now time.Time, n int) ([]Item, e
 	return all, nil
 }
 
-// SettleAll says what became of many claimed items, in one transaction, so of some thousand at most: others want to write as well. It is
-// durable on return. Items that are not claimed are left as they are, and their IDs returned.
+// SettleAll says what became of many claimed items, in one transaction, like ClaimUpTo. It is durable on return. Items that are not claimed are left as they are, and their IDs returned.
 func (o *Outbox) SettleAll(ctx context.Context, all []Settled) (notClaimed []string, err error) {
 	for _, s := range all {
 		if s.State != Pending && !s.State.Final() {
