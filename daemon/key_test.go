@@ -1,9 +1,12 @@
 package daemon
 
 import (
+	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"tattled/event"
 	"tattled/report"
@@ -38,4 +41,26 @@ func TestRevokedKeyIsAProblem(t *testing.T) {
 	r.double.SetFaults()
 	until(t, "both reports", func() bool { return r.settled(report.Delivered) == 2 })
 	until(t, "end of the problem", func() bool { return problem() == nil })
+}
+
+// What the quota does not carry goes by a bulk file, as each report would have gone.
+func TestReportsGoByBulkFile(t *testing.T) {
+	r := startRuns(t)
+	now := time.Now().UTC()
+	r.double.Step(time.Date(now.Year(), now.Month(), now.Day(), 12, 0, 0, 0, time.UTC).Sub(now)) // away from the reset of the quota
+	r.double.SetFaults(double.Fault{Mode: double.Exhausted, Endpoint: "report"})
+	r.reload(true)
+	const attackers = 1_100
+	for n := range attackers {
+		r.attack(netip.AddrFrom4([4]byte{45, 148, byte(n >> 8), byte(n)}).String())
+	}
+	until(t, "bulk file", func() bool { return len(r.double.Reports()) >= 1_000 && r.settled(report.Delivered) == uint64(len(r.double.Reports())) })
+	bulk := r.double.Reports()
+	if n := len(bulk); len(r.double.Files()) != 1 || !strings.HasPrefix(bulk[0].Comment, "sshd: 5 failed logins") || fmt.Sprint(bulk[0].Categories) != "[18 22]" {
+		t.Errorf("%d arrived: %+v", n, bulk[0])
+	}
+	r.double.SetFaults()
+	if items := r.d.store.Stats().Items["abuseipdb"]; items[store.Pending]+items[store.Claimed]+items[store.Delivered] != attackers {
+		t.Errorf("%v", items)
+	}
 }

@@ -3,6 +3,7 @@ package double
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"html"
 	"io"
@@ -172,7 +173,7 @@ func (c *call) readJSON(body []byte) error {
 func (c *call) readParts(parts *multipart.Reader) error {
 	for {
 		part, err := parts.NextPart()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {

@@ -221,7 +221,8 @@ func (f Fault) instead(d *Double, name string) (reply, bool) {
 	recently := tooSoon(netip.AddrFrom4([4]byte{192, 0, 2, 1}))
 	switch f.Mode {
 	case Internal, BadGateway, Garbage, Portal, Answer:
-		return reply{status: map[Mode]int{Internal: 500, BadGateway: 502, Garbage: 200, Portal: 200, Answer: f.Status}[f.Mode]}, true
+		status := map[Mode]int{Internal: http.StatusInternalServerError, BadGateway: http.StatusBadGateway, Garbage: http.StatusOK, Portal: http.StatusOK, Answer: f.Status}
+		return reply{status: status[f.Mode]}, true
 	case Maintenance:
 		return reply{status: http.StatusServiceUnavailable, header: map[string]string{"Retry-After": maintenanceFor}}, true
 	case Redirected:
