@@ -96,3 +96,61 @@ func TestEveryAnswer(t *testing.T) {
 		})
 	}
 }
+
+// The last request of a day's quota is the last one that is made until the reset, which is at midnight, or when in the day the API said it is
+// when it refused a request: one on the first day.
+func TestNothingBeyondTheQuota(t *testing.T) {
+	for eastern, refused := range map[bool]int{false: 0, true: 1} {
+		scene(t, double.Options{Eastern: eastern}, func(t *testing.T, p *place) {
+			sleep(6 * time.Hour)
+			stop := run(t, report.NewCourier(single{p.client}, p.box, options(p.box)))
+			for n := range 4_000 {
+				p.add(item(n))
+			}
+			sleep(10 * time.Minute)
+			if n := len(p.reports()); n != 1_000 {
+				t.Errorf("%d requests on the first day", n)
+			}
+			if got := p.get(id(1_000)); got.State != store.Pending || got.Detail != "the day's quota of 1000 requests (report) is used up" {
+				t.Errorf("%v %q", got.State, got.Detail)
+			}
+			sleep(72 * time.Hour)
+			bad := 0
+			for _, q := range p.reports() {
+				if q.Status == 429 {
+					bad++
+				}
+			}
+			if got := p.states(); got[store.Delivered] != 4_000 || bad != refused {
+				t.Errorf("eastern %v: %v, %d refused, want %d", eastern, got, bad, refused)
+			}
+			stop()
+		})
+	}
+}
+
+// The same for scores; and another key has a quota of its own.
+func TestNoCheckBeyondTheQuota(t *testing.T) {
+	scene(t, double.Options{}, func(t *testing.T, p *place) {
+		sleep(6 * time.Hour)
+		check := func() report.Outcome {
+			_, out := p.client.Check(t.Context(), item(1).Addr, time.Hour)
+			return out
+		}
+		for range 1_000 {
+			check()
+		}
+		if out := check(); out.Result != report.Paused || !out.Until.Equal(time.Date(2000, 1, 2, 0, 0, 1, 0, time.UTC)) || len(p.asked("check")) != 1_000 {
+			t.Errorf("%+v, %d requests", out, len(p.asked("check")))
+		}
+		p.client.SetKey(setting.NewSecret("another"))
+		if out := check(); out.Result != report.Paused || !strings.Contains(out.Detail, "status 401") {
+			t.Errorf("another key: %+v", out)
+		}
+		p.client.SetKey(setting.NewSecret(key))
+		sleep(18*time.Hour + time.Second)
+		if out := check(); out.Result != report.Delivered {
+			t.Errorf("after the reset: %+v", out)
+		}
+	})
+}

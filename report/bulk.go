@@ -38,7 +38,7 @@ type bulkOutbox interface {
 type bulk struct {
 	sender   BulkSender
 	outbox   bulkOutbox
-	last     time.Time // the last request that did not fail at once, or since when single ones have been out of quota
+	last     time.Time // the last request, or since when single ones have been out of quota; zero while they are not
 	begun    bool      // last is a request
 	resume   time.Time // no request before: the destination said so, or the last ones failed
 	failures int

@@ -70,7 +70,8 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// Courier brings the items of one destination to its Sender, one at a time.
+// Courier brings the items of one destination to its Sender: one at a time, or many in one request where the quota wants that and the
+// Sender is a BulkSender.
 type Courier struct {
 	sender  Sender
 	outbox  outbox

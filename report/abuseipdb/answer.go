@@ -79,6 +79,9 @@ func (a answer) outcome(e *endpoint) report.Outcome {
 // wrongURL is the remedy for answers that the API does not give.
 const wrongURL = "report.abuseipdb.url must be the API's address, " + DefaultURL + ", and nothing on the way may answer in its place"
 
+// tooFew is the remedy for a quota that is used up.
+const tooFew = "nothing is lost: what waits goes by bulk files, else after the reset. If that is too late every day, let fewer policies report, or get a larger plan"
+
 // remedy says what can be done about an answer, "" where only waiting helps or nothing needs to be done. What waits is kept all the while.
 func (a answer) remedy(result report.Result) string {
 	if result != report.Paused {
@@ -92,7 +95,7 @@ func (a answer) remedy(result report.Result) string {
 	case a.status == http.StatusForbidden:
 		return "log in at https://www.abuseipdb.com/account: is its mail address verified, and may it report?"
 	case a.status == http.StatusTooManyRequests && a.spent():
-		return "nothing is lost: what waits goes by bulk files, else after the reset. If that is too late every day, let fewer policies report, or get a larger plan"
+		return tooFew
 	case a.status < 500 && a.status != http.StatusTooManyRequests:
 		return wrongURL
 	}

@@ -73,16 +73,10 @@ func cell(comment string) string {
 
 // Bulk implements report.BulkSender.
 func (c *Client) Bulk() report.BulkBounds {
-	b := report.BulkBounds{Reports: int(c.maxRows.Load()), Requests: -1, Singles: -1}
+	now := time.Now()
+	b := report.BulkBounds{Reports: int(c.maxRows.Load()), Requests: c.left(&c.bulk, now), Singles: c.left(&c.report, now)}
 	if c.DryRun() {
 		b.Reports = 0
-	}
-	now := time.Now()
-	if n, known := c.bulk.left(now, c.report.reset()); known {
-		b.Requests = n
-	}
-	if n, known := c.report.left(now, time.Time{}); known {
-		b.Singles = n
 	}
 	return b
 }
@@ -107,8 +101,12 @@ func (c *Client) SendBulk(ctx context.Context, reports []*event.Report) ([]repor
 	if len(f.rows) == 0 {
 		return each, report.Outcome{}
 	}
-	a := c.upload(ctx, f.text.Bytes())
-	request := c.judge(a, &f, each)
+	request, spent := c.spent(&c.bulk, now)
+	if spent {
+		f.settle(each, request)
+	} else {
+		request = c.judge(c.upload(ctx, f.text.Bytes()), &f, each)
+	}
 	for i, first := range f.twin {
 		each[i] = each[first]
 		if each[i].Result == report.Delivered {
@@ -153,10 +151,15 @@ func (c *Client) judge(a answer, f *file, each []report.Outcome) report.Outcome 
 	case a.status == http.StatusBadGateway || a.status == http.StatusGatewayTimeout || a.status >= 520:
 		out.Unanswered = true // who answers is in front of the server, which has the file and may be at work on it
 	}
+	f.settle(each, out)
+	return out
+}
+
+// settle gives all rows one outcome.
+func (f *file) settle(each []report.Outcome, out report.Outcome) {
 	for _, i := range f.rows {
 		each[i] = out
 	}
-	return out
 }
 
 // saved is the answer to a bulk file.

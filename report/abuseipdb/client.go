@@ -52,6 +52,7 @@ type Client struct {
 	bulk    endpoint
 
 	maxRows atomic.Int64 // of a bulk file
+	reset   atomic.Int64 // when in the day quotas are reset, in seconds of the UTC day, as the API last said; 0 before it did
 }
 
 // endpoint is what the API said about one endpoint's quota.
@@ -64,6 +65,7 @@ type endpoint struct {
 	remaining int64
 	noted     time.Time // when the two above were said
 	resets    time.Time // when they are void at the latest, as far as the API said
+	spent     time.Time // when an answer said that nothing is left, and was not the refusal that says until when
 	late      time.Time // when a reset that was overdue was last waited for, see lateReset
 }
 
@@ -110,7 +112,17 @@ func newTransport(timeout time.Duration) *http.Transport {
 }
 
 // SetKey swaps the key, for a reload. Requests under way end with the old one.
-func (c *Client) SetKey(key setting.Secret) { c.key.Store(&key) }
+func (c *Client) SetKey(key setting.Secret) {
+	was := c.key.Swap(&key)
+	if was != nil && was.Reveal() == key.Reveal() {
+		return
+	}
+	for _, e := range []*endpoint{&c.report, &c.check, &c.bulk} { // another key has quotas of its own
+		e.mu.Lock()
+		e.known, e.spent = false, time.Time{}
+		e.mu.Unlock()
+	}
+}
 
 // DryRun tells whether there is no key, so that nothing is sent.
 func (c *Client) DryRun() bool { return c.key.Load().IsZero() }
@@ -195,6 +207,9 @@ func (c *Client) Send(ctx context.Context, r *event.Report) report.Outcome {
 	if c.DryRun() {
 		return report.Outcome{Result: report.DryRun, Detail: "no API key is configured"}
 	}
+	if out, spent := c.spent(&c.report, time.Now()); spent {
+		return out
+	}
 	answer := c.ask(ctx, &c.report, http.MethodPost, form)
 	out := answer.outcome(&c.report)
 	if out.Result == report.Delivered {
@@ -226,6 +241,9 @@ func admissible(r *event.Report, now time.Time) report.Outcome {
 func (c *Client) Check(ctx context.Context, addr netip.Addr, maxAge time.Duration) (score int, out report.Outcome) {
 	if c.DryRun() {
 		return 0, report.Outcome{Result: report.DryRun, Detail: "no API key is configured"}
+	}
+	if out, spent := c.spent(&c.check, time.Now()); spent {
+		return 0, out
 	}
 	const day = 24 * time.Hour
 	days := min(max((maxAge+day-1)/day, 1), 365)
@@ -305,7 +323,36 @@ func (c *Client) do(ctx context.Context, e *endpoint, r request) answer {
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, r.most))
 	a := answer{status: resp.StatusCode, header: resp.Header, body: text, key: key, asked: time.Now()}
 	e.note(a)
+	if epoch, err := strconv.ParseInt(a.header.Get("X-RateLimit-Reset"), 10, 64); err == nil && epoch > 0 {
+		c.reset.Store(epoch % secondsOfDay)
+	}
 	return a
+}
+
+const secondsOfDay = 24 * 60 * 60
+
+// spent says that nothing is left of an endpoint's quota, so that no request needs to be made to find that out.
+func (c *Client) spent(e *endpoint, now time.Time) (report.Outcome, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.spent.IsZero() || !now.Before(c.resetOf(e)) {
+		e.spent = time.Time{}
+		return report.Outcome{}, false
+	}
+	return report.Outcome{
+		Result: report.Paused, Until: c.resetOf(e), Detail: fmt.Sprintf("the day's quota of %d requests (%s) is used up", e.limit, e.name), Remedy: tooFew,
+	}, true
+}
+
+// resetOf returns when an endpoint's quota is reset, zero if that is not known. The API says so only when it refuses a request. Where
+// nothing is left it is taken to be the time of the day that the API named last, else midnight UTC, and a second more, because clocks
+// differ; if that is too early, a refusal tells. The lock of e must be held.
+func (c *Client) resetOf(e *endpoint) time.Time {
+	if e.spent.IsZero() {
+		return e.resets
+	}
+	at := c.reset.Load()
+	return time.Unix((e.spent.Unix()-at)/secondsOfDay*secondsOfDay+secondsOfDay+at+1, 0)
 }
 
 // note keeps the quota that an answer tells of.
@@ -318,17 +365,18 @@ func (e *endpoint) note(a answer) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.known, e.limit, e.remaining, e.noted = true, limit, remaining, a.asked
-	e.resets = a.reopens(maxDaily)
+	e.resets, e.spent = a.reopens(maxDaily), time.Time{}
+	if detail, _ := a.detail(); remaining == 0 && (a.status != http.StatusTooManyRequests || recently.MatchString(detail)) {
+		e.spent = a.asked
+	}
 }
 
-// left returns how many requests of the day are left. It is not known before the first answer and after the reset. Of that the API
-// speaks only when a quota is used up: reset is when another endpoint said so, zero if none did. Without, an answer holds for an hour.
-func (e *endpoint) left(now, reset time.Time) (int64, bool) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if !e.resets.IsZero() {
-		reset = e.resets
-	}
+// left returns how many requests of the day are left of an endpoint, -1 if that is not known: before its first answer and after the reset. When
+// that is, a quota that is used up tells, here that of report. Else an answer holds for an hour.
+func (c *Client) left(e *endpoint, now time.Time) int64 {
+	c.report.mu.Lock()
+	reset := c.resetOf(&c.report)
+	c.report.mu.Unlock()
 	since := now.Add(-time.Hour)
 	switch {
 	case now.Before(reset):
@@ -336,12 +384,10 @@ func (e *endpoint) left(now, reset time.Time) (int64, bool) {
 	case reset.After(since):
 		since = reset
 	}
-	return e.remaining, e.known && !e.noted.Before(since)
-}
-
-// reset returns when the API said that the quota is reset, zero if it did not say so last.
-func (e *endpoint) reset() time.Time {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.resets
+	if !e.known || e.noted.Before(since) {
+		return -1
+	}
+	return e.remaining
 }
