@@ -54,7 +54,9 @@ func TestReportsGoByBulkFile(t *testing.T) {
 	for n := range attackers {
 		r.attack(netip.AddrFrom4([4]byte{45, 148, byte(n >> 8), byte(n)}).String())
 	}
-	until(t, "bulk file", func() bool { return len(r.double.Reports()) >= 1_000 && r.settled(report.Delivered) == uint64(len(r.double.Reports())) })
+	until(t, "bulk file", func() bool {
+		return len(r.double.Reports()) >= 1_000 && r.settled(report.Delivered) == uint64(len(r.double.Reports()))
+	})
 	bulk := r.double.Reports()
 	if n := len(bulk); len(r.double.Files()) != 1 || !strings.HasPrefix(bulk[0].Comment, "sshd: 5 failed logins") || fmt.Sprint(bulk[0].Categories) != "[18 22]" {
 		t.Errorf("%d arrived: %+v", n, bulk[0])

@@ -228,7 +228,7 @@ func TestBulkUncertain(t *testing.T) {
 							t.Errorf("%v, want %v", got, want)
 						}
 					}
-					if accepted := len(p.far.Reports()); accepted != 20 && !(after == store.Drop && !again && accepted == 10) {
+					if accepted := len(p.far.Reports()); accepted != 20 && (after != store.Drop || again || accepted != 10) {
 						t.Errorf("%d were accepted", accepted)
 					}
 					stop()
