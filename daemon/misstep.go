@@ -38,7 +38,7 @@ func (m *missteps) problems(source string, meter *receiver.Meter, named bool, no
 		all = append(all, event.Problem{
 			What:   source + ": a sender's octet counts are wrong",
 			Cause:  fmt.Sprintf("%d connections were closed because a count before a message was not its length in bytes, and records were lost", n),
-			Remedy: "have the sender count bytes, not characters, or send lines",
+			Remedy: "have the sender count bytes, not characters, or send lines; counts of characters are understood if a line feed follows each message",
 		})
 	}
 	if n := m.recent(source, receiver.WrongProtocol, meter, now); n > 0 && named {
