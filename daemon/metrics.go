@@ -92,6 +92,9 @@ func (d *Daemon) registerMetrics() error {
 	m.add(prometheus.CounterValue, "receiver_cut_total", "Records longer than their source accepts.", d.eachSource(func(r receiver.Receiver) float64 {
 		return float64(r.Meter().Cut.Load())
 	}), "source")
+	m.add(prometheus.CounterValue, "receiver_carriage_returns_total", "Connections whose lines are separated by carriage returns alone, and cannot be read.", d.eachSource(func(r receiver.Receiver) float64 {
+		return float64(r.Meter().CarriageReturns.Load())
+	}), "source")
 	m.add(prometheus.CounterValue, "receiver_second_opinions_total", "Records whose header was left to go-syslog's parser, and whether it knew it.", d.secondOpinions, "source", "result")
 	m.add(prometheus.GaugeValue, "source_up", "1 while a source can be read, 0 while it cannot be opened, is missing or may not be read, and is tried again.", d.eachSource(func(r receiver.Receiver) float64 {
 		return oneIf(up(r))

@@ -1,6 +1,7 @@
 package syslog
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -44,6 +45,7 @@ type conn struct {
 	seat   seat // where it is in server.crowd; guarded by server.mu
 	opened bool // its first bytes were found to be syslog, or not to be anything else
 	proven bool // a whole record came, and not only an empty line
+	parted bool // its lines are parted by carriage returns alone
 	over   bool // it ended for a reason of the peer's or of ours; without, it goes on in the next process
 
 	kept  string    // the name under which it is kept, empty if it is not
@@ -236,11 +238,18 @@ func (c *conn) take(ctx context.Context) error {
 	}
 	b.begin(time.Now())
 	proven, lost, waits := false, false, false
+	parted := !c.proven && c.partedByCR(buf)
 	for at := 0; !lost && !waits; {
 		frame, n, state := c.framer.Next(buf[at:], c.eof)
 		at += n
 		switch state {
 		case wire.Frame, wire.Cut:
+			if parted && !wire.Blank(frame) { // many records, of which each would be read as a part of one
+				b.records++
+				b.bad++
+				parted = false
+				break
+			}
 			proven = proven || !wire.Blank(frame)
 			if c.server.spool != nil {
 				b.hold(frame, state == wire.Cut, c.trust)
@@ -279,6 +288,32 @@ func (c *conn) take(ctx context.Context) error {
 	}
 	c.wait(done, b.batch.Received)
 	return nil
+}
+
+// partedByCR reports whether buf begins with lines between which there are carriage returns alone: one is followed by a priority, and there
+// is no line feed before it. Only what comes before the first whole record is looked at: later it would be text in a line.
+func (c *conn) partedByCR(buf []byte) bool {
+	buf = bytes.TrimLeft(buf, "\x00\t\n\r ")
+	if len(buf) == 0 || buf[0] >= '0' && buf[0] <= '9' {
+		return false
+	}
+	if end := bytes.IndexAny(buf, "\n\x00"); end >= 0 {
+		buf = buf[:end]
+	}
+	for {
+		_, rest, found := bytes.Cut(buf, []byte{'\r'})
+		if !found {
+			return false
+		}
+		if wire.Priority(rest) > 0 {
+			if !c.parted {
+				c.parted = true
+				c.server.meter.CarriageReturns.Add(1)
+			}
+			return true
+		}
+		buf = rest
+	}
 }
 
 // opens judges the first bytes of the connection, and reports whether records may be taken out of them: not before it is

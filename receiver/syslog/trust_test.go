@@ -369,6 +369,38 @@ func TestCountedInCharacters(t *testing.T) {
 	}
 }
 
+// A sender that parts lines by carriage returns alone is counted at once. What it sends is no record: one would have the beginning of
+// the first of its messages and the end of the last.
+func TestPartedByCR(t *testing.T) {
+	line := header + "Failed password for root from 203.0.113.7 port 40022 ssh2"
+	for name, c := range map[string]struct {
+		stream string
+		want   uint64
+		lines  int
+	}{
+		"CR":                  {strings.Repeat(line+"\r", 6), 1, 0},
+		"CR, then LF":         {strings.Repeat(line+"\r", 6) + "\n" + line + "\n", 1, 1},
+		"CR LF":               {strings.Repeat(line+"\r\n", 6), 0, 6},
+		"CR in a later line":  {line + "\n" + line + "\r" + line + "\n", 0, 2},
+		"CR in the text":      {line + "\rfor <nobody>\n" + line + "\n", 0, 2},
+		"CR in a counted one": {fmt.Sprintf("%d %s\r%s", 2*len(line)+1, line, line), 0, 1},
+	} {
+		r := listen(t, Config{Listen: "tcp://127.0.0.1:0", Trust: "report"})
+		w := newWatch()
+		stop := run(t, r, w)
+		conn := dial(t, r)
+		send(t, conn, c.stream)
+		until(t, "the count", func() bool { return r.Meter().CarriageReturns.Load() == c.want })
+		conn.Close()
+		w.wait(t, c.lines)
+		until(t, "the end", func() bool { return r.Meter().Records.Load() > 0 && r.Meter().Open.Load() == 0 })
+		stop()
+		if n := r.Meter().CarriageReturns.Load(); n != c.want || len(w.messages()) != c.lines || r.Meter().Dropped(receiver.BadFrame) != c.want {
+			t.Errorf("%s: %d counted, records %q, %d dropped", name, n, w.messages(), r.Meter().Dropped(receiver.BadFrame))
+		}
+	}
+}
+
 // The first message of a sender that is not all ASCII waits for what comes after it, but not for long; later ones wait for nothing.
 func TestHeld(t *testing.T) {
 	r := listen(t, Config{Listen: "tcp://127.0.0.1:0", Trust: "report"})
