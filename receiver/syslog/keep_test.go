@@ -23,11 +23,16 @@ import (
 	"tattled/setting"
 )
 
+// inCharacters frames a record as senders do that take the length of a string for that of its bytes.
+func inCharacters(out []byte, record string) []byte {
+	return fmt.Appendf(out, "%d %s\n", len([]rune(record)), record)
+}
+
 // A stream is cut at every byte by the end of a process, and nothing of it is lost, comes twice or is torn.
 func TestKeptAtEveryByte(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	for name, frame := range map[string]func([]byte, string) []byte{
-		"lines": lines, "counted": counted, "NUL": func(out []byte, record string) []byte { return append(append(out, record...), 0) },
+		"lines": lines, "counted": counted, "counted in characters": inCharacters, "NUL": func(out []byte, record string) []byte { return append(append(out, record...), 0) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			u, w := newUnit(t, Config{}), newWatch()
@@ -36,7 +41,7 @@ func TestKeptAtEveryByte(t *testing.T) {
 			var stream []byte
 			var want []string
 			for i := range 3 {
-				want = append(want, fmt.Sprintf("message %d \x01", i))
+				want = append(want, fmt.Sprintf("m\u00e9ssage %d \x01", i))
 				stream = frame(stream, header+want[i])
 			}
 			for i := range stream {

@@ -53,8 +53,9 @@ const maxDigits = 6
 
 // Next finds the next frame in buf, which holds the stream from behind what earlier calls were done with. It is done with
 // the first n bytes of buf. For Frame, Cut and Bad, frame is a sub-slice of buf, without its line end, perhaps empty. For
-// More and Held, n may be above 0 too: the bytes were skipped. After Lost, Next returns nothing else. With eof, buf is the end of the stream, and the last line needs no
-// end. The frames do not depend on how the stream is cut into calls.
+// More and Held, n may be above 0 too: the bytes were skipped. After Lost, Next returns nothing else. With eof, buf is the
+// end of the stream, and the last line needs no end. The frames do not depend on how the stream is cut into calls, as long
+// as nothing that is held is released.
 func (f *Framer) Next(buf []byte, eof bool) (frame []byte, n int, s State) {
 	if f.lost {
 		return nil, 0, Lost
