@@ -22,6 +22,8 @@ const (
 	shutdownGrace = 5 * time.Second
 	// maxScoreWait is how long an item waits for a score that cannot be obtained at present.
 	maxScoreWait = 5 * time.Minute
+	// refreshEvery is how often reports that wait for a closed destination are brought up to date and ranked anew.
+	refreshEvery = 10 * time.Minute
 	// maxWait bounds a wait that ends at a time of the clock, so that a clock that was set is noticed.
 	maxWait = time.Minute
 	// shortest keeps an answer that something was due already from becoming a busy loop.
@@ -33,6 +35,7 @@ type outbox interface {
 	Recover(ctx context.Context, now time.Time, u store.Uncertainty) (store.Recovered, error)
 	Claim(ctx context.Context, now time.Time) (item store.Item, ok bool, next time.Time, err error)
 	Settle(ctx context.Context, id string, s store.Settlement) error
+	Refresh(ctx context.Context) error
 	Changed() <-chan struct{}
 }
 
@@ -73,6 +76,7 @@ type Courier struct {
 	o       Options
 	limiter *rate.Limiter
 	health  health
+	fresh   time.Time // when the reports that wait were brought up to date
 	wake    chan struct{} // of Wake
 
 	counts   [resultEnd]atomic.Uint64
@@ -198,7 +202,7 @@ func (c *Courier) step(ctx context.Context) (until time.Time, idle bool, err err
 	now := time.Now()
 	c.health.resumeIfScopeChanged(c.scope())
 	if until := c.health.resume; now.Before(until) {
-		return until, true, nil
+		return until, true, c.refresh(ctx, now)
 	}
 	c.pace(now)
 	if tokens := c.limiter.TokensAt(now); tokens < 1 {
@@ -220,6 +224,18 @@ func (c *Courier) step(ctx context.Context) (until time.Time, idle bool, err err
 		})
 	}
 	return now, false, c.attempt(going, item, now)
+}
+
+// refresh brings the reports that wait up to date, if that is due.
+func (c *Courier) refresh(ctx context.Context, now time.Time) error {
+	if since := now.Sub(c.fresh); since >= 0 && since < refreshEvery {
+		return nil
+	}
+	c.fresh = now
+	if err := c.outbox.Refresh(ctx); err != nil && !errors.Is(err, store.ErrFull) {
+		return err
+	}
+	return nil
 }
 
 // withGrace returns a context that ends shutdownGrace after ctx.

@@ -26,6 +26,7 @@ type box struct {
 	scored  map[string]time.Time
 	changed chan struct{}
 	dead    bool
+	fresh   []time.Time // when Refresh was called
 	// killAt counts down with each call that writes, and kills the process before (odd) or after (even) that call's effect.
 	killAt int
 }
@@ -105,6 +106,13 @@ func (b *box) Settle(_ context.Context, id string, s store.Settlement) error {
 			b.line(it)
 		}
 	})
+}
+
+func (b *box) Refresh(context.Context) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.fresh = append(b.fresh, time.Now())
+	return b.write(func() {})
 }
 
 func (b *box) Changed() <-chan struct{} { return b.changed }
