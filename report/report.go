@@ -1,5 +1,5 @@
-// Package report delivers due reports to their destinations: a Courier takes items from the store's outbox, one after the
-// other, asks the address's reputation where a policy wants it, hands the report to a Sender and writes down what became
+// Package report delivers due reports to their destinations: a Courier takes items from the store's outbox,
+// asks the address's reputation where a policy wants it, hands the report to a Sender and writes down what became
 // of it. It keeps the pace, backs off, and stays closed where a destination said so. It judges nothing (policy does) and
 // keeps nothing (store does). daemon starts one Courier a destination.
 //
@@ -25,7 +25,7 @@ type Sender interface {
 
 	// Send makes one attempt to deliver r and says what became of it. It does not retry, does not change r and keeps
 	// nothing of it. It returns soon after ctx ends, and by itself after its own timeout; an attempt whose answer was not
-	// seen is Later. One call is made at a time. All text in r may be an attacker's.
+	// seen is Later. One call is made at a time, of a BulkSender two. All text in r may be an attacker's.
 	Send(ctx context.Context, r *event.Report) Outcome
 }
 
