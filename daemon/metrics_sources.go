@@ -30,6 +30,8 @@ func (d *Daemon) sourceMetrics() {
 		meter(func(m *receiver.Meter) uint64 { return m.Gaps.Load() }), source)
 	m.counter("receiver_cut_total", "records", "Records longer than their source accepts, of which the rest was not read.",
 		meter(func(m *receiver.Meter) uint64 { return m.Cut.Load() }), source)
+	m.counter("receiver_carriage_returns_total", "connections", "Connections whose lines are separated by carriage returns alone, so that they cannot be read.",
+		meter(func(m *receiver.Meter) uint64 { return m.CarriageReturns.Load() }), source)
 	m.counter("receiver_second_opinions_total", "records", "Records whose header was left to go-syslog's parser, of listeners alone, and whether it knew it.",
 		d.secondOpinions, source, oneOf("result", "known", "unknown", "panicked"))
 	m.gauge("source_up", yesNo, "Whether a source can be read. It cannot while it is missing, cannot be opened or may not be read; it is tried again.",

@@ -45,6 +45,7 @@ type pipeline struct {
 type scratch struct {
 	events  []event.Event
 	from    []int32 // the record that each of them is of
+	repeats int     // how many of them are there for lines that say so
 	reader  Reader
 	finding detect.Finding
 	names   names
@@ -69,7 +70,7 @@ func newPipeline(e *atomic.Pointer[engine], t *tally, places *geoip.Databases, o
 func (p *pipeline) Handle(ctx context.Context, b *receiver.Batch) error {
 	s := p.spare.Get().(*scratch)
 	defer p.spare.Put(s)
-	s.events, s.from = s.events[:0], s.from[:0]
+	s.events, s.from, s.repeats = s.events[:0], s.from[:0], 0
 	e := p.engine.Load()
 	source, form := p.tally.source(b.Source), e.forms[b.Source]
 	var o outcomes

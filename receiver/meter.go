@@ -59,6 +59,9 @@ type Meter struct {
 	Cut     atomic.Uint64 // records that were longer than the source takes
 	Open    atomic.Int64  // connections, files or helpers open now
 
+	// CarriageReturns counts connections that part lines by carriage returns alone. Such a stream has no frame.
+	CarriageReturns atomic.Uint64
+
 	dropped [reasons]atomic.Uint64
 }
 

@@ -18,7 +18,7 @@ const (
 	DefaultWindow  = 24 * time.Hour
 	MinWindow      = 15*time.Minute + 30*time.Second
 	MaxWindow      = 30 * 24 * time.Hour
-	DefaultRate    = 10.0
+	DefaultRate    = 20.0
 	MaxRate        = 100.0
 	DefaultTimeout = 10 * time.Second
 	MaxTimeout     = time.Minute
@@ -39,10 +39,11 @@ type Config struct {
 	// minutes and prefers about one report a day. 15m30s to 30d. Default: 24h
 	Window setting.Duration `yaml:"window"`
 
-	// Rate is how many requests a second are made at most. Above 0 to 100. Default: 10
+	// Rate is how many requests a second are made at most. Above 0 to 100. Default: 20
 	Rate float64 `yaml:"rate"`
 
-	// Timeout is how long one request may take, from the connection to the end of the answer. 1s to 60s. Default: 10s
+	// Timeout is how long one request may take, from the connection to the end of the answer; a bulk file may take six times as
+	// long. 1s to 60s. Default: 10s
 	Timeout setting.Duration `yaml:"timeout"`
 
 	// Uncertain says what becomes of a report that was under way when the machine died more than 15 minutes ago, so that
