@@ -37,6 +37,13 @@ func (f *fault) name() string {
 	return f.alert + " " + f.of.web
 }
 
+// passes says whether the fault is over before long and may be made again, for a machine that is too slow to see it at once.
+func (f *fault) passes() bool {
+	return slices.Contains([]string{
+		"TattledRestarts", "TattledCommitsSlow", "TattledInDoubt", "TattledSendersRefused", "TattledRecordsDropped", "TattledLags", "TattledEvicts",
+	}, f.alert)
+}
+
 // Faults that are really made of real daemons let the alerts fire on Debian's Prometheus, by the packaged rules at a faster pace;
 // the alerts end when the faults do. Nothing fires before.
 func TestFaults(t *testing.T) {
@@ -44,7 +51,7 @@ func TestFaults(t *testing.T) {
 	c := newCast(t)
 	p := startPrometheus(t, quickRules(t), c.targets())
 	w := watch(t, p)
-	nobody := []fault{{"TattledNotScraped", nil, "no target is a tattled", nil, nil}}
+	nobody := []fault{{alert: "TattledNotScraped", what: "no target is a tattled"}}
 	w.await(nobody, false)
 	c.start()
 	w.await(nobody, true)

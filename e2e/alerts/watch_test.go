@@ -81,12 +81,26 @@ func (w *watcher) await(faults []fault, ended bool) {
 		for _, f := range left {
 			names = append(names, f.name())
 		}
+		again := time.Now().Add(20 * time.Second)
 		within(w.t, 90*time.Second, strings.Join(names, ", "), func() bool {
+			if !ended && time.Now().After(again) {
+				again = time.Now().Add(20 * time.Second)
+				makeAgain(left)
+			}
 			rest := w.rest(left, ended)
 			done := len(rest) < len(left)
 			left = rest
 			return done
 		})
+	}
+}
+
+// makeAgain makes those that pass.
+func makeAgain(faults []fault) {
+	for _, f := range faults {
+		if f.passes() {
+			f.make()
+		}
 	}
 }
 
