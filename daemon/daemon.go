@@ -73,9 +73,11 @@ type Daemon struct {
 	doubles   []string          // log files that count twice
 	named     map[string]bool   // listeners that only some may send to
 	reporters map[string]string // as configured, by source
+	opens     map[string]opens  // by source
 	outlets   []*outlet
 	registry  *prometheus.Registry
 	metrics   *metrics
+	attackers attackers
 	page      *web.Server
 	drift     drift
 	missteps  missteps
@@ -99,6 +101,7 @@ func New(o Options) (*Daemon, error) {
 		return nil, err
 	}
 	d.live.Store(e)
+	d.reloads.took(time.Now())
 	if err := d.wire(); err != nil {
 		d.close()
 		return nil, err
@@ -116,7 +119,7 @@ func (d *Daemon) wire() error {
 	if err := d.openStore(); err != nil {
 		return err
 	}
-	d.metrics = newMetrics()
+	d.metrics = newMetrics(d.store.Stats)
 	d.hold = holdFor(d.config)
 	d.committer = store.NewCommitter(d.store, nil, store.CommitterOptions{
 		Policy:        func() *policy.Policy { return d.live.Load().policy },
@@ -202,7 +205,7 @@ func (d *Daemon) openReceivers() {
 			disown()
 		}
 	}
-	d.named, d.reporters = map[string]bool{}, map[string]string{}
+	d.named, d.reporters, d.opens = map[string]bool{}, map[string]string{}, map[string]opens{}
 	for _, s := range d.config.sources() {
 		o := opener{s.name, func() (receiver.Receiver, error) { return s.open(&env) }}
 		r, err := o.open()
@@ -211,7 +214,7 @@ func (d *Daemon) openReceivers() {
 			r = newLate(o, fmt.Errorf("open %s: %w", s.at, err), d.log, arrived)
 		}
 		d.receivers = append(d.receivers, r)
-		d.named[s.name], d.reporters[s.name] = s.named, s.reporter
+		d.named[s.name], d.reporters[s.name], d.opens[s.name] = s.named, s.reporter, s.opens
 	}
 	arrived()
 	d.doubles = doubleSources(d.config)
@@ -237,6 +240,7 @@ func remedyForSocket(name string) string {
 func (d *Daemon) committed(events []event.Event, _ []event.Report) {
 	d.page.Feed().Publish(events)
 	d.metrics.count(events, d.reporters)
+	d.attackers.note(events, time.Now())
 	for _, o := range d.away.began(d.store.Outages()) {
 		d.log.Warn("addresses that logged in before all fail now: reports about such are held back", "service", o.Service, "addresses", o.Addresses,
 			"remedy", awayRemedy)
@@ -414,7 +418,7 @@ func (d *Daemon) health() web.Health {
 	add(d.refusedSenders(now)...)
 	add(sharedProblems(d.live.Load().gate)...)
 	for _, r := range d.receivers {
-		h.Sources = append(h.Sources, d.sourceHealth(r))
+		h.Sources = append(h.Sources, d.sourceHealth(r, now))
 	}
 	d.dates.fill(h.Problems, now)
 	return h
@@ -425,17 +429,16 @@ func (d *Daemon) anyOpen() bool {
 	return len(d.receivers) == 0 || slices.ContainsFunc(d.receivers, func(r receiver.Receiver) bool { return opened(r) != nil })
 }
 
-func (d *Daemon) sourceHealth(r receiver.Receiver) web.Source {
+func (d *Daemon) sourceHealth(r receiver.Receiver, now time.Time) web.Source {
 	m, t := r.Meter(), d.tally.source(r.Source())
 	s := web.Source{
-		Name: r.Source(), Reporter: d.reporters[r.Source()], Up: up(r), Records: m.Records.Load(), Open: m.Open.Load(), Errors: m.Errors.Load(),
-		Gaps: m.Gaps.Load(), Lag: time.Duration(t.lag.Load()), LastRecord: t.habit.lastRecord(),
+		Name: r.Source(), Reporter: d.reporters[r.Source()], Up: up(r), Records: m.Records.Load(), Skipped: m.Skipped.Load(), Open: m.Open.Load(), Errors: m.Errors.Load(),
+		Gaps: m.Gaps.Load(), Lag: t.lagAt(now), LastRecord: t.habit.lastRecord(),
 	}
 	for _, reason := range receiver.Reasons() {
+		s.Dropped += m.Dropped(reason)
 		if reason.Lost() {
-			s.Dropped += m.Dropped(reason)
-		} else {
-			s.Skipped += m.Dropped(reason)
+			s.Lost += m.Dropped(reason)
 		}
 	}
 	return s
