@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -30,6 +31,7 @@ func TestDashboards(t *testing.T) {
 	b := newBusy(t)
 	base, began := startPrometheus(t, b.since, map[string]string{"web1.example.org": b.web, "web2.example.org": b.otherWeb}), time.Now()
 	b.work(*dashboardFor)
+	documentedQuery(t, base)
 	span := time.Since(began).Truncate(time.Second) / 2 // the first half is what the second is compared with
 	args := []string{"run", ".", "ask", "-prometheus", base, "-span", span.String(), "-scrape", "1s"}
 	if *dashboardAnswers != "" {
@@ -44,6 +46,23 @@ func TestDashboards(t *testing.T) {
 	}
 	b.p.stop()
 	b.other.stop()
+}
+
+// documentedQuery asks whether tattled is scraped as docs/grafana.md says.
+func documentedQuery(t *testing.T, base string) {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/grafana.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := regexp.MustCompile(`(?m)^    (curl .+)$`).FindStringSubmatch(string(text))
+	if command == nil {
+		t.Fatal("docs/grafana.md asks nothing of Prometheus")
+	}
+	out, err := exec.CommandContext(t.Context(), "sh", "-c", strings.ReplaceAll(command[1], "http://127.0.0.1:9090", base)).CombinedOutput()
+	if err != nil || !strings.Contains(string(out), `"1"]`) {
+		t.Errorf("%s: %v\n%s", command[1], err, out)
+	}
 }
 
 // busy is a daemon that reads from everywhere, and another that has little to do.
@@ -68,6 +87,7 @@ sources:
   journal: {directory: %[1]s, helper: %[2]s, since: 1h, reporter: web1}
   files:
     - {path: %[3]s/auth.log, reporter: bastion}
+    - {path: %[3]s/late.log, reporter: late}
     - {path: %[3]s/access.log, program: nginx, form: combined, reporter: shop}
   syslog:
     - {listen: "tcp://%[4]s", trust: report, reporter: mail}
@@ -128,11 +148,11 @@ func (b *busy) work(limit time.Duration) {
 	}{
 		{at(0.1), b.reload},
 		{at(0.55), func() { b.double.SetFaults(double.Fault{Mode: double.Internal}) }},
-		{at(0.6), b.lose},
+		{at(0.6), func() { write(b.t, b.dir, "late.log", "") }}, // a source that was missing until now
 		{at(0.65), b.spoil},
 		{at(0.7), b.restartOther},
 		{at(0.75), func() { b.double.SetFaults() }},
-		{at(0.8), b.mend},
+		{at(0.8), b.fix},
 		{at(0.85), func() { b.double.Step(16 * time.Minute) }},
 		{at(0.9), b.reload},
 	}
@@ -157,7 +177,9 @@ func (b *busy) attack() {
 	b.round++
 	for n := range 2 + (b.round/8)%5 {
 		addr := fmt.Sprintf("45.%d.%d.%d", 140+(b.round*b.round+n)%6, b.round/250, 1+b.round%250)
-		b.journal.sshd(1000+b.round, time.Now(), sshLine(addr, b.round))
+		for i := range 6 * (1 - min(n, 1)) { // one of them guesses on, and is reported
+			b.journal.sshd(1000+i, time.Now(), fmt.Sprintf("Failed password for root from %s port 4002%d ssh2", addr, i))
+		}
 		b.file(addr, n)
 		b.syslog(addr, n)
 	}
@@ -211,7 +233,7 @@ func (b *busy) misbehave() {
 	}
 	fmt.Fprint(b.conn, "\n   \n")
 	if c, err := net.Dial("tcp", b.tcp); err == nil {
-		_, _ = io.WriteString(c, "27 <38>Jan  1 00:00:00 h a: b\n9999999999999 <38>x\n")
+		_, _ = io.WriteString(c, "400 <38>Jan  1 00:00:00 h a: it ends too soon")
 		c.Close()
 	}
 }
@@ -224,27 +246,19 @@ func (b *busy) hup(p *process) {
 	}
 }
 
-// spoil breaks the configuration, and mend mends it: the reload fails in between.
+// spoil breaks the configuration, and fix repairs it: the reload fails in between.
 func (b *busy) spoil() {
 	appendTo(b.t, b.config, "polcy: []\n")
 	b.reload()
 }
 
-func (b *busy) mend() {
+func (b *busy) fix() {
 	text, err := os.ReadFile(b.config)
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	write(b.t, b.dir, "tattled.yaml", strings.TrimSuffix(string(text), "polcy: []\n"))
-	write(b.t, b.dir, "access.log", "")
 	b.reload()
-}
-
-// lose takes a log away.
-func (b *busy) lose() {
-	if err := os.Remove(b.dir + "/access.log"); err != nil {
-		b.t.Fatal(err)
-	}
 }
 
 func (b *busy) restartOther() {
@@ -297,7 +311,7 @@ func lastWeek(t *testing.T, dir string, at time.Time, targets map[string]string)
 	text.WriteString("# TYPE tattled_events counter\n")
 	for name := range targets {
 		for i, kind := range []string{"auth-failure", "auth-success", "firewall-block", "firewall-accept", "web-attack"} {
-			for s := 0; s < 60+int(2*dashboardFor.Seconds()); s += 5 {
+			for s := 0; s < 60+int(2*dashboardFor.Seconds()); s++ {
 				fmt.Fprintf(&text, "tattled_events_total{instance=%q,job=\"tattled\",kind=%q,reporter=\"web1\",service=\"sshd\"} %d %d\n",
 					name, kind, s*(9-i)/2, at.Unix()+int64(s))
 			}

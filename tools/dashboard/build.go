@@ -130,6 +130,9 @@ func help(w, h int, text string) panel {
 // size is in units of the page: it is 24 wide.
 func size(w, h int) option { return func(p *panel) { p.GridPos = grid{W: w, H: h} } }
 
+// under puts a panel below the one before it, and not beside it: both together are as high as their neighbors.
+func under(p *panel) { p.GridPos.Y = -1 }
+
 // unit is Grafana's name of one, and how many digits follow the point.
 func unit(name string, decimals int) option {
 	return func(p *panel) { p.FieldConfig.Defaults.Unit, p.FieldConfig.Defaults.Decimals = name, &decimals }
@@ -310,11 +313,17 @@ func place(rows []row) []panel {
 		y++
 		x, height := 0, 0
 		for _, p := range r.panels {
+			id++
+			p.ID = id
+			if above := all[len(all)-1].GridPos; p.GridPos.Y < 0 {
+				p.GridPos.X, p.GridPos.Y = above.X, above.Y+above.H
+				all = append(all, p)
+				continue
+			}
 			if x+p.GridPos.W > 24 {
 				x, y, height = 0, y+height, 0
 			}
-			id++
-			p.ID, p.GridPos.X, p.GridPos.Y = id, x, y
+			p.GridPos.X, p.GridPos.Y = x, y
 			x, height = x+p.GridPos.W, max(height, p.GridPos.H)
 			all = append(all, p)
 		}

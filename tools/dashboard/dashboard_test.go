@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write packaging/grafana anew")
+var update = flag.Bool("update", false, "write packaging/grafana again")
 
 const folder = "../../packaging/grafana"
 
@@ -32,7 +32,7 @@ func TestFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(want, got) {
-			t.Errorf("%s is not what the program makes: make dashboards writes it anew", name)
+			t.Errorf("%s is not what the program makes: make dashboard writes it", name)
 		}
 	}
 }
@@ -78,8 +78,8 @@ func TestEveryPanelExplainsItself(t *testing.T) {
 // Red is for what is lost and for what tattled does not see. A title of the panel or the column, or the name of the series, stands for that.
 func TestRedMeansLoss(t *testing.T) {
 	loss := []string{
-		"No answer", "Up", "Answers", "Drift", "State", "State file", "Lost", "Gaps", "Blind sources", "Lost records", "Damaged records",
-		"bad-frame", "too-many", "out-of-step", "expired", "damaged",
+		"No answer", "Up", "Answers", "Drift", "State", "State file", "Lost", "Gaps", "gaps", "Blind sources", "Lost records", "Damaged records",
+		"bad-frame", "too-many", "out-of-step", "expired", "damaged", "evicted waiting",
 	}
 	judge := func(t *testing.T, what, color string) {
 		t.Helper()

@@ -28,6 +28,8 @@ func run(args []string) error {
 	switch args[0] {
 	case "ask":
 		return ask(args[1:], os.Stdout)
+	case "draw":
+		return draw(args[1:])
 	case "write":
 		if len(args) != 2 {
 			return fmt.Errorf("%s", usage)

@@ -57,6 +57,7 @@ type annotation struct {
 	TitleFormat     string     `json:"titleFormat"`
 	TextFormat      string     `json:"textFormat"`
 	TagKeys         string     `json:"tagKeys"`
+	Target          target     `json:"target"` // the same query, where newer versions look for it
 }
 
 type datasource struct {
@@ -124,6 +125,7 @@ type target struct {
 	Instant      bool       `json:"instant"`
 	Range        bool       `json:"range"`
 	Format       string     `json:"format"` // time_series or table
+	Interval     string     `json:"interval,omitempty"`
 }
 
 type transformation struct {

@@ -11,45 +11,57 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
-// registry is what tattled exposes: the labels of each metric, by its name. The daemon's own test keeps the file equal to its
-// registry.
-func registry(t *testing.T) map[string][]string {
+// metric is what tattled exposes: counter, gauge or histogram, and what the documentation says of the values of each label.
+type metric struct {
+	kind   string
+	labels map[string]string
+}
+
+// registry is all of it. docs/metrics.md is made from the registry, and a test of the daemon keeps both equal; the client library says what is
+// known of a process, and Prometheus itself whether it got an answer.
+func registry(t *testing.T) map[string]metric {
 	t.Helper()
-	text, err := os.ReadFile("../../daemon/testdata/metrics.txt")
+	text, err := os.ReadFile("../../docs/metrics.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := string(text)
-	descs := make(chan *prometheus.Desc, 1000)
-	collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}).Describe(descs)
-	close(descs)
-	for d := range descs {
-		all += d.String() + "\n"
-	}
-	known := map[string][]string{"up": {"instance", "job"}}
-	for _, m := range regexp.MustCompile(`fqName: "([^"]+)".*variableLabels: \{([^}]*)\}`).FindAllStringSubmatch(all, -1) {
-		known[m[1]] = append(strings.FieldsFunc(m[2], func(r rune) bool { return r == ',' }), "instance", "job")
+	known := map[string]metric{"up": {"gauge", map[string]string{"instance": "", "job": ""}}}
+	for _, m := range regexp.MustCompile("(?m)^\\| `(tattled_\\w+)` \\| (\\w+) \\| [^|]* \\| ([^|]*) \\|").FindAllStringSubmatch(string(text), -1) {
+		known[m[1]] = metric{m[2], map[string]string{"instance": "", "job": ""}}
+		for _, l := range regexp.MustCompile("`(\\w+)`: ([^;]*)").FindAllStringSubmatch(m[3], -1) {
+			known[m[1]].labels[l[1]] = l[2]
+		}
 	}
 	if len(known) < 40 {
 		t.Fatalf("only %d metrics are known", len(known))
 	}
+	descs := make(chan *prometheus.Desc, 1000)
+	collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}).Describe(descs)
+	close(descs)
+	for d := range descs {
+		name := regexp.MustCompile(`fqName: "([^"]+)"`).FindStringSubmatch(d.String())[1]
+		known[name] = metric{"gauge", known["up"].labels}
+		if strings.HasSuffix(name, "_total") {
+			known[name] = metric{"counter", known["up"].labels}
+		}
+	}
 	return known
 }
 
-// histograms are exposed as such: their buckets, or as a whole.
-var histograms = []string{"tattled_store_commit_seconds", "tattled_report_latency_seconds"}
-
-// labelsOf are the labels of a metric or of a histogram's buckets; false if there is none such.
-func labelsOf(known map[string][]string, name string) ([]string, bool) {
-	if h, found := strings.CutSuffix(name, "_bucket"); found && slices.Contains(histograms, h) {
-		return append([]string{"le"}, known[h]...), true
+// find returns a metric, or that of a histogram of which name is a part.
+func find(known map[string]metric, name string) (metric, bool) {
+	if m := known[strings.TrimSuffix(name, "_bucket")]; m.kind == "histogram" {
+		labels := maps.Clone(m.labels)
+		if strings.HasSuffix(name, "_bucket") {
+			labels["le"] = ""
+		}
+		return metric{m.kind, labels}, true
 	}
-	l, found := known[name]
-	return l, found
+	m, found := known[name]
+	return m, found
 }
 
 // eachExpr calls f for all expressions of a dashboard, and what they are for.
@@ -65,6 +77,9 @@ func eachExpr(d dashboard, f func(what, expr, legend string, instant bool)) {
 	for _, v := range d.Templating.List {
 		if v.Type == "query" {
 			selector, label := labelValues(v.Definition)
+			if strings.Contains(selector, "_total") {
+				selector = "increase(" + selector + "[$__range])"
+			}
 			f(d.UID+", variable "+v.Name, "sum by ("+label+") ("+selector+")", "", false)
 		}
 	}
@@ -144,19 +159,24 @@ func TestSpans(t *testing.T) {
 }
 
 // faultsOf says what is wrong with a part of an expression.
-func faultsOf(known map[string][]string, node parser.Node, path []parser.Node) (faults []string) {
+func faultsOf(known map[string]metric, node parser.Node, path []parser.Node) (faults []string) {
 	switch n := node.(type) {
 	case *parser.VectorSelector:
-		has, found := labelsOf(known, n.Name)
+		m, found := find(known, n.Name)
 		if !found {
 			return []string{"there is no metric " + n.Name}
 		}
-		for _, m := range n.LabelMatchers {
-			if m.Name != labels.MetricName && !slices.Contains(has, m.Name) {
-				faults = append(faults, n.Name+" has no label "+m.Name)
+		for _, l := range n.LabelMatchers {
+			values, there := m.labels[l.Name]
+			switch {
+			case l.Name == "__name__":
+			case !there:
+				faults = append(faults, n.Name+" has no label "+l.Name)
+			case values != "" && l.Value != ".*" && !allOf(values, l.Value):
+				faults = append(faults, n.Name+": "+l.Name+" is never "+l.Value)
 			}
 		}
-		if counts(n.Name) != counted(path) {
+		if (m.kind != "gauge") != counted(path) {
 			faults = append(faults, n.Name+": rate and increase are for counters, and counters for them")
 		}
 	case *parser.AggregateExpr:
@@ -170,7 +190,7 @@ func faultsOf(known map[string][]string, node parser.Node, path []parser.Node) (
 }
 
 // strangers are labels by which something is grouped or joined that its parts do not have.
-func strangers(known map[string][]string, names []string, in parser.Node) (faults []string) {
+func strangers(known map[string]metric, names []string, in parser.Node) (faults []string) {
 	for _, name := range names {
 		if !slices.Contains(within(known, in), name) {
 			faults = append(faults, "nothing here has the label "+name)
@@ -180,12 +200,12 @@ func strangers(known map[string][]string, names []string, in parser.Node) (fault
 }
 
 // within are the labels of all metrics in an expression.
-func within(known map[string][]string, in parser.Node) []string {
+func within(known map[string]metric, in parser.Node) []string {
 	all := map[string]bool{}
 	parser.Inspect(in, func(node parser.Node, _ []parser.Node) error {
 		if s, ok := node.(*parser.VectorSelector); ok {
-			has, _ := labelsOf(known, s.Name)
-			for _, l := range has {
+			m, _ := find(known, s.Name)
+			for l := range m.labels {
 				all[l] = true
 			}
 		}
@@ -195,7 +215,7 @@ func within(known map[string][]string, in parser.Node) []string {
 }
 
 // given are the labels that the answer to an expression has: those of its outermost sum, if it is one or is reckoned from one.
-func given(known map[string][]string, in parser.Expr) []string {
+func given(known map[string]metric, in parser.Expr) []string {
 	switch n := in.(type) {
 	case *parser.AggregateExpr:
 		if n.Op == parser.TOPK {
@@ -219,8 +239,14 @@ func given(known map[string][]string, in parser.Expr) []string {
 	return within(known, in)
 }
 
-func counts(name string) bool {
-	return strings.HasSuffix(name, "_total") || strings.HasSuffix(name, "_bucket") || slices.Contains(histograms, name)
+// allOf reports whether the documentation lists the values of a selector: one, or several with bars between them.
+func allOf(listed, values string) bool {
+	for value := range strings.SplitSeq(values, "|") {
+		if !regexp.MustCompile(`(^|[ ,])` + regexp.QuoteMeta(value) + `($|[ ,])`).MatchString(listed) {
+			return false
+		}
+	}
+	return true
 }
 
 // counted reports whether a selector is within a function for counters.

@@ -9,6 +9,7 @@ func tattled() dashboard {
 		Links: []link{
 			page("Live page", "What happens now, address by address", "${page}/"),
 			page("Problems", "What is wrong now, with cause and remedy", "${page}/healthz"),
+			page("Documentation", "What each row answers; also /usr/share/doc/tattled/docs/grafana.md on the host", "${docs}/grafana.md"),
 			others("All hosts and more", "The other dashboards of tattled"),
 		},
 		Annotations: annotations{List: []annotation{
@@ -22,9 +23,11 @@ func tattled() dashboard {
 				`label_values(tattled_events_total{instance=~"$instance"}, reporter)`, 0),
 			asked("service", "Service", "The services that were attacked. It has an effect on events, rules and refused lines.",
 				`label_values(tattled_events_total{instance=~"$instance"}, service)`, 0),
-			asked("job", "Job", "Prometheus' name for the scrapes of tattled: it tells the metrics of its process from those of others.",
+			asked("job", "Job", "Prometheus' name for the scrapes of tattled: it separates the metrics of its process from those of others.",
 				`label_values(tattled_build_info{instance=~"$instance"}, job)`, 2),
 			typed("page", "Page", "Where your browser reaches the page of tattled: the links lead there.", "http://127.0.0.1:9817"),
+			typed("docs", "Docs", "Where the documentation is: every host with tattled has it in this folder. Browsers follow links to files only where they are allowed to.",
+				"file:///usr/share/doc/tattled/docs"),
 		}},
 		Panels: place([]row{overview(), sources(), detection(), geography(), reporting(), health()}),
 	}
@@ -42,13 +45,14 @@ func others(title, tooltip string) link {
 func at(name, iconColor, expr, title string) annotation {
 	return annotation{
 		Name: name, Datasource: source(), Enable: true, IconColor: iconColor, Expr: expr, Step: "1m", UseValueForTime: true, TitleFormat: title, TagKeys: "instance",
+		Target: target{RefID: "Anno", Datasource: source(), EditorMode: "code", Expr: expr, LegendFormat: title, Range: true, Format: "time_series", Interval: "1m"},
 	}
 }
 
 func chosenSource() variable {
 	return variable{
 		Name: "datasource", Label: "Data source", Description: "The Prometheus that scrapes tattled.", Type: "datasource", Query: "prometheus", Refresh: 1,
-		Current: map[string]any{}, Options: []any{},
+		Current: map[string]any{"selected": true, "text": "default", "value": "default"}, Options: []any{},
 	}
 }
 
