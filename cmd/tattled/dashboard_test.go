@@ -232,6 +232,9 @@ func (b *busy) misbehave() {
 		}
 	}
 	fmt.Fprint(b.conn, "\n   \n")
+	if b.round%8 != 0 {
+		return
+	}
 	if c, err := net.Dial("tcp", b.tcp); err == nil {
 		_, _ = io.WriteString(c, "400 <38>Jan  1 00:00:00 h a: it ends too soon")
 		c.Close()

@@ -64,7 +64,7 @@ func ask(args []string, out io.Writer) error {
 		answers, err := a.dashboard(ctx, d)
 		all, faults = append(all, answers...), append(faults, err)
 	}
-	print(all, out)
+	printTable(all, out)
 	if *file != "" {
 		text, err := json.Marshal(all)
 		if err != nil {
@@ -226,8 +226,8 @@ func says(all []series) bool {
 	return false
 }
 
-// print writes a table for people: a line for each query.
-func print(all []answer, out io.Writer) {
+// printTable writes a line for each query.
+func printTable(all []answer, out io.Writer) {
 	fmt.Fprintf(out, "%-13s  %-34s  %-3s  %6s  %6s  %s\n", "row", "panel", "", "series", "points", "last values")
 	for _, a := range all {
 		points, last := 0, []string(nil)

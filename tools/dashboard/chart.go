@@ -11,18 +11,19 @@ import (
 
 // palette is for series without a color of their own.
 func palette(i int) string {
-	colors := strings.Fields("#56a64b #3274d9 #e0b400 #8f3bb8 #37872d #5794f2 #ff9830 #b877d9 #73bf69 #1f60c4 #fade2a #a352cc #96d98d #8ab8ff")
-	return colors[i%len(colors)]
+	lines := strings.Fields("#56a64b #3274d9 #e0b400 #8f3bb8 #37872d #5794f2 #ff9830 #b877d9 #73bf69 #1f60c4 #fade2a #a352cc #96d98d #8ab8ff")
+	return lines[i%len(lines)]
 }
 
 // web is a color of Grafana's as browsers know it.
-func web(name string) string {
-	known := map[string]string{
+func web(name string) string { return colors()[name] }
+
+func colors() map[string]string {
+	return map[string]string{
 		"green": "#56a64b", "light-green": "#96d98d", "semi-dark-green": "#37872d", "orange": "#ff780a", "dark-orange": "#c4501b", "yellow": "#e0b400",
 		"blue": "#3274d9", "light-blue": "#8ab8ff", "purple": "#8f3bb8", "light-purple": "#ca95e5", "text": "#24292e", "red": "#e02f44",
 		"light-red": "#ff7383", "dark-red": "#ad0317",
 	}
-	return known[name]
 }
 
 // curve is a series as it is drawn.
@@ -221,10 +222,14 @@ func (f field) show(v float64) (text, color string) {
 	return scaled(v, decimals, 1000, "", " K", " Mil", " Bil"), color
 }
 
-// grouped has a comma after each three digits.
-func grouped(digits string) string {
+// grouped has a comma before each three digits in front of the point.
+func grouped(number string) string {
+	digits, rest, point := strings.Cut(number, ".")
 	for i := len(digits) - 3; i > 0 && digits[i-1] != '-'; i -= 3 {
 		digits = digits[:i] + "," + digits[i:]
+	}
+	if point {
+		digits += "." + rest
 	}
 	return digits
 }

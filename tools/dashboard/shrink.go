@@ -5,11 +5,14 @@ import (
 	"image"
 	rgb "image/color"
 	"image/png"
+	"maps"
 	"os"
 	"slices"
+	"strconv"
 )
 
-// shrink rewrites a PNG with the 256 colors that it has most of: a third of the size, and nobody sees a difference in graphs.
+// shrink rewrites a PNG with 256 colors, which makes it a third of the size: those that mean something, with what a browser makes of them at the
+// edges of letters, and those that it has most of.
 func shrink(path string) error {
 	raw, err := os.ReadFile(path)
 	if err != nil {
@@ -35,13 +38,13 @@ func paletted(full image.Image) *image.Paletted {
 			count[at(x, y)]++
 		}
 	}
-	var colors []rgb.RGBA
+	var found []rgb.RGBA
 	for c := range count {
-		colors = append(colors, c)
+		found = append(found, c)
 	}
-	slices.SortFunc(colors, func(a, b rgb.RGBA) int { return count[b] - count[a] })
-	var most rgb.Palette
-	for _, c := range colors[:min(len(colors), 256)] {
+	slices.SortFunc(found, func(a, b rgb.RGBA) int { return count[b] - count[a] })
+	most := meaning()
+	for _, c := range found[:min(len(found), 256-len(most))] {
 		most = append(most, c)
 	}
 	small, nearest := image.NewPaletted(area, most), map[rgb.RGBA]uint8{}
@@ -57,4 +60,22 @@ func paletted(full image.Image) *image.Paletted {
 		}
 	}
 	return small
+}
+
+// meaning has the colors of thresholds and words, each full and mixed with white.
+func meaning() rgb.Palette {
+	var all rgb.Palette
+	for _, hex := range slices.Sorted(maps.Values(colors())) {
+		r, g, b := channel(hex[1:3]), channel(hex[3:5]), channel(hex[5:7])
+		for _, part := range []float64{1, 0.75, 0.5, 0.25} {
+			mix := func(c float64) uint8 { return uint8(255 - part*(255-c)) }
+			all = append(all, rgb.RGBA{mix(r), mix(g), mix(b), 255})
+		}
+	}
+	return all
+}
+
+func channel(hex string) float64 {
+	v, _ := strconv.ParseUint(hex, 16, 8) // colors has no others
+	return float64(v)
 }
