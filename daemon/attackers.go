@@ -18,19 +18,19 @@ const (
 
 // attackers knows the addresses (of IPv6: /64 networks) that attacked in the last five minutes. It is a table of fingerprints with the
 // time of the last attack, 8 bytes a slot, which has room for maxAttackers at most: a flood of more is not counted in full. What is too
-// old is removed when the table is full, and then it grows or shrinks. The fingerprint of 40 bits is by a seed that nobody knows; two
-// addresses of which one is not counted because they share one are rarer than one in a million. Safe for concurrent use; its zero value
+// old is removed when the table is full, and then it grows or shrinks. The fingerprint of 40 bits is by a seed that nobody knows; that
+// two addresses share one is rarer than one in a million. Safe for concurrent use; its zero value
 // is ready.
 type attackers struct {
 	mu    sync.Mutex
 	seed  maphash.Seed
-	since int64    // tick 0, so that ticks are small
+	since int64    // tick 0: a year ago, because the clock may be set back
 	slots []uint64 // fingerprint, then the tick in tickBits; 0 is free. Their number is a power of two
 	used  int
-	full  uint64 // the tick in which the largest table was found full last
+	full  uint64 // the tick in which the largest table was swept last
 }
 
-// How the bits of a slot are used, and how many slots there are. A tick of 24 bits is enough for five years.
+// How the bits of a slot are used, and how many slots there are. A tick of 24 bits is enough for four years.
 const (
 	tickBits     = 24
 	tickMask     = 1<<tickBits - 1
@@ -43,7 +43,7 @@ const (
 func (a *attackers) note(events []event.Event, now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	today := a.begin(now)
+	current := a.begin(now)
 	oldest := now.Add(-attackSpan * attackTick)
 	for i := range events {
 		e := &events[i]
@@ -51,7 +51,7 @@ func (a *attackers) note(events []event.Event, now time.Time) {
 			continue
 		}
 		key := policy.Key(e.Addr).As16()
-		a.put(maphash.Bytes(a.seed, key[:])&^tickMask, min(a.tick(e.Time), today), today)
+		a.put(maphash.Bytes(a.seed, key[:])&^tickMask, min(a.tick(e.Time), current), current)
 	}
 }
 
@@ -59,7 +59,7 @@ func (a *attackers) note(events []event.Event, now time.Time) {
 func (a *attackers) begin(now time.Time) uint64 {
 	if a.slots == nil {
 		a.seed, a.slots = maphash.MakeSeed(), make([]uint64, leastSlots)
-		a.since = now.UnixNano()/int64(attackTick) - 2*attackSpan // no attack that counts was before that
+		a.since = now.UnixNano()/int64(attackTick) - tickMask/4
 	}
 	return a.tick(now)
 }
@@ -70,18 +70,18 @@ func (a *attackers) tick(t time.Time) uint64 {
 }
 
 // put remembers an attack at a tick.
-func (a *attackers) put(print, at, today uint64) {
+func (a *attackers) put(print, at, current uint64) {
 	slot := a.find(print)
 	switch was := *slot & tickMask; {
 	case *slot == 0:
 		if a.used >= len(a.slots)/4*3 {
-			if !a.sweep(today) {
+			if !a.sweep(current) {
 				return
 			}
 			slot = a.find(print)
 		}
 		a.used++
-	case was >= at && was <= today: // one that is in the future is from before the clock was set back
+	case was >= at && was <= current: // one that is in the future is from before the clock was set back
 		return
 	}
 	*slot = print | at
@@ -97,12 +97,13 @@ func (a *attackers) find(print uint64) *uint64 {
 	}
 }
 
-// sweep removes what is too old and makes room for as many again. It returns false if the largest table is full.
-func (a *attackers) sweep(today uint64) bool {
-	if a.full == today { // it would be in vain, and cost every attack of a flood the same
+// sweep removes what is too old and makes room for as many again. It returns false if the largest table is full. That is swept once a
+// tick at most: nothing gets too old in between.
+func (a *attackers) sweep(current uint64) bool {
+	if a.full == current {
 		return false
 	}
-	live := a.live(today)
+	live := a.live(current)
 	size := leastSlots
 	for size < mostSlots && size < 2*live+2 {
 		size *= 2
@@ -110,28 +111,27 @@ func (a *attackers) sweep(today uint64) bool {
 	old := a.slots
 	a.slots, a.used = make([]uint64, size), 0
 	for _, s := range old {
-		if lives(s, today) {
+		if lives(s, current) {
 			*a.find(s &^ tickMask) = s
 			a.used++
 		}
 	}
-	if a.used >= maxAttackers {
-		a.full = today
-		return false
+	if size == mostSlots {
+		a.full = current
 	}
-	return true
+	return a.used < maxAttackers
 }
 
 // lives reports whether a slot is of an attack that counts.
-func lives(slot, today uint64) bool {
+func lives(slot, current uint64) bool {
 	at := slot & tickMask
-	return slot != 0 && at <= today && at+attackSpan > today
+	return slot != 0 && at <= current && at+attackSpan > current
 }
 
-func (a *attackers) live(today uint64) int {
+func (a *attackers) live(current uint64) int {
 	n := 0
 	for _, s := range a.slots {
-		if lives(s, today) {
+		if lives(s, current) {
 			n++
 		}
 	}
@@ -142,5 +142,10 @@ func (a *attackers) live(today uint64) int {
 func (a *attackers) count(now time.Time) int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.live(a.begin(now))
+	current := a.begin(now)
+	live := a.live(current)
+	if len(a.slots) > leastSlots && live < len(a.slots)/8 { // a flood is over
+		a.sweep(current)
+	}
+	return live
 }

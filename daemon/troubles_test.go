@@ -159,6 +159,7 @@ web: {listen: "127.0.0.1:0"}
 	for _, w := range []string{
 		"tattled_problems 3", `tattled_source_up{source="file:` + dir + `/missing.log"} 0`, `tattled_source_up{source="file:` + log + `"} 1`,
 		`tattled_source_last_record_timestamp_seconds{source="udp://127.0.0.1:0"} 0`,
+		`tattled_receiver_dropped_total{reason="not-allowed",source="udp://127.0.0.1:0"} 1`,
 	} {
 		if !strings.Contains(metrics, w) {
 			t.Errorf("the metrics lack %s", w)
@@ -237,7 +238,7 @@ func get(t *testing.T, url string) string {
 }
 
 // waitFor waits half a minute for a condition, and shows what there is instead if it does not come true.
-func waitFor(t *testing.T, what string, is func() bool, instead func() string) {
+func waitFor(t testing.TB, what string, is func() bool, instead func() string) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
