@@ -34,7 +34,7 @@ func reporting() row {
 			over(`clamp_min(min by (endpoint) (predict_linear(tattled_abuseipdb_quota_remaining{instance=~"$instance"}[1h], 6 * 3600)), 0)`, "{{endpoint}}, in six hours"),
 			unit("locale", 0), faint("B"), empty("not known yet")),
 		stat("Quota lasts for", "How long the quota of reports lasts at the pace of the last hour.",
-			"Less than the time until its reset (midnight, UTC): the rest of the day's reports wait until then.",
+			"Less than what is left of AbuseIPDB's day: the rest of the reports wait until the quota is reset.",
 			now(`min(tattled_abuseipdb_quota_remaining{instance=~"$instance", endpoint="report"} / (deriv(tattled_abuseipdb_quota_remaining{instance=~"$instance", endpoint="report"}[1h]) < 0) * -1)`, "at this pace"),
 			unit("s", 0), size(8, 4), from(look, 86400, calm), empty("no report in an hour")),
 		stat("Held back", "Reports that were held back because the state file was restored and may have forgotten whom it reported.",
