@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/netip"
@@ -12,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -29,23 +32,89 @@ var (
 // is empty. What is compared with last week is compared with a week that was made up.
 func TestDashboards(t *testing.T) {
 	b := newBusy(t)
-	base, began := startPrometheus(t, b.since, map[string]string{"web1.example.org": b.web, "web2.example.org": b.otherWeb}), time.Now()
+	base := startPrometheus(t, b.since, map[string]string{"web1.example.org": b.web, "web2.example.org": b.otherWeb})
+	began := time.Now()
 	b.work(*dashboardFor)
 	documentedQuery(t, base)
 	span := time.Since(began).Truncate(time.Second) / 2 // the first half is what the second is compared with
-	args := []string{"run", ".", "ask", "-prometheus", base, "-span", span.String(), "-scrape", "1s"}
-	if *dashboardAnswers != "" {
-		args = append(args, "-answers", *dashboardAnswers)
+	file := *dashboardAnswers
+	if file == "" {
+		file = t.TempDir() + "/answers.json"
 	}
-	cmd := exec.CommandContext(t.Context(), "go", args...)
+	cmd := exec.CommandContext(t.Context(), "go", "run", ".", "ask", "-prometheus", base, "-span", span.String(), "-scrape", "1s", "-answers", file)
 	cmd.Dir = "../../tools/dashboard"
+	says := b.figures()
 	out, err := cmd.CombinedOutput()
 	t.Logf("%v of work:\n%s", *dashboardFor, out)
 	if err != nil {
 		t.Error(err)
 	}
+	b.judge(file, says)
 	b.p.stop()
 	b.other.stop()
+}
+
+// shown is what a panel shows for one of its queries.
+type shown struct {
+	Dashboard, Title, Ref string
+	Series                []struct {
+		Labels map[string]string
+		Points [][2]float64
+	}
+}
+
+// figures are what the daemons themselves say to what some panels show.
+func (b *busy) figures() map[string]float64 {
+	return map[string]float64{
+		"Reports today": b.p.metric(`tattled_reports_total{destination="abuseipdb",result="delivered"}`),
+		"Alerts today":  b.p.metric(`tattled_alerts_total{channel="mail",result="delivered"}`),
+		"Attackers now": b.p.metric("tattled_attackers") + b.other.metric("tattled_attackers"),
+	}
+}
+
+// judge compares some of the answers with that, and with what was done.
+func (b *busy) judge(file string, says map[string]float64) {
+	b.t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	var all []shown
+	if err := json.Unmarshal(text, &all); err != nil {
+		b.t.Fatal(err)
+	}
+	find := func(title, ref string) shown {
+		i := slices.IndexFunc(all, func(s shown) bool { return s.Title == title && s.Ref == ref })
+		if i < 0 {
+			b.t.Fatalf("there is no panel %s", title)
+		}
+		return all[i]
+	}
+	sum := func(s shown) (sum float64) {
+		for _, one := range s.Series {
+			sum += one.Points[len(one.Points)-1][1]
+		}
+		return sum
+	}
+	for title, want := range says {
+		if got := sum(find(title, "A")); math.Abs(got-want) > want/10 { // the last scrape is a second old
+			b.t.Errorf("%s: the dashboard says %v, tattled says %v", title, got, want)
+		}
+	}
+	if got := sum(find("Countries", "B")); math.Abs(got-1) > 1e-6 {
+		b.t.Errorf("the countries' shares make %v", got)
+	}
+	for title, rows := range map[string]int{"Sources": 8, "Hosts": 2, "Versions": 2} {
+		if got := len(find(title, "A").Series); got != rows {
+			b.t.Errorf("%s has %d lines, want %d", title, got, rows)
+		}
+	}
+	for _, s := range find("Up", "A").Series {
+		down, up := s.Points[0][1] == 0, s.Points[len(s.Points)-1][1] == 1
+		if late := strings.HasSuffix(s.Labels["source"], "late.log"); !up || down != late {
+			b.t.Errorf("%v: down at first %v, up at last %v", s.Labels, down, up)
+		}
+	}
 }
 
 // documentedQuery asks whether tattled is scraped as docs/grafana.md says.
@@ -147,11 +216,12 @@ func (b *busy) work(limit time.Duration) {
 		do func()
 	}{
 		{at(0.1), b.reload},
-		{at(0.55), func() { b.double.SetFaults(double.Fault{Mode: double.Internal}) }},
+		{at(0.5), func() { // an outage that ends by itself: how long the courier waits after a failure is chance
+			b.double.SetFaults(double.Fault{Mode: double.Internal, Endpoint: "report", Times: 3}, double.Fault{Mode: double.Internal, Endpoint: "check", Times: 2})
+		}},
 		{at(0.6), func() { write(b.t, b.dir, "late.log", "") }}, // a source that was missing until now
 		{at(0.65), b.spoil},
 		{at(0.7), b.restartOther},
-		{at(0.75), func() { b.double.SetFaults() }},
 		{at(0.8), b.fix},
 		{at(0.85), func() { b.double.Step(16 * time.Minute) }},
 		{at(0.9), b.reload},
@@ -296,13 +366,15 @@ func startPrometheus(t *testing.T, since time.Time, targets map[string]string) s
 			t.Logf("Prometheus said:\n%s", text)
 		}
 	})
-	eventually(t, 30*time.Second, "Prometheus", func() bool {
-		res, err := (&http.Client{Timeout: time.Second}).Get("http://" + listen + "/-/ready")
+	all := fmt.Sprintf(`"%d"]`, len(targets))
+	eventually(t, 30*time.Second, "the first scrapes", func() bool { // Prometheus takes some seconds to begin
+		res, err := (&http.Client{Timeout: time.Second}).Get("http://" + listen + "/api/v1/query?query=sum(up)")
 		if err != nil {
 			return false
 		}
-		res.Body.Close()
-		return res.StatusCode == http.StatusOK
+		defer res.Body.Close()
+		answer, err := io.ReadAll(res.Body)
+		return err == nil && strings.Contains(string(answer), all)
 	})
 	return "http://" + listen
 }
