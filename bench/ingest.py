@@ -152,7 +152,7 @@ def settle(leader):
 def run(receiver, case, rate, a):
     """One load on one receiver."""
     transport, form = CASES[case]
-    log, _ = corpus('flood', form, 262144) if case.endswith('-new') else corpus('auth', form, 131072)
+    log, _ = corpus('flood', form, 1048576) if case.endswith('-new') else corpus('auth', form, 131072)
     total = int(rate * a.seconds) if transport == 'udp' else a.messages
     if os.path.exists(OUT):
         os.unlink(OUT)

@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MOST = 1 << 18, MANY = 32, CHUNK = 256 << 10, BUFFER = 4 << 20 };
+enum { MOST = 1 << 20, MANY = 32, CHUNK = 256 << 10, BUFFER = 4 << 20 };
 
 static char *bytes;
 static size_t begin_of[MOST + 1]; /* message i is bytes[begin_of[i]] up to begin_of[i+1], framing included */

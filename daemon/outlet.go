@@ -1,9 +1,11 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -47,6 +49,23 @@ func (o *outlet) DuplicateWindow() time.Duration {
 	return 0
 }
 
+// Bulk implements report.BulkSender: by the sender, none if it does not.
+func (o *outlet) Bulk() report.BulkBounds {
+	if s, ok := o.sender().(report.BulkSender); ok {
+		return s.Bulk()
+	}
+	return report.BulkBounds{}
+}
+
+// SendBulk implements report.BulkSender, for as long as the sender does: a reload may have changed it since Bulk.
+func (o *outlet) SendBulk(ctx context.Context, reports []*event.Report) ([]report.Outcome, report.Outcome) {
+	if s, ok := o.sender().(report.BulkSender); ok {
+		return s.SendBulk(ctx, reports)
+	}
+	none := report.Outcome{Result: report.Later, Detail: "the destination has no bulk requests any more"}
+	return slices.Repeat([]report.Outcome{none}, len(reports)), none
+}
+
 // dryRun says that the destination sends nothing for want of a key.
 func (o *outlet) dryRun() bool { return isDryRun(o.sender()) }
 
@@ -64,7 +83,7 @@ func (o *outlet) problems() []event.Problem {
 	return []event.Problem{{
 		What:   o.name + " accepts nothing",
 		Cause:  fmt.Sprintf("%s; it is tried again at %s", s.Detail, s.Until.UTC().Format(time.RFC3339)),
-		Remedy: o.live.Load().destination(o.name).remedy,
+		Remedy: cmp.Or(s.Remedy, o.live.Load().destination(o.name).remedy),
 		Since:  s.Since,
 	}}
 }

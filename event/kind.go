@@ -60,6 +60,20 @@ func (k Kind) Hostile() bool {
 	}
 }
 
+// Severity says how much more an event of one kind weighs than one of another: 0 to 3. It orders reports that wait.
+func (k Kind) Severity() int {
+	switch k {
+	case AuthSuccess, WebAttack:
+		return 3
+	case AuthFailure, Ban, MailAbuse:
+		return 2
+	case Probe:
+		return 1
+	default:
+		return 0
+	}
+}
+
 // MarshalText writes the kind's name. It fails on a value that is no kind.
 func (k Kind) MarshalText() ([]byte, error) {
 	if k == 0 || k >= kindEnd {

@@ -22,6 +22,8 @@ const (
 	shutdownGrace = 5 * time.Second
 	// maxScoreWait is how long an item waits for a score that cannot be obtained at present.
 	maxScoreWait = 5 * time.Minute
+	// refreshEvery is how often reports that wait for a closed destination are brought up to date and ranked anew.
+	refreshEvery = 10 * time.Minute
 	// maxWait bounds a wait that ends at a time of the clock, so that a clock that was set is noticed.
 	maxWait = time.Minute
 	// shortest keeps an answer that something was due already from becoming a busy loop.
@@ -33,6 +35,7 @@ type outbox interface {
 	Recover(ctx context.Context, now time.Time, u store.Uncertainty) (store.Recovered, error)
 	Claim(ctx context.Context, now time.Time) (item store.Item, ok bool, next time.Time, err error)
 	Settle(ctx context.Context, id string, s store.Settlement) error
+	Refresh(ctx context.Context) error
 	Changed() <-chan struct{}
 }
 
@@ -58,7 +61,8 @@ type Options struct {
 	// store.Committer.PutNote). Nil keeps nothing.
 	Note    func(key string) []byte
 	PutNote func(ctx context.Context, key string, value []byte) error
-	// OnSettled is told what became of each attempt, after that was made durable. It must not block.
+	// OnSettled is told what became of each attempt, after that was made durable; of a bulk request, what became of those items that do
+	// not wait on. It must not block.
 	OnSettled func(item store.Item, out Outcome)
 	// Observe is told how long a report took from its judgement to the destination's yes. It must not block.
 	Observe func(latency time.Duration)
@@ -66,13 +70,16 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// Courier brings the items of one destination to its Sender, one at a time.
+// Courier brings the items of one destination to its Sender: one at a time, or many in one request where the quota wants that and the
+// Sender is a BulkSender.
 type Courier struct {
 	sender  Sender
 	outbox  outbox
 	o       Options
 	limiter *rate.Limiter
 	health  health
+	bulk    bulk
+	fresh   time.Time     // when the reports that wait were brought up to date
 	wake    chan struct{} // of Wake
 
 	counts   [resultEnd]atomic.Uint64
@@ -81,7 +88,7 @@ type Courier struct {
 
 // NewCourier returns a courier from o, the outbox of s.Destination(), to s. It starts nothing.
 func NewCourier(s Sender, o outbox, options Options) *Courier {
-	c := &Courier{sender: s, outbox: o, o: options, wake: make(chan struct{}, 1)}
+	c := &Courier{sender: s, outbox: o, o: options, bulk: newBulk(s, o), wake: make(chan struct{}, 1)}
 	terms := c.terms()
 	c.limiter = rate.NewLimiter(rate.Limit(terms.Rate), burst(terms.Rate))
 	c.standing.Store(&Standing{Open: true})
@@ -197,8 +204,15 @@ func (c *Courier) wait(ctx context.Context, until time.Time) {
 func (c *Courier) step(ctx context.Context) (until time.Time, idle bool, err error) {
 	now := time.Now()
 	c.health.resumeIfScopeChanged(c.scope())
+	n, bulkAt := c.bulk.due(now, &c.health, c.scope())
+	if n > 0 {
+		return now, false, c.sendBulk(ctx, now, n)
+	}
 	if until := c.health.resume; now.Before(until) {
-		return until, true, nil
+		if !bulkAt.IsZero() {
+			until = earlier(until, bulkAt)
+		}
+		return until, true, c.refresh(ctx, now)
 	}
 	c.pace(now)
 	if tokens := c.limiter.TokensAt(now); tokens < 1 {
@@ -220,6 +234,18 @@ func (c *Courier) step(ctx context.Context) (until time.Time, idle bool, err err
 		})
 	}
 	return now, false, c.attempt(going, item, now)
+}
+
+// refresh brings the reports that wait up to date, if that is due.
+func (c *Courier) refresh(ctx context.Context, now time.Time) error {
+	if since := now.Sub(c.fresh); since >= 0 && since < refreshEvery {
+		return nil
+	}
+	c.fresh = now
+	if err := c.outbox.Refresh(ctx); err != nil && !errors.Is(err, store.ErrFull) {
+		return err
+	}
+	return nil
 }
 
 // withGrace returns a context that ends shutdownGrace after ctx.
@@ -323,24 +349,34 @@ func (c *Courier) settle(ctx context.Context, item store.Item, out Outcome) erro
 	case store.Expired:
 		s.UnansweredSince = item.UnansweredSince
 	}
+	err := c.untilRoom(ctx, func() error { return c.outbox.Settle(ctx, item.ID, s) })
+	if errors.Is(err, store.ErrNotClaimed) { // let go of meanwhile, for want of room
+		c.o.Logger.Warn("an item was settled without its courier", "destination", c.Destination(), "id", item.ID, "result", out.Result.String())
+	} else if err != nil {
+		return fmt.Errorf("settle %s for %s: %w", item.ID, c.Destination(), err)
+	}
+	c.publish(ctx)
+	c.tell(item, out, now)
+	return nil
+}
+
+// untilRoom writes until there is room for it: it was sent, and that must be written down before anything else is.
+func (c *Courier) untilRoom(ctx context.Context, write func() error) error {
 	for {
-		err := c.outbox.Settle(ctx, item.ID, s)
-		if err == nil {
-			break
-		}
-		if errors.Is(err, store.ErrNotClaimed) { // let go of meanwhile, for want of room
-			c.o.Logger.Warn("an item was settled without its courier", "destination", c.Destination(), "id", item.ID, "result", out.Result.String())
-			break
-		}
+		err := write()
 		if !errors.Is(err, store.ErrFull) {
-			return fmt.Errorf("settle %s for %s: %w", item.ID, c.Destination(), err)
+			return err
 		}
-		select { // it was sent: that must be written down before anything else is
+		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(time.Second):
 		}
 	}
+}
+
+// tell counts what became of an item, and tells who wants to know.
+func (c *Courier) tell(item store.Item, out Outcome, now time.Time) {
 	c.counts[out.Result].Add(1)
 	if latency := now.Sub(item.Report.Judged); c.o.Observe != nil && latency >= 0 && (out.Result == Delivered || out.Result == Duplicate) {
 		c.o.Observe(latency)
@@ -348,11 +384,9 @@ func (c *Courier) settle(ctx context.Context, item store.Item, out Outcome) erro
 	if out.Result == Rejected {
 		c.o.Logger.Warn("a report was rejected", "destination", c.Destination(), "id", item.ID, "address", item.Report.Addr, "detail", out.Detail)
 	}
-	c.publish(ctx)
 	if c.o.OnSettled != nil {
 		c.o.OnSettled(item, out)
 	}
-	return nil
 }
 
 // state returns the state in which a result leaves an item.

@@ -301,6 +301,30 @@ func TestClosed(t *testing.T) {
 	})
 }
 
+// What waits for a closed destination is brought up to date every ten minutes, so that the worst go first when it opens. A store
+// that is full puts that off, one that stops ends the courier.
+func TestRefreshWhileClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, s := newBox(), new(script)
+		start := time.Now()
+		s.answer = func(*event.Report, int) report.Outcome {
+			if time.Since(start) < 2*time.Hour {
+				return report.Outcome{Result: report.Paused, Until: start.Add(2 * time.Hour)}
+			}
+			return report.Outcome{Result: report.Delivered}
+		}
+		b.add(item(1))
+		stop := run(t, report.NewCourier(s, b, options(b)))
+		sleep(3 * time.Hour)
+		stop()
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if n := len(b.fresh); n < 11 || n > 13 || b.fresh[n-1].Sub(start) > 2*time.Hour {
+			t.Errorf("refreshed %d times in two closed hours, the last time after %v", n, b.fresh[n-1].Sub(start))
+		}
+	})
+}
+
 // Killed at any write, before or after it took effect, and started again: nothing is lost, nothing stays claimed, and
 // what is sent again is only what nobody had seen the answer of.
 func TestKilledAtEveryWrite(t *testing.T) {

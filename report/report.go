@@ -35,6 +35,26 @@ type DuplicateWindow interface {
 	DuplicateWindow() time.Duration
 }
 
+// BulkSender is a Sender whose destination takes many reports in one request as well.
+type BulkSender interface {
+	Sender
+
+	// SendBulk makes one attempt to deliver all of reports in one request and says what became of each, in their order, and of the
+	// request: Delivered if it was answered, whatever the answer says of single reports; zero if none was made. Reports beyond
+	// what one request holds are Later, and not at fault. For each report holds what holds of Send.
+	SendBulk(ctx context.Context, reports []*event.Report) (each []Outcome, request Outcome)
+
+	// Bulk says what is known of the destination's bounds.
+	Bulk() BulkBounds
+}
+
+// BulkBounds are what a destination allows today.
+type BulkBounds struct {
+	Reports  int   // how many reports one request holds; 0 if there are no such requests
+	Requests int64 // how many such requests are left; -1 if that is not known
+	Singles  int64 // how many attempts of Send are left; -1 if that is not known
+}
+
 // Outcome is what became of one attempt.
 type Outcome struct {
 	Result Result
@@ -46,6 +66,9 @@ type Outcome struct {
 	Unanswered bool
 	// Detail tells a person why, in one line of at most MaxDetail bytes: harmless to show, and without any secret.
 	Detail string
+	// Remedy says what the operator can do where the destination takes nothing, as far as the answer shows it; "" leaves that to what is
+	// known of the destination anyway.
+	Remedy string
 }
 
 // MaxDetail bounds Outcome.Detail, in bytes.

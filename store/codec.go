@@ -15,7 +15,8 @@ const (
 	eventForm   = 1 // one event, as older releases wrote it
 	packForm    = 2 // several, see pack
 	itemForm    = 1
-	itemInDoubt = 2 // itemForm with UnansweredSince before the report
+	itemInDoubt = 2 // itemForm with UnansweredSince before the report, as older releases wrote it
+	itemRanked  = 3 // itemForm with Rank and UnansweredSince before the report
 )
 
 // Bounds of texts in bytes; longer ones are cut when they are stored.
@@ -161,26 +162,20 @@ func (d *decoder) place() event.Place {
 
 // appendItem writes all of an item.
 func appendItem(b []byte, i *Item) []byte {
-	form := byte(itemForm)
-	if !i.UnansweredSince.IsZero() {
-		form = itemInDoubt
-	}
-	b = append(b, form, byte(i.State))
+	b = append(b, itemRanked, byte(i.State))
 	b = binary.AppendUvarint(b, uint64(i.Attempts))
 	for _, t := range []time.Time{i.Created, i.NextAttempt, i.Claimed, i.Settled} {
 		b = appendTime(b, t)
 	}
 	b = appendText(b, i.Detail, MaxDetail)
-	if form == itemInDoubt {
-		b = appendTime(b, i.UnansweredSince)
-	}
+	b = appendTime(append(b, i.Rank), i.UnansweredSince)
 	return appendReport(b, &i.Report)
 }
 
 func decodeItem(b []byte) (Item, bool) {
 	d := decoder{b: b}
 	form := d.byte()
-	if form != itemForm && form != itemInDoubt {
+	if form < itemForm || form > itemRanked {
 		return Item{}, false
 	}
 	i := Item{State: State(d.byte()), Attempts: int(d.number(math.MaxInt32))}
@@ -188,14 +183,17 @@ func decodeItem(b []byte) (Item, bool) {
 		*t = d.time()
 	}
 	i.Detail = d.text(MaxDetail)
-	if form == itemInDoubt {
+	switch form {
+	case itemRanked:
+		i.Rank, i.UnansweredSince = d.byte(), d.time()
+	case itemInDoubt:
 		i.UnansweredSince = d.time()
-	} else {
+	default:
 		i.UnansweredSince, i.Detail = oldUnanswered(i.Detail)
 	}
 	i.Report = d.report()
 	i.ID = i.Report.ID
-	if !d.done() || i.State == 0 || i.State >= stateEnd || i.ID == "" {
+	if !d.done() || i.State == 0 || i.State >= stateEnd || i.Rank > MaxRank || i.ID == "" {
 		return Item{}, false
 	}
 	return i, true

@@ -46,7 +46,7 @@ func TestCodecKeepsEveryField(t *testing.T) {
 		t.Errorf("event: %v\n%s", ok, diff)
 	}
 	item := Item{
-		ID: "0190", Report: fullReport(), State: Rejected, Attempts: 3, Created: e.Time, NextAttempt: e.Time.Add(1), Claimed: e.Time.Add(2),
+		ID: "0190", Report: fullReport(), State: Rejected, Rank: 7, Attempts: 3, Created: e.Time, NextAttempt: e.Time.Add(1), Claimed: e.Time.Add(2),
 		Settled: e.Time.Add(3), Detail: "d", UnansweredSince: e.Time.Add(4),
 	}
 	mustBeFull(t, reflect.ValueOf(item))
@@ -76,11 +76,37 @@ func TestOldUnanswered(t *testing.T) {
 		"unanswered since yesterday":                           {Detail: "unanswered since yesterday"},
 		"status 500: unanswered since 2026-11-22T10:00:00Z x":  {Detail: "status 500: unanswered since 2026-11-22T10:00:00Z x"},
 	} {
-		got, ok := decodeItem(appendItem(nil, &Item{ID: "i", State: Pending, Detail: detail, Report: event.Report{ID: "i"}}))
-		if !ok || got.Detail != want.Detail || !got.UnansweredSince.Equal(want.UnansweredSince) {
+		got, ok := decodeItem(appendOldItem(nil, &Item{ID: "i", State: Pending, Detail: detail, Report: event.Report{ID: "i"}}))
+		if !ok || got.Rank != 0 || got.Detail != want.Detail || !got.UnansweredSince.Equal(want.UnansweredSince) {
 			t.Errorf("%q: %v %q %s", detail, ok, got.Detail, got.UnansweredSince)
 		}
 	}
+}
+
+// Items in doubt had a form of their own before all had a rank.
+func TestOldItemInDoubt(t *testing.T) {
+	want := Item{ID: "0190", Report: fullReport(), State: Pending, Detail: "d", UnansweredSince: fullEvent().Time}
+	got, ok := decodeItem(appendOldItem(nil, &want))
+	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{}), cmpopts.EquateApproxTime(0)); !ok || diff != "" {
+		t.Errorf("%v\n%s", ok, diff)
+	}
+}
+
+// appendOldItem writes an item as releases before schema 3 did.
+func appendOldItem(b []byte, i *Item) []byte {
+	form := byte(itemForm)
+	if !i.UnansweredSince.IsZero() {
+		form = itemInDoubt
+	}
+	b = append(b, form, byte(i.State), byte(i.Attempts))
+	for _, t := range []time.Time{i.Created, i.NextAttempt, i.Claimed, i.Settled} {
+		b = appendTime(b, t)
+	}
+	b = appendText(b, i.Detail, MaxDetail)
+	if form == itemInDoubt {
+		b = appendTime(b, i.UnansweredSince)
+	}
+	return appendReport(b, &i.Report)
 }
 
 // mustBeFull fails where the sample leaves a field out.
@@ -174,7 +200,7 @@ func FuzzRecords(f *testing.F) {
 }
 
 func TestKeysOfDestinationsDoNotMeet(t *testing.T) {
-	if string(dueUpTo("mail", Pending)) <= string(append(dueFrom("mail", Pending), 0xff)) || strings.HasPrefix(string(dueFrom("mail2", Pending)), string(dueFrom("mail", Pending))) {
+	if string(dueUpTo("mail", Pending, 3)) <= string(append(dueFrom("mail", Pending, 3), 0xff)) || strings.HasPrefix(string(dueFrom("mail2", Pending, 3)), string(dueFrom("mail", Pending, 3))) {
 		t.Error("items of one destination lie among those of another")
 	}
 	item := Item{State: Claimed, Claimed: time.Unix(5, 0), Report: event.Report{Destination: "mail"}}

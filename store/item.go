@@ -14,7 +14,8 @@ type Item struct {
 	ID       string // of Report
 	Report   event.Report
 	State    State
-	Attempts int // how often it was claimed
+	Rank     uint8 // while Pending: those of a lower rank are claimed first, 0 to MaxRank
+	Attempts int   // how often it was claimed
 
 	Created     time.Time // when it was judged, by the clock of the reading
 	NextAttempt time.Time // while Pending: not to be claimed before
@@ -24,6 +25,23 @@ type Item struct {
 
 	// UnansweredSince is the time of the first attempt after which nobody knows whether the item arrived; zero where that is known.
 	UnansweredSince time.Time
+}
+
+// MaxRank is the rank of what can wait for longest.
+const MaxRank = 15
+
+// rank ranks an item by how severe it is, then by how much was seen. Alerts go in their order. So does what may have arrived,
+// before all else: its destination knows it again for a short time only.
+func (w *work) rank(i *Item) {
+	i.Rank = 0
+	if w.policy == nil || !w.policy.Reports(i.Report.Destination) || !i.UnansweredSince.IsZero() {
+		return
+	}
+	much := 0
+	for n := i.Report.Count; n >= 10 && much < 3; n /= 10 {
+		much++
+	}
+	i.Rank = uint8(MaxRank - 4*i.Report.Kind.Severity() - much)
 }
 
 // MaxDetail bounds Item.Detail in bytes; a longer one is cut.

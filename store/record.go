@@ -9,8 +9,9 @@ import (
 )
 
 // Schema is the version of what lies in the tables. A store of a newer one is refused, one of an older one is read, and is of this
-// one from then on. In version 1 each event had a record of its own, and Meta did not have their number.
-const Schema = 2
+// one from then on. In version 1 each event had a record of its own, and Meta did not have their number; up to version 2 the items in Due
+// had no rank.
+const Schema = 3
 
 // SchemaKey is where Meta has the schema's record. Its form is the same for ever: sealed, 4 bytes big endian.
 const SchemaKey = "schema"

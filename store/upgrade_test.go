@@ -66,7 +66,7 @@ func TestStoreOfAnOlderRelease(t *testing.T) {
 		t.Errorf("%d events from %d on, %v", len(all), all[0].Seq, err)
 	}
 	err = b.View(func(tx store.ReadTx) error {
-		if string(tx.Get(store.Meta, []byte(store.SchemaKey))) != string(store.SealSchema(2)) {
+		if string(tx.Get(store.Meta, []byte(store.SchemaKey))) != string(store.SealSchema(store.Schema)) {
 			t.Error("an older release would read it")
 		}
 		return nil

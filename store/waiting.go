@@ -66,7 +66,7 @@ func lowestWaiting(tx ReadTx, destination string) []uint64 {
 		lowest = lowest[:min(len(lowest), maxNextOldest)]
 	}
 	ceiling := ^uint64(0)
-	tx.Scan(Due, dueFrom(destination, Pending), dueUpTo(destination, Claimed), false, func(k, _ []byte) bool {
+	tx.Scan(Due, dueFrom(destination, Pending, 0), dueUpTo(destination, Pending, MaxRank), false, func(k, _ []byte) bool {
 		if len(k) < 18 {
 			return true
 		}

@@ -59,6 +59,7 @@ type work struct {
 	lapLeft [][16]byte         // nil where nothing was folded
 	pruned  bool               // nothing stale is left in Recent
 
+	policy    *policy.Policy // nil judges nothing
 	judgement policy.Judgement
 	changed   map[string]bool   // destinations whose items changed
 	expired   map[string]uint64 // reports that expired for want of room, by destination
@@ -101,7 +102,7 @@ func (w *work) begin(s *Store, now time.Time) {
 
 // run does all of g in tx.
 func (w *work) run(tx Tx, g *group, p *policy.Policy) error {
-	w.tx = tx
+	w.tx, w.policy = tx, p
 	w.s.known.renew(w)
 	if err := w.tick(); err != nil {
 		return err
@@ -118,6 +119,7 @@ func (w *work) run(tx Tx, g *group, p *policy.Policy) error {
 		func() error { return w.putMarks(g.marks) },
 		func() error { return w.putCursors(g.cursors) },
 		func() error { return w.answer(g.do) },
+		w.putAddresses, // those of reports that were joined
 		w.retain,
 		w.putGone,
 		w.fold,

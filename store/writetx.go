@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"iter"
 	"net/netip"
 	"time"
 
@@ -49,24 +50,45 @@ func (tx *WriteTx) PutNote(key string, value []byte) error {
 
 // dueKey is where Due has an item that waits (at its next attempt) or is claimed (at the time of the claim).
 func dueKey(i *Item, seq []byte) []byte {
-	at := i.NextAttempt
+	at, rank := i.NextAttempt, i.Rank
 	if i.State == Claimed {
-		at = i.Claimed
+		at, rank = i.Claimed, 0
 	}
-	key := dueFrom(i.Report.Destination, i.State)
+	key := dueFrom(i.Report.Destination, i.State, rank)
 	key = binary.BigEndian.AppendUint64(key, orderedTime(at))
 	return append(key, seq...)
 }
 
-// dueFrom begins the keys of a destination's items in one state. Destinations have no zero byte, and no one is the
-// beginning of another with it.
-func dueFrom(destination string, s State) []byte {
-	return append([]byte(destination), 0, byte(s))
+// dueFrom begins the keys of a destination's items in one state and of one rank, which only those have that are Pending. Destinations
+// have no zero byte, and no one is the beginning of another with it.
+func dueFrom(destination string, s State, rank uint8) []byte {
+	return append([]byte(destination), 0, byte(s)|rank<<4)
 }
 
-// dueUpTo lies behind all of them.
-func dueUpTo(destination string, s State) []byte {
-	return append([]byte(destination), 0, byte(s)+1)
+// dueUpTo comes after all of them.
+func dueUpTo(destination string, s State, rank uint8) []byte {
+	return append([]byte(destination), 0, byte(s)|rank<<4+1)
+}
+
+// ranks yields the ranks of which a destination has items that are Pending, the most urgent first.
+func ranks(tx ReadTx, destination string) iter.Seq[uint8] {
+	return func(yield func(uint8) bool) {
+		for rank := 0; rank <= MaxRank; {
+			found := MaxRank + 1
+			at := len(destination) + 1 // of the byte with state and rank
+			tx.Scan(Due, dueFrom(destination, Pending, uint8(rank)), dueUpTo(destination, Pending, MaxRank), false, func(k, _ []byte) bool {
+				found = int(k[at] >> 4)
+				if State(k[at]&15) > Pending { // claimed
+					found++
+				}
+				return false
+			})
+			if found == rank && !yield(uint8(rank)) {
+				return
+			}
+			rank = max(rank+1, found)
+		}
+	}
 }
 
 // splitDue returns the time and the sequence of a key in Due.
@@ -96,6 +118,7 @@ func (w *work) addItem(r *event.Report, now time.Time) (bool, error) {
 	w.counts.itemSeq++
 	seq := key64(w.counts.itemSeq)
 	item := Item{ID: r.ID, Report: *r, State: Pending, Created: now, NextAttempt: now}
+	w.rank(&item)
 	if err := w.put(ItemIDs, id, seq); err != nil {
 		return false, err
 	}
@@ -104,11 +127,18 @@ func (w *work) addItem(r *event.Report, now time.Time) (bool, error) {
 	return true, w.putItem(&item, seq)
 }
 
-// expireOldest settles the item that waits for longest, to make room for another.
+// expireOldest settles, of those items that can wait for longest, the one that has, to make room for another.
 func (w *work) expireOldest(destination string, now time.Time) error {
-	item, seq, err := w.firstDue(destination, Pending)
-	if err != nil || item == nil {
-		return err
+	var item *Item
+	var seq []byte
+	for i := MaxRank; i >= 0 && item == nil; i-- {
+		var err error
+		if item, seq, err = w.firstDue(destination, Pending, uint8(i)); err != nil {
+			return err
+		}
+	}
+	if item == nil {
+		return nil
 	}
 	w.evict[whatWaiting]++
 	w.expired[destination]++
@@ -142,12 +172,12 @@ func (w *work) change(i *Item, seq []byte, to func(*Item)) error {
 	return w.putItem(i, seq)
 }
 
-// firstDue returns the first item of a destination in a state, nil if there is none. Places in Due that lead nowhere are
+// firstDue returns the first item of a destination in a state and of a rank, nil if there is none. Places in Due that lead nowhere are
 // taken away, damaged items quarantined.
-func (w *work) firstDue(destination string, s State) (*Item, []byte, error) {
+func (w *work) firstDue(destination string, s State, rank uint8) (*Item, []byte, error) {
 	for {
 		var place []byte
-		w.tx.Scan(Due, dueFrom(destination, s), dueUpTo(destination, s), false, func(k, _ []byte) bool {
+		w.tx.Scan(Due, dueFrom(destination, s, rank), dueUpTo(destination, s, rank), false, func(k, _ []byte) bool {
 			place = bytes.Clone(k)
 			return false
 		})

@@ -74,9 +74,14 @@ func addresses() []string {
 	return all
 }
 
-// newcomer is the n-th of 131,072 addresses that come once: 198.18.0.0/15, those beside each other far apart.
+// newcomer is the n-th of addresses that come once, those beside each other far apart: the 131,072 of 198.18.0.0/15, then one in each
+// /64 of 2001:db8::/32.
 func newcomer(n int) string {
-	k := uint32(n) * 2654435761 % (1 << 17)
+	k := uint32(n) * 2654435761
+	if n >= 1<<17 {
+		return fmt.Sprintf("2001:db8:%x:%x::1", k>>16, k&65535)
+	}
+	k %= 1 << 17
 	return fmt.Sprintf("198.%d.%d.%d", 18+k>>16, k>>8&255, k&255)
 }
 

@@ -134,7 +134,7 @@ func (r *Receiver) Run(ctx context.Context, from receiver.Positions, h receiver.
 	}
 	switch {
 	case r.udp != nil:
-		return r.runDatagrams(ctx, r.udp, h)
+		return r.runDatagrams(ctx, r.udp, true, h)
 	case r.tcp != nil:
 		return r.runTCP(ctx, h)
 	default:

@@ -20,19 +20,18 @@ func longAgo() time.Time { return time.Unix(1, 0) }
 // datagramConn is a socket that datagrams come by.
 type datagramConn interface {
 	syscall.Conn
-	SetReadDeadline(time.Time) error
 	Close() error
 }
 
 // runDatagrams reads datagrams: as many as there are, at most maxDatagrams, are one batch. One goroutine does it all, so
 // that a sender's datagrams stay in order.
-func (r *Receiver) runDatagrams(ctx context.Context, conn datagramConn, h receiver.Handler) error {
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(longAgo()) })()
-	raw, err := conn.SyscallConn()
+func (r *Receiver) runDatagrams(ctx context.Context, conn datagramConn, gathers bool, h receiver.Handler) error {
+	p, err := newPaced(conn, gathers)
 	if err != nil {
 		return err
 	}
+	defer p.Close()
+	defer context.AfterFunc(ctx, func() { _ = p.SetReadDeadline(longAgo()) })()
 	r.meter.Open.Add(1)
 	defer r.meter.Open.Add(-1)
 
@@ -50,12 +49,15 @@ func (r *Receiver) runDatagrams(ctx context.Context, conn datagramConn, h receiv
 		return err
 	}
 	var errno unix.Errno
-	read := func(fd uintptr) bool { // made once, or each call would allocate it
-		errno = d.receive(fd)
+	read := func(uintptr) bool { // made once, or each call would allocate it
+		errno = d.receive(uintptr(p.fd))
+		if errno == unix.EAGAIN {
+			p.arm(true)
+		}
 		return errno != unix.EAGAIN
 	}
 	for ctx.Err() == nil {
-		err := raw.Read(read)
+		err := p.Read(read)
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			continue
@@ -73,6 +75,7 @@ func (r *Receiver) runDatagrams(ctx context.Context, conn datagramConn, h receiv
 			}
 			return err
 		}
+		p.gather(ctx, d.n, b.batch.Received)
 	}
 	return nil
 }

@@ -55,7 +55,7 @@ func listenUnix(cfg *Config, path string) (*unixListener, error) {
 // run serves until ctx ends or the handler fails. The socket's file is removed then, so that senders notice.
 func (s *unixListener) run(ctx context.Context, r *Receiver, h receiver.Handler) error {
 	defer s.close()
-	return r.runDatagrams(ctx, s.conn, h)
+	return r.runDatagrams(ctx, s.conn, false, h)
 }
 
 func (s *unixListener) close() {

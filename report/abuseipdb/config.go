@@ -42,7 +42,8 @@ type Config struct {
 	// Rate is how many requests a second are made at most. Above 0 to 100. Default: 10
 	Rate float64 `yaml:"rate"`
 
-	// Timeout is how long one request may take, from the connection to the end of the answer. 1s to 60s. Default: 10s
+	// Timeout is how long one request may take, from the connection to the end of the answer; a bulk file may take six times as
+	// long. 1s to 60s. Default: 10s
 	Timeout setting.Duration `yaml:"timeout"`
 
 	// Uncertain says what becomes of a report that was under way when the machine died more than 15 minutes ago, so that

@@ -22,6 +22,7 @@ func (s Suite) Run(t *testing.T) {
 	t.Run("committer", s.committer)
 	t.Run("faults", s.faults)
 	t.Run("outbox", s.outbox)
+	t.Run("ranks", s.ranks)
 	t.Run("marks", s.marks)
 }
 
