@@ -128,6 +128,10 @@ func openDestinations(cfg *Config, version string) (map[string]report.Sender, Fa
 func (d *Daemon) openOutlets() {
 	e := d.live.Load()
 	d.scores = report.NewReputation(scores{&d.live}, d.store.Score, d.committer.PutScore)
+	d.scores.Budget = &report.Budget{
+		Limit: func() int { return d.live.Load().config.abuseIPDB().WithDefaults().Checks },
+		Note:  d.store.Note, PutNote: d.committer.PutNote,
+	}
 	for _, one := range e.config.destinations() {
 		o := &outlet{name: one.name, action: one.action, live: &d.live}
 		o.courier = report.NewCourier(o, d.committer.Outbox(o.name), report.Options{
