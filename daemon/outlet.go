@@ -137,7 +137,7 @@ func (d *Daemon) openOutlets() {
 		o.courier = report.NewCourier(o, d.committer.Outbox(o.name), report.Options{
 			Terms:      func() report.Terms { return d.live.Load().destination(o.name).terms },
 			Reputation: d.scores,
-			Allowed:    func(r *event.Report) string { return d.live.Load().mayTell(r) },
+			Allowed:    d.mayTell,
 			Note:       d.store.Note, PutNote: d.committer.PutNote,
 			OnSettled: d.settled(o), Observe: func(took time.Duration) { d.metrics.latency.Observe(took.Seconds()) }, Logger: d.log,
 		})
@@ -162,7 +162,7 @@ type scores struct{ live *atomic.Pointer[engine] }
 // Check returns addr's score.
 func (s scores) Check(ctx context.Context, addr netip.Addr, maxAge time.Duration) (int, report.Outcome) {
 	e := s.live.Load()
-	if refusal := e.gate.RefuseAddr(addr); refusal.Internal() {
+	if refusal := e.gate.RefuseLookup(addr); refusal != policy.None {
 		return 0, report.Outcome{Result: report.Dismissed, Detail: "nobody is asked, because " + refusal.Because()}
 	}
 	c := e.abuseIPDB()

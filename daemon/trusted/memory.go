@@ -9,9 +9,10 @@ import (
 
 // Memory is what is kept over a restart.
 type Memory struct {
-	Names  map[string]answer `json:"names,omitempty"`
-	Peers  []Seen            `json:"peers,omitempty"`
-	Logins []Seen            `json:"logins,omitempty"`
+	Names     map[string]answer `json:"names,omitempty"`
+	Peers     []Seen            `json:"peers,omitempty"`     // by TCP
+	Datagrams []Seen            `json:"datagrams,omitempty"` // peers whose address may be forged
+	Logins    []Seen            `json:"logins,omitempty"`
 }
 
 // maxMemory bounds a Memory as it is stored, in bytes: far more than its parts come to.
@@ -34,6 +35,15 @@ func Unpack(pieces [][]byte) Memory {
 	}
 	return m
 }
+
+// Changed notes that there are answers to store.
+func (n *Names) Changed() { n.dirty.Store(true) }
+
+// Stored notes that all answers are stored.
+func (n *Names) Stored() { n.dirty.Store(false) }
+
+// Dirty reports whether there are answers to store.
+func (n *Names) Dirty() bool { return n.dirty.Load() }
 
 // Store returns the last good answers.
 func (n *Names) Store() map[string]answer {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -36,6 +37,7 @@ func SystemLookup() Lookup { return (&net.Resolver{PreferGo: true}).LookupNetIP 
 // Names knows what DNS names resolve to: their last good answers. Safe for concurrent use; Ask is the one method that waits.
 type Names struct {
 	lookup Lookup
+	dirty  atomic.Bool // there are answers to store
 
 	mu    sync.Mutex
 	known map[string]*answer
@@ -221,7 +223,7 @@ func (n *Names) Failure(name string) string {
 	if a := n.known[name]; a != nil {
 		return a.why
 	}
-	return "it was not looked up"
+	return "no answer came in time"
 }
 
 // Problems says which of names have no address, or an old one.
