@@ -160,7 +160,11 @@ func (c *checking) names() {
 			c.result.Names = append(c.result.Names, fmt.Sprintf("%s is %s at present", name, strings.Trim(fmt.Sprint(addrs), "[]")))
 			continue
 		}
-		c.warnings = append(c.warnings, fmt.Sprintf("%s, which is trusted or own, does not resolve at present, so that no address is meant by it: %s", name, known.Failure(name)))
+		setting := "own"
+		if slices.Contains(c.books.trusted.Names(), name) {
+			setting = "trusted"
+		}
+		c.warnings = append(c.warnings, fmt.Sprintf("%s: %s does not resolve at present, so that it names no address: %s", setting, name, known.Failure(name)))
 	}
 }
 

@@ -156,6 +156,8 @@ func (d *Daemon) noteLogin(e *event.Event) {
 	if d.trust.logins.Note(trusted.Seen{Network: policy.Network(e.Addr), Account: e.User, Last: e.Time}) {
 		d.trust.admit(d.live.Load())
 		nudge(d.trust.store)
+		d.log.Info("where a trusted account logged in from is not reported for failed logins", "network", policy.Network(e.Addr).String(),
+			"account", e.User, "for", live.config.loginAge().String())
 	}
 }
 
@@ -213,7 +215,10 @@ func (d *Daemon) notePeers(e *engine, now time.Time) (changed bool) {
 			if p.Datagram {
 				set = d.trust.datagrams
 			}
-			changed = set.Note(trusted.Seen{Network: policy.Network(p.Addr), Last: p.Last}) || changed
+			if set.Note(trusted.Seen{Network: policy.Network(p.Addr), Last: p.Last}) {
+				changed = true
+				d.log.Info("who sends logs is not reported", "network", policy.Network(p.Addr).String(), "source", r.Source(), "for", peersFor.String())
+			}
 		}
 	}
 	return changed

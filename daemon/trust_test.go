@@ -413,7 +413,7 @@ func TestCheckOfNames(t *testing.T) {
 	if err != nil || fmt.Sprint(found.Names) != "[vpn.example.org is 45.9.20.7 2a02:6b8::7 at present]" {
 		t.Errorf("%q, %v", found.Names, err)
 	}
-	if w := strings.Join(found.Warnings, "\n"); !strings.Contains(w, "gone.example.org") || strings.Contains(w, "vpn.") {
+	if w := strings.Join(found.Warnings, "\n"); !strings.Contains(w, "t.yaml:3: own: gone.example.org") || strings.Contains(w, "vpn.") {
 		t.Errorf("warnings: %s", w)
 	}
 	for text, want := range map[string]string{

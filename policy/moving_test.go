@@ -93,3 +93,16 @@ func TestWhoIsOneOfUsIsStillSeen(t *testing.T) {
 		}
 	}
 }
+
+func BenchmarkTrusts(b *testing.B) {
+	empty, full := NewGate(GateConfig{}), NewGate(GateConfig{})
+	full.SetTrusted(networks("45.9.20.0/24", "2a02:6b8::/48"))
+	addr := netip.MustParseAddr("45.13.1.1")
+	for name, g := range map[string]*Gate{"nothing": empty, "networks": full} {
+		b.Run(name, func(b *testing.B) {
+			for range b.N {
+				g.Trusts(addr)
+			}
+		})
+	}
+}

@@ -66,7 +66,7 @@ func (b *Budget) spend(ctx context.Context, now time.Time) error {
 		if b.denied.IsZero() {
 			b.denied = now
 		}
-		return &Unavailable{Until: time.Unix((b.day+1)*daySeconds, 0), Detail: fmt.Sprintf("the %d lookups of this day are used up", limit)}
+		return &Unavailable{Until: time.Unix((b.day+1)*daySeconds, 0), Detail: fmt.Sprintf("the budget of %d lookups a day is used up", limit)}
 	}
 	b.spent++
 	b.denied = time.Time{}

@@ -9,8 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"tattled/event"
 	"tattled/report"
 	"tattled/report/abuseipdb/double"
+	"tattled/store"
 )
 
 // noteBook keeps notes as the store does.
@@ -112,4 +114,33 @@ func TestBudgetIsOfRequests(t *testing.T) {
 	if _, err := reputation.Check(t.Context(), item(3).Addr, time.Hour); err == nil {
 		t.Error("it asks although that is not kept")
 	}
+}
+
+// An alert that needs a score when the day's budget is used up waits for five minutes, and goes out with the reason why there is none.
+func TestAlertWithoutBudget(t *testing.T) {
+	scene(t, double.Options{}, func(t *testing.T, p *place) {
+		sleep(time.Hour) // away from midnight
+		limit := 1
+		s, o := &script{}, options(p.box)
+		o.Reputation = report.NewReputation(p.client, nil, nil)
+		o.Reputation.Budget = budgetOf(&limit, noteBook{})
+		for n := range 3 {
+			r := item(n)
+			r.Reputation = &event.Reputation{MaxScore: 100, MaxAge: 24 * time.Hour, DropUnknown: n == 2}
+			p.add(r)
+		}
+		stop := run(t, report.NewCourier(s, p.box, o))
+		sleep(5*time.Minute - 2*time.Second)
+		if n := s.sent(); n != 1 {
+			t.Errorf("%d sent within five minutes", n)
+		}
+		sleep(5 * time.Second)
+		if n := s.sent(); n != 2 || !strings.Contains(s.missing[1], "the budget of 1 lookups a day is used up") {
+			t.Errorf("%d sent, %q", n, s.missing)
+		}
+		if got := p.states(); got[store.Delivered] != 2 || got[store.Dismissed] != 1 || len(p.far.Requests()) != 1 {
+			t.Errorf("%v, %d requests", got, len(p.far.Requests()))
+		}
+		stop()
+	})
 }

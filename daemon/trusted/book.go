@@ -214,14 +214,16 @@ func readFile(path string) ([]Entry, []Fault) {
 		}
 		return []Fault{{Problem: fmt.Sprintf("%s: %v", path, err)}}
 	}
+	if info, err := os.Stat(path); err != nil { // before it is opened: a named pipe would hang
+		return nil, fail(err)
+	} else if !info.Mode().IsRegular() {
+		return nil, fail(errors.New("it is not a regular file"))
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fail(err)
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return nil, fail(errors.Join(err, errors.New("it is not a regular file")))
-	}
 	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	switch {
 	case err != nil:

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -125,7 +126,10 @@ func TestBook(t *testing.T) {
 	if _, faults := Open(entries(t, path)); len(faults) != 1 || !strings.Contains(faults[0].Problem, "at most 64") {
 		t.Errorf("too many names: %v", faults)
 	}
-	for _, path := range []string{path + "-missing", filepath.Dir(path)} {
+	if err := syscall.Mkfifo(path+"-pipe", 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{path + "-missing", path + "-pipe", filepath.Dir(path)} {
 		if _, faults := Open(entries(t, "192.0.2.1", path)); len(faults) != 1 || faults[0].Entry != 1 || !strings.Contains(faults[0].Problem, path) {
 			t.Errorf("%s: %v", path, faults)
 		}

@@ -151,7 +151,7 @@ func (a *answer) judge(v4, v6 found) (next answer, why string, wrong bool) {
 	case len(all) == 0 && (v4.err != nil || v6.err != nil):
 		return next, describe(cmp.Or(v4.err, v6.err)), false
 	case len(all) == 0:
-		return next, "the name servers say that it has no address", true
+		return next, "the name servers say that it does not exist or has no address", true
 	case len(usual) == 0:
 		return next, fmt.Sprintf("the answer has no address that a host can have (%v)", all[0]), true
 	case !slices.ContainsFunc(usual, public) && slices.ContainsFunc(a.addrs(), public):

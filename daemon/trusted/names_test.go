@@ -50,7 +50,7 @@ func TestNames(t *testing.T) {
 		v4, v6, want, why string
 		fail4, fail6      any
 	}{
-		{want: "", why: "no address"},
+		{want: "", why: "does not exist"},
 		{fail4: timeout, fail6: timeout, want: "", why: "i/o timeout (name server 192.0.2.53:53)"},
 		{v4: "0.0.0.0", want: "", why: "0.0.0.0"},
 		{v4: "203.0.113.5", v6: "2001:db8::5", want: "203.0.113.5 2001:db8::5"},
