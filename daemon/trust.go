@@ -189,9 +189,9 @@ func (d *Daemon) lookAtTrust(ctx context.Context, now time.Time) {
 		}
 	}
 	changed = d.notePeers(e, now) || changed
-	changed = t.peers.Expire(now.Add(-peersFor), now) || changed
-	changed = t.datagrams.Expire(now.Add(-peersFor), now) || changed
-	changed = t.logins.Expire(now.Add(-e.config.loginAge()), now) || changed
+	changed = t.peers.Expire(now.Add(-peersFor)) || changed
+	changed = t.datagrams.Expire(now.Add(-peersFor)) || changed
+	changed = t.logins.Expire(now.Add(-e.config.loginAge())) || changed
 	if changed {
 		d.publishTrust()
 	}
@@ -339,9 +339,9 @@ func (d *Daemon) restoreTrust() {
 	t.peers.Restore(m.Peers)
 	t.datagrams.Restore(m.Datagrams)
 	t.logins.Restore(m.Logins)
-	t.peers.Expire(now.Add(-peersFor), now)
-	t.datagrams.Expire(now.Add(-peersFor), now)
-	t.logins.Expire(now.Add(-d.live.Load().config.loginAge()), now)
+	t.peers.Expire(now.Add(-peersFor))
+	t.datagrams.Expire(now.Add(-peersFor))
+	t.logins.Expire(now.Add(-d.live.Load().config.loginAge()))
 	d.publishTrust()
 }
 

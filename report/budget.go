@@ -48,7 +48,8 @@ func (b *Budget) turn(now time.Time) {
 		}
 	}
 	b.loaded = true
-	if day := now.Unix() / daySeconds; day != b.day {
+	// A clock that is put back over midnight brings no second budget; one that was far ahead does not withhold one for years.
+	if day := now.Unix() / daySeconds; day > b.day || b.day-day > 1 {
 		b.day, b.spent, b.denied = day, 0, time.Time{}
 	}
 }

@@ -103,6 +103,13 @@ func TestBudgetIsOfRequests(t *testing.T) {
 		}
 	}
 	limit, today := 1, time.Now().Unix()/86400
+	for ahead, asks := range map[int64]bool{0: false, 1: false, 2: true, 4000: true, -1: true} { // the day of the note, from today
+		reputation := report.NewReputation(refuser{report.Rejected}, nil, nil)
+		reputation.Budget = budgetOf(&limit, noteBook{"checks": binary.AppendVarint(binary.AppendVarint(nil, today+ahead), 1)})
+		if _, err := reputation.Check(t.Context(), item(1).Addr, time.Hour); (err == nil) != asks {
+			t.Errorf("used up %d days ahead: %v", ahead, err)
+		}
+	}
 	reputation := report.NewReputation(refuser{report.Rejected}, nil, nil)
 	reputation.Budget = budgetOf(&limit, noteBook{"checks": binary.AppendVarint(binary.AppendVarint(nil, today), -5)})
 	_, _ = reputation.Check(t.Context(), item(1).Addr, time.Hour)

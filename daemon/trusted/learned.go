@@ -82,12 +82,13 @@ func (l *Learned) drop(n netip.Prefix) {
 	l.dirty = true
 }
 
-// Expire drops what was seen last before a time, or is dated more than an hour after now, and reports whether that was any.
-func (l *Learned) Expire(before, now time.Time) (changed bool) {
+// Expire drops what was seen last before a time, and reports whether that was any. What is dated in the future stays: a machine may begin
+// with its clock at 1970.
+func (l *Learned) Expire(before time.Time) (changed bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for n, s := range l.all {
-		if s.Last.Before(before) || s.Last.After(now.Add(time.Hour)) {
+		if s.Last.Before(before) {
 			l.drop(n)
 			changed = true
 		}

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
-	"time"
 )
 
 // Memory is what is kept over a restart.
@@ -67,7 +66,7 @@ func (n *Names) Restore(all map[string]answer) {
 		if whole, ok := nameOf(name); !ok || whole != name || len(n.known) >= 2*MaxNames || len(a.V4)+len(a.V6) > 2*maxAddrs {
 			continue
 		}
-		if kept := (answer{V4: filter(a.V4), V6: filter(a.V6), At: a.At}); len(kept.addrs()) > 0 && !a.At.After(time.Now().Add(time.Hour)) {
+		if kept := (answer{V4: filter(a.V4), V6: filter(a.V6), At: a.At}); len(kept.addrs()) > 0 && !a.At.IsZero() {
 			n.known[name] = &kept
 		}
 	}
