@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -230,10 +231,12 @@ func (d *Daemon) resolveNames(ctx context.Context) error {
 	var once sync.Once
 	for {
 		names := d.live.Load().books.names()
+		before := d.addrsOf(names)
 		if d.trust.names.Ask(ctx, names) && ctx.Err() == nil {
 			d.publishTrust()
 			d.trust.names.Changed()
 			nudge(d.trust.store)
+			d.logAnswers(names, before)
 		}
 		if ctx.Err() != nil {
 			return nil
@@ -247,6 +250,25 @@ func (d *Daemon) resolveNames(ctx context.Context) error {
 		case <-d.trust.wake:
 		}
 		timer.Stop()
+	}
+}
+
+// addrsOf returns the addresses of each name, as one string.
+func (d *Daemon) addrsOf(names []string) map[string]string {
+	all := map[string]string{}
+	for _, name := range names {
+		all[name] = strings.Trim(fmt.Sprint(d.trust.names.Addrs([]string{name})), "[]")
+	}
+	return all
+}
+
+// logAnswers logs which names have other addresses than before: whoever can forge an answer is trusted by it.
+func (d *Daemon) logAnswers(names []string, before map[string]string) {
+	now := d.addrsOf(names)
+	for _, name := range names {
+		if now[name] != before[name] {
+			d.log.Info("a trusted name has other addresses", "name", name, "addresses", now[name], "before", before[name])
+		}
 	}
 }
 

@@ -184,3 +184,22 @@ func TestPoll(t *testing.T) {
 		}
 	}
 }
+
+// Whatever a file has, it is read or refused, and what was read is written as it was read.
+func FuzzFile(f *testing.F) {
+	for _, text := range []string{"192.0.2.0/24 # ours\n@quad9\n", "vpn.example.org.\r\n", "file:/x\n/x\n", "\xef\xbb\xbf::1\n#", "fe80::1%eth0\n0.0.0.0/0"} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		all, faults := parse("x", text)
+		if len(faults) > maxProblems {
+			t.Errorf("%d faults", len(faults))
+		}
+		for _, e := range all {
+			var again Entry
+			if err := again.UnmarshalText([]byte(e.String())); err != nil || again.String() != e.String() || e.file != "" {
+				t.Errorf("%q is read as %q, %v", e, again, err)
+			}
+		}
+	})
+}

@@ -230,17 +230,17 @@ func (n *Names) Failure(name string) string {
 func (n *Names) Problems(names []string, now time.Time) []event.Problem {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	const remedy = "check the name and this machine's name servers (`tattled check` looks it up), or write the network into trusted instead; it is looked up again every five minutes"
+	const remedy = "check the name and this machine's name servers (`tattled check` looks it up), or write networks in place of the name; it is looked up again every five minutes"
 	var all []event.Problem
 	for _, name := range names {
 		a := n.known[name]
 		switch {
 		case a == nil || !a.asked || a.why == "":
 		case a.At.IsZero():
-			all = append(all, event.Problem{What: name + ": a trusted name was never resolved, so that nobody is trusted by it", Cause: a.why, Remedy: remedy, Since: a.since})
+			all = append(all, event.Problem{What: name + ": a name in trusted or own was never resolved, so that it names no address", Cause: a.why, Remedy: remedy, Since: a.since})
 		case a.wrong || now.Sub(a.since) >= failingFor:
 			all = append(all, event.Problem{
-				What:  name + ": a trusted name is not resolved any more",
+				What:  name + ": a name in trusted or own is not resolved any more",
 				Cause: fmt.Sprintf("%s; the answer of %s is still in effect", a.why, a.At.UTC().Format(time.RFC3339)), Remedy: remedy, Since: a.since,
 			})
 		}
