@@ -107,5 +107,5 @@ func Networks(entries []Entry) []shared.Network {
 
 // usable reports whether an address can be the answer for a name: a host has it, and not this machine or all.
 func usable(a netip.Addr) bool {
-	return a.IsGlobalUnicast() && !(a.Is4() && (a.As4()[0] == 0 || a.As4()[0] >= 240))
+	return a.IsGlobalUnicast() && (!a.Is4() || a.As4()[0] != 0 && a.As4()[0] < 240)
 }
