@@ -18,6 +18,7 @@ import (
 	"github.com/coreos/go-systemd/v22/activation"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"tattled/daemon/trusted"
 	"tattled/detect"
 	"tattled/event"
 	"tattled/geoip"
@@ -36,7 +37,8 @@ type Options struct {
 	Version string
 	Log     *slog.Logger
 
-	parts *table // nil means the shipped ones
+	parts  *table         // nil means the shipped ones
+	lookup trusted.Lookup // of DNS names; nil means this machine's name servers
 }
 
 // Daemon is a wired tattled. Its goroutines are:
@@ -45,7 +47,7 @@ type Options struct {
 //	2 couriers    one for each destination: claim, send, settle
 //	3 committer   one: judges and commits
 //	4 page        HTTP server, SSE clients
-//	5 chores      watchdog, own addresses, GeoIP files, signals
+//	5 chores      watchdog, own addresses, trusted files and names, GeoIP files, signals
 //
 // They stop in this order: what flows downstream finds somebody who takes it.
 type Daemon struct {
@@ -55,6 +57,8 @@ type Daemon struct {
 	live    atomic.Pointer[engine] // all that a reload rebuilds
 	reloads reloads
 	manager manager
+	trust   *trust
+	own     ownLook
 
 	tally     *tally
 	counters  *policy.Counters
@@ -95,7 +99,7 @@ func New(o Options) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Daemon{options: o, log: o.Log, config: cfg, tally: newTally(), counters: &policy.Counters{}, registry: prometheus.NewRegistry()}
+	d := &Daemon{options: o, log: o.Log, config: cfg, tally: newTally(), counters: &policy.Counters{}, registry: prometheus.NewRegistry(), trust: newTrust(o.lookup)}
 	e, err := d.prepare(cfg)
 	if err != nil {
 		return nil, err
@@ -127,8 +131,10 @@ func (d *Daemon) wire() error {
 		OnCommit:      d.committed,
 		ObserveCommit: func(took time.Duration) { d.metrics.commits.Observe(took.Seconds()) },
 	})
+	d.restoreTrust()
 	d.openOutlets()
 	d.pipeline = newPipeline(&d.live, d.tally, d.places, d.committer)
+	d.pipeline.loggedIn = d.noteLogin
 	if err := d.openRawLogs(); err != nil {
 		return err
 	}
@@ -273,7 +279,7 @@ func (d *Daemon) Run(ctx context.Context, reloads <-chan os.Signal) error {
 		})
 	}
 	for _, o := range d.outlets {
-		couriers = append(couriers, o.courier.Run)
+		couriers = append(couriers, d.afterNames(o.courier.Run))
 	}
 	d.log.Info("ready", d.listeners()...)
 	d.manager.ready(d.status())
@@ -288,7 +294,7 @@ func (d *Daemon) Run(ctx context.Context, reloads <-chan os.Signal) error {
 				return d.manager.watchdog(ctx, d.committer.Beat, d.committer.Committing)
 			},
 			func(ctx context.Context) error { return d.handleReloads(ctx, reloads) },
-			d.followOwn, d.watchDisk, d.keepBackups, d.watchDrift, d.watchSources, d.places.Run,
+			d.followOwn, d.followTrust, d.resolveNames, d.watchDisk, d.keepBackups, d.watchDrift, d.watchSources, d.places.Run,
 		}},
 	})
 	if kept := d.keeper.Close(keepPatience); kept != nil {
@@ -328,24 +334,6 @@ func (d *Daemon) status() string {
 		return fmt.Sprintf("dry-run (no AbuseIPDB key), %d sources", len(d.receivers)) + d.reloads.status()
 	}
 	return fmt.Sprintf("reporting, %d sources", len(d.receivers)) + d.reloads.status()
-}
-
-func (d *Daemon) refreshOwn() error {
-	own, err := ownAddresses()
-	if err == nil {
-		d.live.Load().gate.SetOwn(own)
-	}
-	return err
-}
-
-// followOwn keeps the gate's list of own addresses fresh. A failed look leaves the list as it was.
-func (d *Daemon) followOwn(ctx context.Context) error {
-	every(ctx, ownEvery, func() {
-		if err := d.refreshOwn(); err != nil {
-			d.log.Warn("own addresses are not up to date", "error", err)
-		}
-	})
-	return nil
 }
 
 // handleReloads reloads on every signal.
@@ -403,6 +391,7 @@ func (d *Daemon) health() web.Health {
 	}
 	add(d.outboxProblems(now)...)
 	add(d.scores.Problems(now)...)
+	add(d.trustProblems(now)...)
 	if err := d.places.Err(); err != nil {
 		add(event.Problem{What: "a GeoIP database cannot be used", Cause: strings.ReplaceAll(err.Error(), "\n", "; "), Remedy: "put an intact file in its place (geoip.city, geoip.asn): it is picked up automatically"})
 	}

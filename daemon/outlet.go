@@ -147,12 +147,16 @@ func openDestinations(cfg *Config, version string) (map[string]report.Sender, Fa
 func (d *Daemon) openOutlets() {
 	e := d.live.Load()
 	d.scores = report.NewReputation(scores{&d.live}, d.store.Score, d.committer.PutScore)
+	d.scores.Budget = &report.Budget{
+		Limit: func() int { return d.live.Load().config.abuseIPDB().WithDefaults().Checks },
+		Note:  d.store.Note, PutNote: d.committer.PutNote,
+	}
 	for _, one := range e.config.destinations() {
 		o := &outlet{name: one.name, action: one.action, live: &d.live}
 		o.courier = report.NewCourier(o, d.committer.Outbox(o.name), report.Options{
 			Terms:      func() report.Terms { return d.live.Load().destination(o.name).terms },
 			Reputation: d.scores,
-			Allowed:    func(r *event.Report) string { return d.live.Load().mayTell(r) },
+			Allowed:    d.mayTell,
 			Note:       d.store.Note, PutNote: d.committer.PutNote,
 			OnSettled: d.settled(o), Observe: func(took time.Duration) { d.metrics.latency.Observe(took.Seconds()) }, Logger: d.log,
 		})
@@ -177,7 +181,7 @@ type scores struct{ live *atomic.Pointer[engine] }
 // Check returns addr's score.
 func (s scores) Check(ctx context.Context, addr netip.Addr, maxAge time.Duration) (int, report.Outcome) {
 	e := s.live.Load()
-	if refusal := e.gate.RefuseAddr(addr); refusal.Internal() {
+	if refusal := e.gate.RefuseLookup(addr); refusal != policy.None {
 		return 0, report.Outcome{Result: report.Dismissed, Detail: "nobody is asked, because " + refusal.Because()}
 	}
 	c := e.abuseIPDB()

@@ -36,6 +36,7 @@ type pipeline struct {
 	repeats  repeats
 	clocks   clocks
 	parts    lineParts
+	loggedIn func(e *event.Event)                    // is told of a successful login before it is submitted; may be nil. It must not wait
 	attacked func(service string, column netip.Addr) // is told of a service that somebody attacks who cannot be told: see disputes; may be nil
 	unformed func(source string)                     // is told of a source of which most lines are of another form than the declared one; may be nil
 	spare    sync.Pool                               // of *scratch
@@ -109,6 +110,9 @@ func (p *pipeline) Handle(ctx context.Context, b *receiver.Batch) error {
 			}
 			s.finding.Addr = policy.Peer(s.finding.Addr)
 			s.events, s.from = append(s.events, p.event(s, r, b)), append(s.from, int32(i))
+			if s.finding.Rule.Kind == event.AuthSuccess && p.loggedIn != nil {
+				p.loggedIn(&s.events[len(s.events)-1])
+			}
 			if r.Message[0] == 'm' {
 				s.again(r)
 			}

@@ -105,6 +105,8 @@ func (d *Daemon) tryReload() (waiting []string, err error) {
 		return nil, fmt.Errorf("a GeoIP database cannot be used: %w", err)
 	}
 	d.live.Store(e)
+	d.publishTrust()
+	nudge(d.trust.wake)
 	for _, o := range d.outlets { // which may wait by terms that are past
 		o.courier.Wake()
 	}

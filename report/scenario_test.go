@@ -266,15 +266,19 @@ func TestKilledAnywhere(t *testing.T) {
 // asked once.
 func TestReputation(t *testing.T) {
 	scene(t, double.Options{}, func(t *testing.T, p *place) {
-		cache := map[netip.Addr]store.Score{}
+		type question struct {
+			addr   netip.Addr
+			maxAge time.Duration
+		}
+		cache := map[question]store.Score{}
 		reputation := report.NewReputation(p.client,
-			func(addr netip.Addr) (store.Score, bool) {
-				s, ok := cache[addr]
+			func(addr netip.Addr, maxAge time.Duration) (store.Score, bool) {
+				s, ok := cache[question{addr, maxAge}]
 				return s, ok
 			},
 			func(_ context.Context, addr netip.Addr, s store.Score) error {
 				if s.Value == 80 {
-					cache[addr] = s
+					cache[question{addr, s.MaxAge}] = s
 				}
 				return nil
 			})

@@ -300,14 +300,14 @@ func openItem(key, record []byte) (Item, bool) {
 	return decodeItem(payload)
 }
 
-// Score returns the AbuseIPDB score of addr that was stored last; false if there is none.
-func (s *Store) Score(addr netip.Addr) (Score, bool) {
-	d := decoder{b: s.get(Scores, score16(addr))}
+// Score returns the AbuseIPDB score of addr for reports of at most maxAge that was stored last; false if there is none.
+func (s *Store) Score(addr netip.Addr, maxAge time.Duration) (Score, bool) {
+	d := decoder{b: s.get(Scores, scoreKey(addr, maxAge))}
 	if d.b == nil {
 		return Score{}, false
 	}
 	score := Score{Value: int(d.number(100)), At: d.time(), MaxAge: time.Duration(d.number(maxScoreDays)) * scoreDay}
-	return score, d.done() // older releases did not store MaxAge: such a score is asked for again
+	return score, d.done()
 }
 
 // maxScoreDays bounds a score's MaxAge.

@@ -40,6 +40,7 @@ type conn struct {
 	raw    syscall.RawConn
 	key    netip.Addr // for max_per_peer
 	trust  event.Trust
+	ours   netip.Addr // of the peer, if allow names it in particular
 	framer wire.Framer
 
 	seat   seat // where it is in server.crowd; guarded by server.mu
@@ -75,6 +76,9 @@ func newConn(s *server, tcp *net.TCPConn, peer netip.Addr, k *keptConn) (*conn, 
 		server: s, tcp: tcp, key: peerKey(peer),
 		trust:  s.cfg.trustTCP(peer, tcp.LocalAddr().(*net.TCPAddr).AddrPort().Addr().Unmap(), &s.own),
 		framer: wire.Framer{Max: s.cfg.MaxLine},
+	}
+	if s.cfg.particular(peer) {
+		c.ours = peer
 	}
 	raw, err := tcp.SyscallConn()
 	if err != nil {
@@ -282,6 +286,9 @@ func (c *conn) take(ctx context.Context) error {
 	if proven {
 		c.proven = true
 		c.server.heard(c, b.batch.Received)
+		if c.ours.IsValid() {
+			c.server.peers.note(c.ours, false, b.batch.Received)
+		}
 	}
 	if !lost {
 		c.offer(b.batch.Received)
