@@ -75,7 +75,7 @@ func wordExpression(phrase string) *regexp.Regexp {
 var seenByUsers = []string{
 	"*.md", "docs/*.md", "docs/adr/*.md", "bench/*.md", "report/*.md", "detect/rules/*.md", "packaging/grafana/*.json", "packaging/grafana/provisioning/*/*",
 	"Makefile", "nfpm.yaml", "policy/defaults.yaml", "tools/need", "tools/nightly",
-	"packaging/*.yaml", "packaging/post*", "packaging/prerm", "packaging/rules.d/*.yaml", "packaging/rsyslog/*", "packaging/prometheus/*",
+	"packaging/*.yaml", "packaging/post*", "packaging/prerm", "packaging/rules.d/*.yaml", "packaging/rsyslog/*", "packaging/prometheus/*.yml", "packaging/prometheus/test/*.yml",
 	"systemd/tattled*", "systemd/*.d/*", "web/templates/*.html", "web/assets/*.js",
 }
 
