@@ -119,7 +119,7 @@ func TestEveryAlertIsTested(t *testing.T) {
 		}
 	}
 	for _, r := range readRules(t) {
-		if r.Alert != "" && !(quiet[r.Alert] && fires[r.Alert] && ends[r.Alert]) {
+		if r.Alert != "" && (!quiet[r.Alert] || !fires[r.Alert] || !ends[r.Alert]) {
 			t.Errorf("%s: tested quiet %v, firing %v, ending %v", r.Alert, quiet[r.Alert], fires[r.Alert], ends[r.Alert])
 		}
 	}
