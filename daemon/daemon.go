@@ -6,6 +6,7 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -62,6 +63,7 @@ type Daemon struct {
 	places    *geoip.Databases
 	scores    *report.Reputation
 	backup    backuper
+	copyState func(begin func(size int64) io.Writer) error
 	backups   backups
 	hold      map[string]time.Duration // holdFor at start: a reload does not change it
 	repairs   []string                 // what was done to the state file at start
@@ -77,6 +79,7 @@ type Daemon struct {
 	registry  *prometheus.Registry
 	metrics   *metrics
 	page      *web.Server
+	control   *web.Control
 	drift     drift
 	missteps  missteps
 	away      away
@@ -138,6 +141,7 @@ func (d *Daemon) wire() error {
 	if err != nil {
 		return err
 	}
+	d.control = d.page.Control(d.config.Control, web.Hands{Backup: d.copyState})
 	return d.registerMetrics()
 }
 
@@ -150,7 +154,7 @@ func (d *Daemon) openStore() error {
 	for _, note := range repairs {
 		d.log.Warn("the state file was repaired", "note", note)
 	}
-	d.backup, d.repairs = backend, repairs
+	d.backup, d.copyState, d.repairs = backend, backend.Copy, repairs
 	d.store, err = store.New(backend, d.config.Store.Options()) // which closes the backend if it fails
 	return err
 }
@@ -278,7 +282,7 @@ func (d *Daemon) Run(ctx context.Context, reloads <-chan os.Signal) error {
 		{"receivers", receivers},
 		{"couriers", couriers},
 		{"store", []func(context.Context) error{d.committer.Run}},
-		{"page", []func(context.Context) error{d.page.Run}},
+		{"page", []func(context.Context) error{d.page.Run, d.control.Run}},
 		{"chores", []func(context.Context) error{
 			func(ctx context.Context) error {
 				return d.manager.watchdog(ctx, d.committer.Beat, d.committer.Committing)
@@ -311,6 +315,9 @@ const keepPatience = 5 * time.Second
 // listeners names the addresses that were opened, for people and for tests that asked for port 0.
 func (d *Daemon) listeners() []any {
 	attrs := []any{"version", d.options.Version, "web", d.page.Addr().String(), "page", d.page.URL(), "dry_run", d.dryRun()}
+	if path := d.control.Path(); path != "" {
+		attrs = append(attrs, "control", path)
+	}
 	for _, r := range d.receivers {
 		if l, ok := opened(r).(interface{ Addr() net.Addr }); ok {
 			attrs = append(attrs, l.Addr().Network(), l.Addr().String())
@@ -391,6 +398,7 @@ func (d *Daemon) health() web.Health {
 	h.Ready = h.Ready && len(stuck) == 0
 	add(stuck...)
 	add(d.page.Problems()...)
+	add(d.control.Problems()...)
 	add(restoredProblems(d.store.Restored(), d.store.Stats().Held, d.hold, now)...)
 	add(d.backups.problems()...)
 	add(d.reloads.problems()...)
