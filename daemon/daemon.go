@@ -133,10 +133,13 @@ func (d *Daemon) wire() error {
 		return err
 	}
 	d.openReceivers()
-	var err error
+	token, err := d.config.readFeedToken()
+	if err != nil {
+		return Faults{d.config.origin.located(err.Error())}
+	}
 	d.page, err = web.New(d.config.Web, web.Deps{
 		Store: d.store, Gatherer: d.registry, Health: d.health, Credits: d.places.Credits, Version: d.options.Version, Logger: d.log,
-		Listener: d.webSocket,
+		Listener: d.webSocket, Gate: gatekeeper{&d.live}, FeedToken: token,
 	})
 	if err != nil {
 		return err

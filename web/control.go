@@ -84,7 +84,7 @@ type Control struct {
 func (s *Server) Control(cfg ControlConfig, hands Hands) *Control {
 	c := &Control{server: s, path: cfg.File(), whether: cfg.Path == "", hands: hands, retry: controlRetry, backups: make(chan struct{}, 1)}
 	c.http = &http.Server{
-		Handler:           c.guard(s.routes(), c.controlRoutes()),
+		Handler:           c.guard(c.reads(), c.writes()),
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      answerTimeout,
@@ -200,8 +200,17 @@ func (c *Control) guard(reads, writes http.Handler) http.Handler {
 	})
 }
 
-// controlRoutes says what can be posted to.
-func (c *Control) controlRoutes() http.Handler {
+// reads is what the page has, and what would cost it too much.
+func (c *Control) reads() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/api/v1/addresses/{ip}", c.server.serveStory)
+	mux.HandleFunc("/api/v1/feed", c.server.serveBlocklist)
+	mux.Handle("/", c.server.routes())
+	return mux
+}
+
+// writes says what can be posted to.
+func (c *Control) writes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/api/v1/backup", c.serveBackup)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
