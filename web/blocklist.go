@@ -24,13 +24,15 @@ import (
 
 // The bounds of the feed of addresses to block.
 const (
-	usualSince  = 24 * time.Hour
 	leastSince  = time.Minute
 	mostSince   = 30 * 24 * time.Hour
 	blockMemory = 30 * 24 * time.Hour // reports that count for how long an address stays, and the longest that it does
 	maxBlocked  = 131_072             // entries: the newest stay
 	maxPolicies = 64                  // of one entry
 )
+
+// UsualSince is for how long an address is in the feed that was reported once, unless the client says otherwise.
+const UsualSince = 24 * time.Hour
 
 // blockQuery is what a client asks the feed for.
 type blockQuery struct {
@@ -45,7 +47,7 @@ func FeedFormats() []string { return slices.Sorted(maps.Keys(feedFormats)) }
 
 // readBlockQuery reads the parameters of the feed. Its error says to the client what is wrong, and holds nothing of what the client sent.
 func readBlockQuery(query url.Values) (q blockQuery, err error) {
-	q = blockQuery{format: "plain", policy: query.Get("policy"), since: usualSince, minCount: 1}
+	q = blockQuery{format: "plain", policy: query.Get("policy"), since: UsualSince, minCount: 1}
 	if f := query.Get("format"); f != "" {
 		q.format = f
 	}
