@@ -45,7 +45,7 @@ To restore it: stop the daemon, copy FILE over the state file (store.path), see 
 			if flags.json {
 				_, err = fmt.Fprintf(cmd.OutOrStdout(), "{\"file\":%s,\"bytes\":%d}\n", quoteJSON(b.path), size)
 			} else {
-				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s, checked\n", event.Visible(b.path), mebibytes(size))
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s, checked\n", event.Visible(b.path), bytesText(size))
 			}
 			return err
 		},

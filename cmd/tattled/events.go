@@ -267,7 +267,7 @@ func eventLine(e *web.Event) string {
 		fmt.Fprintf(&b, " port %d", e.LocalPort)
 	}
 	if e.User != "" {
-		fmt.Fprintf(&b, " user %s", strconv.QuoteToASCII(e.User))
+		fmt.Fprintf(&b, " user \"%s\"", event.Visible(e.User))
 	}
 	if e.Country != "" {
 		fmt.Fprintf(&b, " from %s", event.Visible(e.Country))

@@ -123,7 +123,7 @@ func (w *storyWriter) head(s *web.StoryAnswer) {
 		for _, kind := range slices.Sorted(maps.Keys(s.Kinds)) {
 			kinds = append(kinds, fmt.Sprintf("%s %s", thousands(s.Kinds[kind]), event.Visible(kind)))
 		}
-		w.sentence(2, fmt.Sprintf("%s events from %s to %s: %s", thousands(s.AddressAnswer.Events), utc(s.First), utc(s.Last), strings.Join(kinds, ", ")))
+		w.sentence(2, fmt.Sprintf("%s from %s to %s: %s", plural(s.AddressAnswer.Events, "event"), utc(s.First), utc(s.Last), strings.Join(kinds, ", ")))
 	} else {
 		w.sentence(2, "its events are forgotten")
 	}
@@ -170,8 +170,8 @@ func (w *storyWriter) items(s *web.StoryAnswer) {
 }
 
 func (w *storyWriter) item(i *web.Item) {
-	fmt.Fprintf(w, "  %s %s\n", utc(i.Created), event.Visible(fmt.Sprintf("%s %s by %s: %s events of %s/%s, %s %d", i.Destination, i.State, i.Policy,
-		thousands(uint64(i.Events)), i.Service, i.Rule, "attempts", i.Attempts)))
+	fmt.Fprintf(w, "  %s %s\n", utc(i.Created), event.Visible(fmt.Sprintf("%s: %s by %s, %s of %s/%s, %s", i.Destination, i.State, i.Policy,
+		plural(uint64(i.Events), "event"), i.Service, i.Rule, plural(uint64(i.Attempts), "attempt"))))
 	if i.Detail != "" {
 		w.sentence(6, i.Detail)
 	}

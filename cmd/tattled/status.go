@@ -75,7 +75,7 @@ const (
 	statusWidth = 80
 	statusLines = 23
 	// What the parts have at most, where all of them have much to say.
-	problemLines = 9
+	problemLines = 8
 	outboxLines  = 4
 	sourceLines  = 5
 )
@@ -145,7 +145,8 @@ func (s *statusScreen) head(sum *web.SummaryAnswer) {
 		mode = "dry-run mode: nothing is sent"
 	}
 	s.add(style, fmt.Sprintf("tattled %s: %s", sum.Version, is))
-	s.add("", fmt.Sprintf("%s; %s events of %s addresses in %s; %s", mode, thousands(sum.Events), thousands(sum.Addresses), mebibytes(sum.Bytes), utc(sum.Time)))
+	s.add("", fmt.Sprintf("%s, at %s", mode, utc(sum.Time)))
+	s.add("", fmt.Sprintf("%s and %s are kept, in %s", plural(sum.Events, "event"), plural(sum.Addresses, "address"), bytesText(sum.Bytes)))
 }
 
 // problems shows as many as fit, and how many there are more.
@@ -250,7 +251,24 @@ func thousands(n uint64) string {
 	return text
 }
 
-func mebibytes(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }
+// plural writes how many there are of something.
+func plural(n uint64, what string) string {
+	switch {
+	case n == 1:
+	case strings.HasSuffix(what, "s"):
+		what += "es"
+	default:
+		what += "s"
+	}
+	return thousands(n) + " " + what
+}
+
+func bytesText(n int64) string {
+	if n < 1<<20 {
+		return fmt.Sprintf("%d KiB", (n+1023)/1024)
+	}
+	return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
+}
 
 // ago writes roughly how long ago something was.
 func ago(d time.Duration) string {
