@@ -144,7 +144,7 @@ func (d *Daemon) wire() error {
 	if err != nil {
 		return err
 	}
-	d.control = d.page.Control(d.config.Control, web.Hands{Backup: d.copyState})
+	d.control = d.page.Control(d.config.Control, web.Hands{Backup: d.copyState, Report: d.reportByHand, Retract: d.retract})
 	return d.registerMetrics()
 }
 

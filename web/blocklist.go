@@ -213,11 +213,17 @@ type blocked struct {
 
 // blockable walks the outbox for what may be to block.
 func (s *Server) blockable(q blockQuery, now time.Time) (map[netip.Addr]*blocked, error) {
-	all := map[netip.Addr]*blocked{}
+	all, retracted := map[netip.Addr]*blocked{}, map[netip.Prefix]bool{}
 	err := s.deps.Store.EachItem(func(i *store.Item) bool {
 		r := &i.Report
 		if now.Sub(i.Created) > blockMemory {
 			return false
+		}
+		if r.Policy == policy.Retracted { // what came before it does not count any more
+			retracted[policy.Network(r.Addr)] = true
+		}
+		if retracted[policy.Network(r.Addr)] {
+			return true
 		}
 		report := s.deps.Gate.Reports(r.Destination)
 		if i.State == store.Dismissed || q.policy != r.Policy && (q.policy != "" || !report) {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -59,6 +60,9 @@ func (c *ControlConfig) File() string {
 type Hands struct {
 	// Backup writes a consistent copy of the state file to what begin returns for its size.
 	Backup func(begin func(size int64) io.Writer) error
+	// Report has an address reported, and Retract has our reports of it deleted. Their errors are HandRefused where it is not to be done.
+	Report  func(ctx context.Context, addr netip.Addr, asked HandReport) (HandReceipt, error)
+	Retract func(ctx context.Context, addr netip.Addr) (Retraction, error)
 }
 
 // Control serves the API of a Server on a unix socket, and what changes something. Whoever may open the socket's file is believed; there is
@@ -213,6 +217,8 @@ func (c *Control) reads() http.Handler {
 func (c *Control) writes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/api/v1/backup", c.serveBackup)
+	mux.HandleFunc("/api/v1/report", c.serveReport)
+	mux.HandleFunc("/api/v1/retract", c.serveRetract)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", "GET, HEAD")
 		fail(w, r, http.StatusMethodNotAllowed, "Nothing can be changed here: use GET or HEAD.")

@@ -41,12 +41,7 @@ Where nothing about it may be reported, or nothing may follow from one of its ev
 			defer cancel()
 			return showAddress(ctx, &flags, addr.WithZone(""), cmd.OutOrStdout())
 		},
-		ValidArgsFunction: func(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
-			if len(args) > 0 {
-				return nil, cobra.ShellCompDirectiveNoFileComp
-			}
-			return flags.completeFrom(func(e *web.Event) string { return e.Address })(cmd, args, begun)
-		},
+		ValidArgsFunction: flags.completeAddress,
 	}
 	flags.add(cmd, "write all of it as one JSON object")
 	return cmd

@@ -23,6 +23,9 @@ const maxName = 32
 // comment: AbuseIPDB merges the same address, comment and categories within a day (its reporting policy), so that a
 // report sent twice after a crash counts once.
 func Comment(r *event.Report) string {
+	if r.Comment != "" { // of a report by hand: the operator's own words
+		return r.Comment
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s", service(r), activity(r))
 	if r.Users > 1 {

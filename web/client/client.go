@@ -68,6 +68,11 @@ func (c *Client) Get(ctx context.Context, path string, query url.Values) ([]byte
 		return nil, err
 	}
 	defer res.Body.Close()
+	return c.all(ctx, res)
+}
+
+// all reads the body of an answer.
+func (c *Client) all(ctx context.Context, res *http.Response) ([]byte, error) {
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
 	switch {
 	case err != nil:
@@ -81,6 +86,21 @@ func (c *Client) Get(ctx context.Context, path string, query url.Values) ([]byte
 // Read asks for a path and reads the JSON of the answer into v. It returns the JSON as well.
 func (c *Client) Read(ctx context.Context, path string, query url.Values, v any) ([]byte, error) {
 	body, err := c.Get(ctx, path, query)
+	return into(v, body, err)
+}
+
+// Send posts JSON to a path and reads the JSON of the answer into v. It returns the JSON as well.
+func (c *Client) Send(ctx context.Context, path string, body []byte, v any) ([]byte, error) {
+	res, err := c.Post(ctx, path, body)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	answer, err := c.all(ctx, res)
+	return into(v, answer, err)
+}
+
+func into(v any, body []byte, err error) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
