@@ -24,7 +24,7 @@ const DefaultControl = "/run/tattled/control.sock"
 
 // ControlConfig is the control section.
 type ControlConfig struct {
-	// Path is the unix socket by which tattled status, events, show, feed and backup ask the daemon. Its mode is 0660: root, the
+	// Path is the unix socket by which tattled status, events, show and others ask the daemon. Its mode is 0660: root, the
 	// daemon's user and the members of its group may connect. Default: /run/tattled/control.sock, if its folder is there.
 	Path string `yaml:"path"`
 }

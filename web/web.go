@@ -1,6 +1,6 @@
-// Package web shows what tattled sees and does: a live page, a JSON API, metrics and health, over HTTP. It changes
-// nothing: it answers GET and HEAD only, reads the store and what the daemon hands it, and never touches a log. The daemon
-// makes one Server, keeps Run alive and publishes each committed group to its Feed.
+// Package web shows what tattled sees and does: a live page, a JSON API, metrics and health, over HTTP. By TCP it changes
+// nothing: it answers GET and HEAD only, reads the store and what the daemon hands it, and never touches a log. What changes
+// something is on a unix socket (Control). The daemon makes one Server, keeps Run alive and publishes each committed group to its Feed.
 //
 //	committer -> Feed.Publish -> ring -> GET /events (SSE) -> the open page
 //	                               |  \-> top lists, activity

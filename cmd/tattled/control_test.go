@@ -138,7 +138,8 @@ func TestControlGolden(t *testing.T) {
 	events := web.EventsAnswer{Events: []web.Event{goldenEvent(7), goldenEvent(8)}, Next: 8, LastSeq: 8}
 	d := playDaemon(t, map[string]any{
 		"/api/v1/summary": goldenSummary(1, 3, 2), "/api/v1/top": goldenTop(), "/api/v1/events": events, "/api/v1/addresses/203.0.113.5": goldenStory(),
-		"/api/v1/feed": "203.0.113.5\n",
+		"/api/v1/feed": "203.0.113.5\n", "/api/v1/report": web.HandReceipt{Address: "203.0.113.5", ID: "0190", Destination: "abuseipdb", Categories: []int{18, 22}},
+		"/api/v1/retract": web.Retraction{Address: "203.0.113.5", Deleted: 1234, Withdrawn: 1, HeldUntil: goldenTime},
 	})
 	for _, c := range []struct {
 		golden string
@@ -152,6 +153,10 @@ func TestControlGolden(t *testing.T) {
 		{"show.txt", 0, []string{"show", "203.0.113.5"}},
 		{"show.json", 0, []string{"show", "--json", "203.0.113.5"}},
 		{"feed.txt", 0, []string{"feed"}},
+		{"report.txt", 0, []string{"report", "203.0.113.5", "--category", "ssh"}},
+		{"report.json", 0, []string{"report", "203.0.113.5", "--category", "ssh", "--json"}},
+		{"retract.txt", 0, []string{"retract", "203.0.113.5"}},
+		{"retract.json", 0, []string{"retract", "203.0.113.5", "--json"}},
 	} {
 		code, out, errOut := d.ask(t, c.args...)
 		if code != c.code || errOut != "" {
