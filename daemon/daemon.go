@@ -27,6 +27,7 @@ import (
 	"tattled/receiver/syslog"
 	"tattled/receiver/tail"
 	"tattled/report"
+	"tattled/setting"
 	"tattled/store"
 	"tattled/web"
 )
@@ -133,13 +134,10 @@ func (d *Daemon) wire() error {
 		return err
 	}
 	d.openReceivers()
-	token, err := d.config.readFeedToken()
-	if err != nil {
-		return Faults{d.config.origin.located(err.Error())}
-	}
+	var err error
 	d.page, err = web.New(d.config.Web, web.Deps{
 		Store: d.store, Gatherer: d.registry, Health: d.health, Credits: d.places.Credits, Version: d.options.Version, Logger: d.log,
-		Listener: d.webSocket, Gate: gatekeeper{&d.live}, FeedToken: token,
+		Listener: d.webSocket, Gate: gatekeeper{&d.live}, FeedToken: func() setting.Secret { return d.live.Load().feedToken },
 	})
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"tattled/policy"
 	"tattled/report"
 	"tattled/report/abuseipdb"
+	"tattled/setting"
 )
 
 // engine is everything that a reload rebuilds, as one immutable value behind one atomic pointer (Daemon.live): whoever loads it has one
@@ -25,6 +26,8 @@ type engine struct {
 	missed  []*atomic.Uint64        // by Service.Index: lines of a known program that matched nothing
 	refused []*refusals             // by Service.Index
 	forms   map[string]*detect.Form // of access logs, by source
+
+	feedToken setting.Secret // that clients of the feed must send
 
 	driftLines uint64 // how many of those in a row raise the alarm; 0 for never
 }
@@ -43,10 +46,14 @@ func (d *Daemon) prepare(cfg *Config) (*engine, error) {
 	if len(faults) > 0 {
 		return nil, faults
 	}
+	token, err := cfg.readFeedToken()
+	if err != nil {
+		return nil, Faults{cfg.origin.located(err.Error())}
+	}
 	gate := newGate(cfg, d.sharedHit)
 	gate.SetOwn(own)
 	e := newEngine(cfg, rules, gate, d.tally)
-	e.senders = senders
+	e.senders, e.feedToken = senders, token
 	e.policy = newPolicy(cfg, gate, d.counters, dryRuns(senders))
 	return e, nil
 }

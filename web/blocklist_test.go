@@ -198,7 +198,7 @@ func TestFeedToken(t *testing.T) {
 		r := start(t, f, func(cfg *Config, d *Deps) {
 			d.Gate = gate
 			if c.token != "" {
-				d.FeedToken = setting.NewSecret(c.token)
+				d.FeedToken = func() setting.Secret { return setting.NewSecret(c.token) }
 			}
 			if !c.local {
 				cfg.Listen, cfg.AllowUnauthenticated = "0.0.0.0:0", true

@@ -84,7 +84,7 @@ type Deps struct {
 	Credits   func() []geoip.Credit // whom the GeoIP licences want named; nil for nobody
 	Version   string                // shown on the page
 	Logger    *slog.Logger          // told of what no caller hears; nil means nobody is told
-	FeedToken setting.Secret        // that a client of the feed must send; empty: none, and then there is a feed on loopback alone
+	FeedToken func() setting.Secret // what a client of the feed must send; nil or empty: nothing, and then there is a feed on loopback alone
 	Listener  net.Listener          // an inherited socket to use instead of Config.Listen; nil to listen
 }
 
