@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -290,6 +291,58 @@ func TestControlConfig(t *testing.T) {
 		c.Check(func(setting, problem string) { got = append(got, setting+": "+problem) })
 		if want == "" && len(got) > 0 || want != "" && !slices.ContainsFunc(got, func(s string) bool { return strings.HasPrefix(s, "path: ") && strings.Contains(s, want) }) {
 			t.Errorf("%q: %q, want %q", path, got, want)
+		}
+	}
+}
+
+// What is posted must be one small object with the fields that are known; and who refuses says why.
+func TestControlHands(t *testing.T) {
+	s := newServer(t, peopled(3), nil)
+	var asked HandReport
+	refuse := error(nil)
+	c := serveControl(t, s, socketPath(t), Hands{
+		Report: func(_ context.Context, addr netip.Addr, r HandReport) (HandReceipt, error) {
+			asked = r
+			return HandReceipt{Address: addr.String(), ID: "1"}, refuse
+		},
+		Retract: func(_ context.Context, addr netip.Addr) (Retraction, error) {
+			return Retraction{Address: addr.String()}, refuse
+		},
+	})
+	for body, want := range map[string]int{
+		`{"address":"203.0.113.9","categories":["ssh"],"comment":"x"}`: 200,
+		`{"address":"::ffff:203.0.113.9","categories":["ssh"]}`:        200,
+		`{"address":"203.0.113.9/24"}`:                                 400,
+		`{"address":"fe80::1%eth0"}`:                                   400,
+		`{"address":"<b>"}`:                                            400,
+		`{"address":"203.0.113.9","nosuch":1}`:                         400,
+		`{"address":"203.0.113.9"}{"address":"203.0.113.8"}`:           400,
+		`[]`: 400,
+		``:   400,
+		`{"address":"203.0.113.9","comment":"` + strings.Repeat("x", maxBody) + `"}`: 400,
+	} {
+		asked = HandReport{}
+		a, text := c.do(http.MethodPost, "/api/v1/report", strings.NewReader(body))
+		if a.StatusCode != want || strings.Contains(text, "<b>") || want != 200 && asked.Address != "" {
+			t.Errorf("%.80s: %s %s", body, a.Status, text)
+		}
+	}
+	if _, text := c.do(http.MethodPost, "/api/v1/retract", strings.NewReader(`{"address":"::ffff:203.0.113.9"}`)); !strings.Contains(text, `"address":"203.0.113.9"`) {
+		t.Error(text)
+	}
+	for _, one := range []struct {
+		err  error
+		want int
+		says string
+	}{
+		{HandRefused{Detail: "it is \x1b trusted"}, 409, `it is \\x1b trusted`}, {HandRefused{Usage: true, Detail: "no such category"}, 400, "no such category"},
+		{errors.New("the disk burns"), 500, "the daemon's log says why"},
+	} {
+		refuse = one.err
+		for _, path := range []string{"/api/v1/report", "/api/v1/retract"} {
+			if a, text := c.do(http.MethodPost, path, strings.NewReader(`{"address":"203.0.113.9"}`)); a.StatusCode != one.want || !strings.Contains(text, one.says) || strings.Contains(text, "burns") {
+				t.Errorf("%v: %s %s", one.err, a.Status, text)
+			}
 		}
 	}
 }

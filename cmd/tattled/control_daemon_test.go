@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -23,7 +24,8 @@ import (
 func TestCommandsAskTheDaemon(t *testing.T) {
 	dir := t.TempDir()
 	socket := filepath.Join(dir, "control.sock")
-	p := start(t, "run", "--config", quick(t, "control: {path: "+socket+"}\n")).ready()
+	config := quick(t, "control: {path: "+socket+"}\n")
+	p := start(t, "run", "--config", config).ready()
 	if p.addr["control"] != socket {
 		t.Errorf("it says that the control socket is %q", p.addr["control"])
 	}
@@ -77,6 +79,13 @@ func TestCommandsAskTheDaemon(t *testing.T) {
 	ask(0, "backup", backup)
 	ask(exitFailure, "backup", backup)
 	attack("45.148.10.8", 6)
+	trust(t, p, config, "45.148.10.7")
+	if out := ask(0, "feed"); strings.Contains(out, "45.148.10.7") || !strings.Contains(out, "2a02:c207:3000:1::/64") {
+		t.Errorf("the feed of one who is trusted now: %q", out)
+	}
+	if out := ask(0, "show", "45.148.10.7"); !strings.Contains(out, "because the address is in a trusted network") {
+		t.Error(out)
+	}
 	p.stop()
 	if err := <-ended; err != nil {
 		t.Errorf("events --follow: %v", err)
@@ -89,6 +98,20 @@ func TestCommandsAskTheDaemon(t *testing.T) {
 		t.Errorf("%v, %v", info, err)
 	}
 	runsOn(t, backup, socket)
+}
+
+// trust has a daemon trust an address by a reload.
+func trust(t *testing.T, p *process, config, addr string) {
+	t.Helper()
+	f, err := os.OpenFile(config, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = fmt.Fprintf(f, "trusted: [%s]\n", addr)
+	if err := errors.Join(err, f.Close(), p.cmd.Process.Signal(syscall.SIGHUP)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 10*time.Second, "the reload", func() bool { return strings.Contains(p.text(), "msg=reloaded") })
 }
 
 // runsOn shows that a daemon goes on from a backup.
