@@ -6,18 +6,19 @@ SHELL        := /bin/bash
 VERSION  ?= $(shell packaging/version)
 FUZZTIME ?= 30s
 KILLS    ?= 200
+BUSY     ?= 2m
 
 # -buildvcs=false: the version is put in here, and git refuses to describe a tree that belongs to somebody else.
 BUILD    := go build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)'
 TOOL     := go tool -modfile=tools/go.mod
 SCRIPTS  := $(shell grep -rlE '^\#!(/bin/sh|/bin/bash|/usr/bin/env bash)' .ci bench e2e packaging tools 2>/dev/null) $(wildcard e2e/*.sh)
 
-.PHONY: help build run test lint bench fuzz crash attack nightly deb e2e clean
+.PHONY: help build run test lint dashboard bench fuzz crash attack nightly deb e2e clean
 
 help: ## what there is
 	@echo 'tattled: a log record is received, an event is detected in it, judged, stored, and reported.'
 	@echo
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo 'The first two install missing prerequisites (Debian, Ubuntu; as root). See also: README.md, CONTRIBUTING.md.'
 
@@ -30,11 +31,20 @@ run: build ## build and run it here: dry-run, page on http://127.0.0.1:9817, sys
 test: ## the whole test suite, with the race detector
 	@tools/need test
 	go test -race -timeout 40m ./...
+	cd tools/dashboard && go test ./...
 
 lint: ## golangci-lint (.golangci.yml says why which), shellcheck
 	@tools/need lint
 	$(TOOL) golangci-lint run
+	cd tools/dashboard && go tool -modfile=../go.mod golangci-lint run
 	shellcheck -x $(SCRIPTS)
+
+dashboard: ## write the dashboards for Grafana, fill them from a real Prometheus for BUSY (2m), and draw docs/grafana-*.png
+	@tools/need test
+	@mkdir -p bin
+	cd tools/dashboard && go run . write ../../packaging/grafana && go test ./...
+	go test ./cmd/tattled -run TestDashboards -count=1 -v -dashboard.for=$(BUSY) -dashboard.answers='$(CURDIR)/bin/answers.json'
+	cd tools/dashboard && go run . draw -answers ../../bin/answers.json -folder ../../docs
 
 bench: build ## lines per second of each stage, and detection against a hand-written floor and the installed peers
 	go test -run '^$$' -bench . -benchmem ./receiver/... ./detect/... ./store/... ./daemon/...

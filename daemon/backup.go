@@ -69,7 +69,7 @@ func (b *backups) problems() []event.Problem {
 	}}
 }
 
-func (b *backups) each(emit func(float64, ...string)) {
+func (b *backups) each(emit emitter) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, result := range backupResults() {

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,9 +10,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"tattled/daemon/trusted"
 	"tattled/detect"
 	"tattled/detect/attack"
 	"tattled/receiver/tail"
@@ -24,6 +27,7 @@ type Checked struct {
 	Attacks  int    // lines that were made to blame somebody, none of which did
 	Seed     uint64 // of what was written there
 	Services []CheckedService
+	Names    []string // what the DNS names of who is trusted are at present, a line for each
 	Warnings []string // settings without effect, and what else is not a fault and yet worth a look; also where there are faults
 }
 
@@ -59,6 +63,9 @@ type checking struct {
 	parts     *table
 	units     unitFiles
 
+	lookup trusted.Lookup // nil means this machine's name servers
+	books  books
+
 	cfg      *Config
 	faults   Faults
 	warnings []string
@@ -85,6 +92,9 @@ func (c *checking) run() (Checked, error) {
 	if c.cfg == nil {
 		return Checked{}, c.faults
 	}
+	if len(c.faults) == 0 {
+		c.names()
+	}
 	for i, w := range c.warnings {
 		c.warnings[i] = c.cfg.origin.located(w).String()
 	}
@@ -107,6 +117,8 @@ func (c *checking) files() {
 		}
 	}
 	rules, faults := loadRules(c.cfg)
+	c.faults = append(c.faults, faults...)
+	c.books, faults = openBooks(c.cfg)
 	c.faults = append(c.faults, faults...)
 	c.surroundings()
 	if rules != nil {
@@ -131,6 +143,30 @@ func (c *checking) surroundings() {
 	c.ports()
 	c.control()
 	c.warnings = append(c.warnings, warnings(c.cfg)...)
+}
+
+// checkNamesFor is how long check waits for name servers.
+const checkNamesFor = 5 * time.Second
+
+// names says what the DNS names are at present. That one cannot be looked up here and now is a warning: there may be no network yet.
+func (c *checking) names() {
+	all := c.books.names()
+	known := newTrust(c.lookup).names
+	ctx, cancel := context.WithTimeout(context.Background(), checkNamesFor)
+	defer cancel()
+	known.Ask(ctx, all)
+	for _, name := range all {
+		addrs := known.Addrs([]string{name})
+		if len(addrs) > 0 {
+			c.result.Names = append(c.result.Names, fmt.Sprintf("%s is %s at present", name, strings.Trim(fmt.Sprint(addrs), "[]")))
+			continue
+		}
+		setting := "own"
+		if slices.Contains(c.books.trusted.Names(), name) {
+			setting = "trusted"
+		}
+		c.warnings = append(c.warnings, fmt.Sprintf("%s: %s does not resolve at present, so that it names no address: %s", setting, name, known.Failure(name)))
+	}
 }
 
 // samples runs and attacks the rules.

@@ -22,11 +22,14 @@ const maxAge = 7 * 24 * time.Hour
 const (
 	maxClocks = 1024
 	clockFor  = 24 * time.Hour // after the last such line it is a problem
-	// steadyLines is how many lines in a row are to be off by the same number of hours, over steadyFor at least.
+	// steadyLines is how many lines in a row are to be off by the same number of hours, over steadyFor at least or by exactly that: a
+	// relay that sends at once what it has kept is seldom off by a full hour.
 	steadyLines = 5
 	steadyFor   = time.Minute
 	// hourSlack is how far from the full hour the rest may be.
 	hourSlack = 2 * time.Minute
+	// exactSlack is the same of a clock that is right but for its zone.
+	exactSlack = 3 * time.Second
 )
 
 // clocks remembers the senders of syslog whose clocks are wrong, of lines that tell of an event. Nothing follows from it but a word to
@@ -43,6 +46,7 @@ type clockState struct {
 	unset       time.Time // when the last line came that is older than maxAge
 	hours       int       // by how many the lines are ahead
 	lines       int       // in a row
+	exact       int       // of these how many in a row are off by no more than full hours
 	first, last time.Time // when those came
 }
 
@@ -79,10 +83,14 @@ func (c *clocks) note(r *receiver.Record, b *receiver.Batch, host string) {
 		s = clockState{unset: b.Received}
 	case n == 0:
 		s = clockState{}
-	case n != s.hours:
-		s = clockState{hours: n, lines: 1, first: b.Received, last: b.Received}
 	default:
-		s.lines, s.last = s.lines+1, b.Received
+		if n != s.hours {
+			s = clockState{hours: n, first: b.Received}
+		}
+		s.lines, s.exact, s.last = s.lines+1, s.exact+1, b.Received
+		if (ahead - hours).Abs() > exactSlack {
+			s.exact = 0
+		}
 	}
 	c.last[key] = s
 	c.any.Store(true)
@@ -105,7 +113,7 @@ func (c *clocks) problems(now time.Time) []event.Problem {
 				Cause:  fmt.Sprintf("its lines are stamped more than %d days before they come: they are taken for as old as their receipt", int(maxAge.Hours()/24)),
 				Remedy: "give it a time server (NTP)",
 			})
-		case s.hours != 0 && s.lines >= steadyLines && s.last.Sub(s.first) >= steadyFor && now.Sub(s.last) < clockFor:
+		case s.steady() && now.Sub(s.last) < clockFor:
 			all = append(all, event.Problem{
 				What:   fmt.Sprintf("%s: the clock of %q is off by %+d hours", key.source, host, s.hours),
 				Cause:  "its stamps name no zone, or a wrong one: " + zoneWords(hoursAhead(now), s.hours),
@@ -115,6 +123,11 @@ func (c *clocks) problems(now time.Time) []event.Problem {
 	}
 	slices.SortFunc(all, func(a, b event.Problem) int { return cmp.Compare(a.What, b.What) })
 	return all
+}
+
+// steady reports whether a sender's lines are off by the same full hours.
+func (s *clockState) steady() bool {
+	return s.hours != 0 && (s.lines >= steadyLines && s.last.Sub(s.first) >= steadyFor || s.exact >= steadyLines)
 }
 
 // hoursAhead is how many hours this machine's zone is ahead of UTC.

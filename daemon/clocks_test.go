@@ -63,19 +63,23 @@ func TestSenderInAnotherZone(t *testing.T) {
 		ahead []time.Duration
 		want  string
 	}{
-		"behind":      {[]time.Duration{-5 * time.Hour, -5*time.Hour - time.Second, -5 * time.Hour, -5*time.Hour + time.Second, -5 * time.Hour, -5 * time.Hour}, "Etc/GMT+5"},
-		"ahead":       {[]time.Duration{time.Hour, time.Hour, time.Hour, time.Hour, time.Hour, time.Hour}, "Etc/GMT-1"},
-		"few lines":   {[]time.Duration{time.Hour, time.Hour}, ""},
-		"minutes":     {[]time.Duration{-20 * time.Minute, -20 * time.Minute, -20 * time.Minute, -20 * time.Minute, -20 * time.Minute, -20 * time.Minute}, ""},
-		"on time":     {make([]time.Duration, 10), ""},
-		"right again": {[]time.Duration{time.Hour, time.Hour, time.Hour, time.Hour, time.Hour, time.Hour, 0}, ""},
-		"a queue":     {[]time.Duration{-3 * time.Hour, -150 * time.Minute, -2 * time.Hour, -90 * time.Minute, -time.Hour, -30 * time.Minute}, ""},
+		"at once":                       {[]time.Duration{-5 * time.Hour, -5*time.Hour - time.Second, -5 * time.Hour, -5 * time.Hour, -5 * time.Hour}, "Etc/GMT+5"},
+		"kept by a relay, sent at once": {[]time.Duration{-5*time.Hour - 10*time.Second, -5*time.Hour - 9*time.Second, -5*time.Hour - 4*time.Second, -5 * time.Hour, -5*time.Hour + time.Second}, ""},
+		"behind":                        {[]time.Duration{-5 * time.Hour, -5*time.Hour - time.Second, -5 * time.Hour, -5*time.Hour + time.Second, -5 * time.Hour, -5 * time.Hour}, "Etc/GMT+5"},
+		"ahead":                         {[]time.Duration{time.Hour, time.Hour, time.Hour, time.Hour, time.Hour, time.Hour}, "Etc/GMT-1"},
+		"few lines":                     {[]time.Duration{time.Hour, time.Hour}, ""},
+		"minutes":                       {[]time.Duration{-20 * time.Minute, -20 * time.Minute, -20 * time.Minute, -20 * time.Minute, -20 * time.Minute, -20 * time.Minute}, ""},
+		"on time":                       {make([]time.Duration, 10), ""},
+		"right again":                   {[]time.Duration{time.Hour, time.Hour, time.Hour, time.Hour, time.Hour, time.Hour, 0}, ""},
+		"a queue":                       {[]time.Duration{-3 * time.Hour, -150 * time.Minute, -2 * time.Hour, -90 * time.Minute, -time.Hour, -30 * time.Minute}, ""},
 	} {
 		var out taken
 		p := testPipeline(t, "198.51.100.0/24", &out)
 		at := now
 		for _, ahead := range c.ahead {
-			at = at.Add(20 * time.Second)
+			if !strings.HasSuffix(name, "at once") {
+				at = at.Add(20 * time.Second)
+			}
 			r := record("sshd", failed)
 			r.Time = at.Add(ahead)
 			if err := p.Handle(t.Context(), &receiver.Batch{Source: "udp://127.0.0.1:5514", Received: at, Records: []receiver.Record{r}}); err != nil {

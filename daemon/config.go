@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"tattled/daemon/trusted"
 	"tattled/detect"
 	"tattled/geoip"
 	"tattled/policy"
@@ -26,15 +27,15 @@ const maxConfig = 1 << 20
 
 // Config is the configuration file. Each part of tattled owns its section; what a setting means stands at its field there.
 type Config struct {
-	Sources group            `yaml:"sources"` // what to read: a section for each kind of source in parts.go
-	Rules   Rules            `yaml:"rules"`   // what to detect beyond the rules that come with tattled
-	Trusted []shared.Network `yaml:"trusted"` // networks and addresses never reported and never alerted on
-	Policy  policy.List      `yaml:"policy"`  // what to do about it, beside the policies that come with tattled
-	Report  group            `yaml:"report"`  // whom to report to: a section for each kind of third party in parts.go
-	Alerts  group            `yaml:"alerts"`  // how to reach the operator: a section for each kind of channel in parts.go
-	GeoIP   geoip.Config     `yaml:"geoip"`   // databases that tell where an address lies
-	Store   store.Config     `yaml:"store"`   // the state file
-	Web     web.Config       `yaml:"web"`     // the live page and the metrics
+	Sources group           `yaml:"sources"` // what to read: a section for each kind of source in parts.go
+	Rules   Rules           `yaml:"rules"`   // what to detect beyond the rules that come with tattled
+	Trusted []trusted.Entry `yaml:"trusted"` // whose addresses are never reported and never alerted on
+	Policy  policy.List     `yaml:"policy"`  // what to do about it, beside the policies that come with tattled
+	Report  group           `yaml:"report"`  // whom to report to: a section for each kind of third party in parts.go
+	Alerts  group           `yaml:"alerts"`  // how to reach the operator: a section for each kind of channel in parts.go
+	GeoIP   geoip.Config    `yaml:"geoip"`   // databases that tell where an address lies
+	Store   store.Config    `yaml:"store"`   // the state file
+	Web     web.Config      `yaml:"web"`     // the live page and the metrics
 
 	Control web.ControlConfig `yaml:"control"` // the unix socket by which the other commands ask the daemon
 
@@ -48,6 +49,17 @@ type Config struct {
 	// RegularAcceptPorts are the same for packets that a firewall accepted: what it let in to them is shown, and no policy looks
 	// at it. Default: none, because what a router lets in is what its log is watched for.
 	RegularAcceptPorts []uint16 `yaml:"regular_accept_ports"`
+
+	// Own is addresses of this machine that its interfaces do not have, in the forms of Trusted: the public address where a router or a
+	// provider translates. They are never reported. Default: none beyond those of the interfaces.
+	Own []trusted.Entry `yaml:"own"`
+
+	// TrustedAccounts are accounts of administrators. The address from which one of them logged in by SSH, provably, is not reported for
+	// failed logins for TrustedLoginAge; the operator is alerted of it as of any other one. At most 64. Default: none.
+	TrustedAccounts []string `yaml:"trusted_accounts"`
+
+	// TrustedLoginAge is for how long after such a login. 1h to 90d. Default: 7d
+	TrustedLoginAge setting.Duration `yaml:"trusted_login_age"`
 
 	parts       *table
 	origin      origin
@@ -277,6 +289,7 @@ func (c *Config) check(report setting.FaultFunc) {
 		report("sources", "nothing to read: add one of "+strings.Join(c.Sources.names, ", "))
 	}
 	c.checkForms(report)
+	c.checkTrust(report)
 	c.checkSourceNames(report)
 	policy.CheckSize(c.policies(), func(_, problem string) { report("policy", problem) })
 }

@@ -87,10 +87,10 @@ func TestConfigFaults(t *testing.T) {
 		"sources: {journal: {}}\nregular_ports: [70000]\n": `t.yaml:2: regular_ports[0]: "70000" is not a whole number from 0 to 65535`,
 		"sources: {journal: {}}\nregular_ports: [-1]\n":    `t.yaml:2: regular_ports[0]`,
 		"{}\n": "nothing to read",
-		"sources: {journal: {}}\ntrusted: [10.0.0.0/33]\n":                          "t.yaml:2: trusted[0]",
-		"sources: {files: [{path: /var/log/a.log}, {path: /var/log/../log/a.log}]}": "sources.files[1].path: /var/log/../log/a.log is already read by entry 0, /var/log/a.log: remove one",
-		"sources: {files: [{path: /var/log/a.log}, {path: '/var/log/*.log'}]}":      "sources.files[0].path: /var/log/a.log is already read by entry 1, /var/log/*.log: remove one",
-		"sources: {syslog: [{listen: 'udp://[::1]:1'}, {listen: 'udp://[::1]:1'}]}": "sources.syslog[1].listen: entry 0 listens on udp://[::1]:1 already: remove one",
+		"sources: {journal: {}}\ntrusted: [10.0.0.0/33]\n":                                     "t.yaml:2: trusted[0]",
+		"sources: {files: [{path: /var/log/a.log}, {path: /var/log/../log/a.log}]}":            "sources.files[1].path: /var/log/../log/a.log is already read by entry 0, /var/log/a.log: remove one",
+		"sources: {files: [{path: /var/log/a.log, program: nginx}, {path: '/var/log/*.log'}]}": "sources.files[0].path: /var/log/a.log is already read by entry 1, /var/log/*.log: remove one",
+		"sources: {syslog: [{listen: 'udp://[::1]:1'}, {listen: 'udp://[::1]:1'}]}":            "sources.syslog[1].listen: entry 0 listens on udp://[::1]:1 already: remove one",
 		"x: &x\n  <<: *x\n": "t.yaml:",
 
 		// lists as a whole

@@ -19,6 +19,7 @@ import (
 	"github.com/coreos/go-systemd/v22/activation"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"tattled/daemon/trusted"
 	"tattled/detect"
 	"tattled/event"
 	"tattled/geoip"
@@ -38,7 +39,8 @@ type Options struct {
 	Version string
 	Log     *slog.Logger
 
-	parts *table // nil means the shipped ones
+	parts  *table         // nil means the shipped ones
+	lookup trusted.Lookup // of DNS names; nil means this machine's name servers
 }
 
 // Daemon is a wired tattled. Its goroutines are:
@@ -47,7 +49,7 @@ type Options struct {
 //	2 couriers    one for each destination: claim, send, settle
 //	3 committer   one: judges and commits
 //	4 page        HTTP server, SSE clients
-//	5 chores      watchdog, own addresses, GeoIP files, signals
+//	5 chores      watchdog, own addresses, trusted files and names, GeoIP files, signals
 //
 // They stop in this order: what flows downstream finds somebody who takes it.
 type Daemon struct {
@@ -57,6 +59,8 @@ type Daemon struct {
 	live    atomic.Pointer[engine] // all that a reload rebuilds
 	reloads reloads
 	manager manager
+	trust   *trust
+	own     ownLook
 
 	tally     *tally
 	counters  *policy.Counters
@@ -76,9 +80,11 @@ type Daemon struct {
 	doubles   []string          // log files that count twice
 	named     map[string]bool   // listeners that only some may send to
 	reporters map[string]string // as configured, by source
+	opens     map[string]opens  // by source
 	outlets   []*outlet
 	registry  *prometheus.Registry
 	metrics   *metrics
+	attackers attackers
 	page      *web.Server
 	control   *web.Control
 	drift     drift
@@ -97,12 +103,13 @@ func New(o Options) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Daemon{options: o, log: o.Log, config: cfg, tally: newTally(), counters: &policy.Counters{}, registry: prometheus.NewRegistry()}
+	d := &Daemon{options: o, log: o.Log, config: cfg, tally: newTally(), counters: &policy.Counters{}, registry: prometheus.NewRegistry(), trust: newTrust(o.lookup)}
 	e, err := d.prepare(cfg)
 	if err != nil {
 		return nil, err
 	}
 	d.live.Store(e)
+	d.reloads.took(time.Now())
 	if err := d.wire(); err != nil {
 		d.close()
 		return nil, err
@@ -120,7 +127,7 @@ func (d *Daemon) wire() error {
 	if err := d.openStore(); err != nil {
 		return err
 	}
-	d.metrics = newMetrics()
+	d.metrics = newMetrics(d.store.Stats)
 	d.hold = holdFor(d.config)
 	d.committer = store.NewCommitter(d.store, nil, store.CommitterOptions{
 		Policy:        func() *policy.Policy { return d.live.Load().policy },
@@ -128,8 +135,10 @@ func (d *Daemon) wire() error {
 		OnCommit:      d.committed,
 		ObserveCommit: func(took time.Duration) { d.metrics.commits.Observe(took.Seconds()) },
 	})
+	d.restoreTrust()
 	d.openOutlets()
 	d.pipeline = newPipeline(&d.live, d.tally, d.places, d.committer)
+	d.pipeline.loggedIn = d.noteLogin
 	if err := d.openRawLogs(); err != nil {
 		return err
 	}
@@ -207,7 +216,7 @@ func (d *Daemon) openReceivers() {
 			disown()
 		}
 	}
-	d.named, d.reporters = map[string]bool{}, map[string]string{}
+	d.named, d.reporters, d.opens = map[string]bool{}, map[string]string{}, map[string]opens{}
 	for _, s := range d.config.sources() {
 		o := opener{s.name, func() (receiver.Receiver, error) { return s.open(&env) }}
 		r, err := o.open()
@@ -216,7 +225,7 @@ func (d *Daemon) openReceivers() {
 			r = newLate(o, fmt.Errorf("open %s: %w", s.at, err), d.log, arrived)
 		}
 		d.receivers = append(d.receivers, r)
-		d.named[s.name], d.reporters[s.name] = s.named, s.reporter
+		d.named[s.name], d.reporters[s.name], d.opens[s.name] = s.named, s.reporter, s.opens
 	}
 	arrived()
 	d.doubles = doubleSources(d.config)
@@ -242,6 +251,7 @@ func remedyForSocket(name string) string {
 func (d *Daemon) committed(events []event.Event, _ []event.Report) {
 	d.page.Feed().Publish(events)
 	d.metrics.count(events, d.reporters)
+	d.attackers.note(events, time.Now())
 	for _, o := range d.away.began(d.store.Outages()) {
 		d.log.Warn("addresses that logged in before all fail now: reports about such are held back", "service", o.Service, "addresses", o.Addresses,
 			"remedy", awayRemedy)
@@ -274,7 +284,7 @@ func (d *Daemon) Run(ctx context.Context, reloads <-chan os.Signal) error {
 		})
 	}
 	for _, o := range d.outlets {
-		couriers = append(couriers, o.courier.Run)
+		couriers = append(couriers, d.afterNames(o.courier.Run))
 	}
 	d.log.Info("ready", d.listeners()...)
 	d.manager.ready(d.status())
@@ -289,7 +299,7 @@ func (d *Daemon) Run(ctx context.Context, reloads <-chan os.Signal) error {
 				return d.manager.watchdog(ctx, d.committer.Beat, d.committer.Committing)
 			},
 			func(ctx context.Context) error { return d.handleReloads(ctx, reloads) },
-			d.followOwn, d.watchDisk, d.keepBackups, d.watchDrift, d.watchSources, d.places.Run,
+			d.followOwn, d.followTrust, d.resolveNames, d.watchDisk, d.keepBackups, d.watchDrift, d.watchSources, d.places.Run,
 		}},
 	})
 	if kept := d.keeper.Close(keepPatience); kept != nil {
@@ -332,24 +342,6 @@ func (d *Daemon) status() string {
 		return fmt.Sprintf("dry-run (no AbuseIPDB key), %d sources", len(d.receivers)) + d.reloads.status()
 	}
 	return fmt.Sprintf("reporting, %d sources", len(d.receivers)) + d.reloads.status()
-}
-
-func (d *Daemon) refreshOwn() error {
-	own, err := ownAddresses()
-	if err == nil {
-		d.live.Load().gate.SetOwn(own)
-	}
-	return err
-}
-
-// followOwn keeps the gate's list of own addresses fresh. A failed look leaves the list as it was.
-func (d *Daemon) followOwn(ctx context.Context) error {
-	every(ctx, ownEvery, func() {
-		if err := d.refreshOwn(); err != nil {
-			d.log.Warn("own addresses are not up to date", "error", err)
-		}
-	})
-	return nil
 }
 
 // handleReloads reloads on every signal.
@@ -408,6 +400,7 @@ func (d *Daemon) health() web.Health {
 	}
 	add(d.outboxProblems(now)...)
 	add(d.scores.Problems(now)...)
+	add(d.trustProblems(now)...)
 	if err := d.places.Err(); err != nil {
 		add(event.Problem{What: "a GeoIP database cannot be used", Cause: strings.ReplaceAll(err.Error(), "\n", "; "), Remedy: "put an intact file in its place (geoip.city, geoip.asn): it is picked up automatically"})
 	}
@@ -423,7 +416,7 @@ func (d *Daemon) health() web.Health {
 	add(d.refusedSenders(now)...)
 	add(sharedProblems(d.live.Load().gate)...)
 	for _, r := range d.receivers {
-		h.Sources = append(h.Sources, d.sourceHealth(r))
+		h.Sources = append(h.Sources, d.sourceHealth(r, now))
 	}
 	d.dates.fill(h.Problems, now)
 	return h
@@ -434,17 +427,16 @@ func (d *Daemon) anyOpen() bool {
 	return len(d.receivers) == 0 || slices.ContainsFunc(d.receivers, func(r receiver.Receiver) bool { return opened(r) != nil })
 }
 
-func (d *Daemon) sourceHealth(r receiver.Receiver) web.Source {
+func (d *Daemon) sourceHealth(r receiver.Receiver, now time.Time) web.Source {
 	m, t := r.Meter(), d.tally.source(r.Source())
 	s := web.Source{
-		Name: r.Source(), Reporter: d.reporters[r.Source()], Up: up(r), Records: m.Records.Load(), Open: m.Open.Load(), Errors: m.Errors.Load(),
-		Gaps: m.Gaps.Load(), Lag: time.Duration(t.lag.Load()), LastRecord: t.habit.lastRecord(),
+		Name: r.Source(), Reporter: d.reporters[r.Source()], Up: up(r), Records: m.Records.Load(), Skipped: m.Skipped.Load(), Open: m.Open.Load(), Errors: m.Errors.Load(),
+		Gaps: m.Gaps.Load(), Lag: t.lagAt(now), LastRecord: t.habit.lastRecord(),
 	}
 	for _, reason := range receiver.Reasons() {
+		s.Dropped += m.Dropped(reason)
 		if reason.Lost() {
-			s.Dropped += m.Dropped(reason)
-		} else {
-			s.Skipped += m.Dropped(reason)
+			s.Lost += m.Dropped(reason)
 		}
 	}
 	return s

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"tattled/daemon/trusted"
 	"tattled/detect"
 	"tattled/event"
 	"tattled/policy"
@@ -13,10 +14,11 @@ import (
 )
 
 // engine is everything that a reload rebuilds, as one immutable value behind one atomic pointer (Daemon.live): whoever loads it has one
-// configuration, and never a part of two. (What its gate knows of this machine's addresses is kept up to date, and a GeoIP database
-// is followed when its file changes.)
+// configuration, and never a part of two. (What its gate knows of this machine's addresses and of who is trusted is kept up to date, and
+// files of trusted addresses and GeoIP databases are followed when they change.)
 type engine struct {
 	config  *Config // what is in effect: sections that need a restart are as they were at start
+	books   books   // files and names of who is trusted
 	policy  *policy.Policy
 	senders map[string]report.Sender // by destination
 
@@ -50,9 +52,16 @@ func (d *Daemon) prepare(cfg *Config) (*engine, error) {
 	if err != nil {
 		return nil, Faults{cfg.origin.located(err.Error())}
 	}
+	books, faults := openBooks(cfg)
+	if len(faults) > 0 {
+		return nil, faults
+	}
 	gate := newGate(cfg, d.sharedHit)
 	gate.SetOwn(own)
 	e := newEngine(cfg, rules, gate, d.tally)
+	e.books = books
+	d.trust.publish(e)
+	d.trust.admit(e)
 	e.senders, e.feedToken = senders, token
 	e.policy = newPolicy(cfg, gate, d.counters, dryRuns(senders))
 	return e, nil
@@ -69,7 +78,7 @@ func newEngine(cfg *Config, rules *detect.Rules, gate *policy.Gate, t *tally) *e
 // newGate makes the gate of a configuration; onHit is policy.GateConfig's.
 func newGate(cfg *Config, onHit func(policy.Hit)) *policy.Gate {
 	return policy.NewGate(policy.GateConfig{
-		Trusted:              slices.Concat(cfg.Trusted, cfg.Rules.TrustedProxies), // an error log names a proxy as the peer
+		Trusted:              slices.Concat(trusted.Networks(cfg.Trusted), cfg.Rules.TrustedProxies), // an error log names a proxy as the peer
 		ReportUnverifiedTCP:  cfg.abuseIPDB().ReportUnverifiedTCP,
 		ReportInfrastructure: cfg.abuseIPDB().ReportInfrastructure,
 		RegularPorts:         cfg.RegularPorts,
@@ -86,6 +95,9 @@ func newPolicy(cfg *Config, gate *policy.Gate, counters *policy.Counters, dry ma
 // machine's addresses, the policies. It returns why r must not be sent, "" if it may.
 func (e *engine) mayTell(r *event.Report) string {
 	refusal, alert := e.gate.RefuseAddr(r.Addr), e.destination(r.Destination).action == policy.Alert
+	if !alert {
+		refusal = e.gate.RefuseReport(r.Addr, r.Kind)
+	}
 	switch {
 	case refusal == policy.None:
 		return ""

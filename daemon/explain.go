@@ -72,6 +72,9 @@ func (t *table) explainer(path string) (*Explainer, error) {
 	if own, err := ownAddresses(); err == nil {
 		x.gate.SetOwn(own)
 	}
+	if books, faults := openBooks(cfg); len(faults) == 0 { // who asks may not be allowed to read the files
+		newTrust(nil).publish(&engine{config: cfg, gate: x.gate, books: books}) // names are not looked up here
+	}
 	x.policy = newPolicy(cfg, x.gate, nil, nil)
 	places := geoip.New(cfg.GeoIP)
 	_ = places.Load() // a place that cannot be looked up is unknown, as it would be to the daemon

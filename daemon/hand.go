@@ -34,7 +34,7 @@ func (d *Daemon) reportByHand(ctx context.Context, addr netip.Addr, asked web.Ha
 	if err != nil {
 		return web.HandReceipt{}, web.HandRefused{Usage: true, Detail: err.Error()}
 	}
-	if refusal := e.gate.RefuseAddr(addr); refusal != policy.None {
+	if refusal := e.gate.RefuseNetwork(netip.PrefixFrom(addr, addr.BitLen())); refusal != policy.None {
 		return web.HandReceipt{}, web.HandRefused{Detail: fmt.Sprintf("%s is not reported, because %s", addr, e.gate.Because(refusal, addr))}
 	}
 	r := event.Report{Destination: abuseipdb.Destination, Addr: addr, Categories: categories, Comment: comment}
@@ -104,7 +104,7 @@ func (d *Daemon) retract(ctx context.Context, addr netip.Addr) (web.Retraction, 
 	e, now := d.live.Load(), time.Now()
 	addr = policy.Peer(addr)
 	switch refusal := e.gate.RefuseAddr(addr); refusal {
-	case policy.None, policy.Trusted, policy.Own, policy.Infrastructure:
+	case policy.None, policy.Trusted, policy.Own, policy.Forwarder, policy.Infrastructure:
 	default:
 		return web.Retraction{}, web.HandRefused{Detail: fmt.Sprintf("%s was never reported, because %s", addr, e.gate.Because(refusal, addr))}
 	}

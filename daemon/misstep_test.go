@@ -29,6 +29,10 @@ func TestMissteps(t *testing.T) {
 			t.Errorf("after %v: %q, want %q", c.after, got, c.says)
 		}
 	}
+	meter.CarriageReturns.Add(3)
+	if got := m.problems("tcp://:514", &meter, false, now.Add(4*time.Hour)); len(got) != 1 || !strings.Contains(got[0].What, "carriage returns") || !strings.Contains(got[0].Cause, "3 connections") {
+		t.Errorf("a sender of lines without line feeds: %q", got)
+	}
 	meter.Drop(receiver.WrongProtocol, 4)
 	if got := m.problems("tcp://:514", &meter, false, now.Add(5*time.Hour)); len(got) > 0 {
 		t.Errorf("strangers who speak another protocol are a problem: %q", got)

@@ -1,9 +1,11 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -47,6 +49,23 @@ func (o *outlet) DuplicateWindow() time.Duration {
 	return 0
 }
 
+// Bulk implements report.BulkSender: by the sender, none if it does not.
+func (o *outlet) Bulk() report.BulkBounds {
+	if s, ok := o.sender().(report.BulkSender); ok {
+		return s.Bulk()
+	}
+	return report.BulkBounds{}
+}
+
+// SendBulk implements report.BulkSender, for as long as the sender does: a reload may have changed it since Bulk.
+func (o *outlet) SendBulk(ctx context.Context, reports []*event.Report) ([]report.Outcome, report.Outcome) {
+	if s, ok := o.sender().(report.BulkSender); ok {
+		return s.SendBulk(ctx, reports)
+	}
+	none := report.Outcome{Result: report.Later, Detail: "the destination has no bulk requests any more"}
+	return slices.Repeat([]report.Outcome{none}, len(reports)), none
+}
+
 // dryRun says that the destination sends nothing for want of a key.
 func (o *outlet) dryRun() bool { return isDryRun(o.sender()) }
 
@@ -64,7 +83,7 @@ func (o *outlet) problems() []event.Problem {
 	return []event.Problem{{
 		What:   o.name + " accepts nothing",
 		Cause:  fmt.Sprintf("%s; it is tried again at %s", s.Detail, s.Until.UTC().Format(time.RFC3339)),
-		Remedy: o.live.Load().destination(o.name).remedy,
+		Remedy: cmp.Or(s.Remedy, o.live.Load().destination(o.name).remedy),
 		Since:  s.Since,
 	}}
 }
@@ -128,12 +147,16 @@ func openDestinations(cfg *Config, version string) (map[string]report.Sender, Fa
 func (d *Daemon) openOutlets() {
 	e := d.live.Load()
 	d.scores = report.NewReputation(scores{&d.live}, d.store.Score, d.committer.PutScore)
+	d.scores.Budget = &report.Budget{
+		Limit: func() int { return d.live.Load().config.abuseIPDB().WithDefaults().Checks },
+		Note:  d.store.Note, PutNote: d.committer.PutNote,
+	}
 	for _, one := range e.config.destinations() {
 		o := &outlet{name: one.name, action: one.action, live: &d.live}
 		o.courier = report.NewCourier(o, d.committer.Outbox(o.name), report.Options{
 			Terms:      func() report.Terms { return d.live.Load().destination(o.name).terms },
 			Reputation: d.scores,
-			Allowed:    func(r *event.Report) string { return d.live.Load().mayTell(r) },
+			Allowed:    d.mayTell,
 			Note:       d.store.Note, PutNote: d.committer.PutNote,
 			OnSettled: d.settled(o), Observe: func(took time.Duration) { d.metrics.latency.Observe(took.Seconds()) }, Logger: d.log,
 		})
@@ -158,7 +181,7 @@ type scores struct{ live *atomic.Pointer[engine] }
 // Check returns addr's score.
 func (s scores) Check(ctx context.Context, addr netip.Addr, maxAge time.Duration) (int, report.Outcome) {
 	e := s.live.Load()
-	if refusal := e.gate.RefuseAddr(addr); refusal.Internal() {
+	if refusal := e.gate.RefuseLookup(addr); refusal != policy.None {
 		return 0, report.Outcome{Result: report.Dismissed, Detail: "nobody is asked, because " + refusal.Because()}
 	}
 	c := e.abuseIPDB()

@@ -36,7 +36,7 @@ func shippedParts() *table {
 
 func journalSource(at string, c *journal.Config) source {
 	return source{
-		at: at, name: "journal", reporter: c.Reporter, trust: event.TrustReport,
+		at: at, name: "journal", reporter: c.Reporter, trust: event.TrustReport, opens: openHelpers,
 		open: func(env *environment) (receiver.Receiver, error) {
 			cfg := *c
 			cfg.Logger, cfg.Known = env.log, env.known
@@ -54,6 +54,7 @@ func fileSource(at string, c *tail.Config) source {
 			return open(tail.New(cfg))
 		},
 		files: c.Paths,
+		opens: openFiles,
 	}
 }
 
@@ -64,6 +65,9 @@ func syslogSource(at string, c *syslog.Config) source {
 	}
 	s.trust, s.condition = c.MostTrust()
 	s.network, s.listen, _ = c.Address()
+	if s.network == "tcp" {
+		s.opens = openConnections
+	}
 	return s
 }
 

@@ -36,6 +36,7 @@ type pipeline struct {
 	repeats  repeats
 	clocks   clocks
 	parts    lineParts
+	loggedIn func(e *event.Event)                    // is told of a successful login before it is submitted; may be nil. It must not wait
 	attacked func(service string, column netip.Addr) // is told of a service that somebody attacks who cannot be told: see disputes; may be nil
 	unformed func(source string)                     // is told of a source of which most lines are of another form than the declared one; may be nil
 	spare    sync.Pool                               // of *scratch
@@ -45,6 +46,7 @@ type pipeline struct {
 type scratch struct {
 	events  []event.Event
 	from    []int32 // the record that each of them is of
+	repeats int     // how many of them are there for lines that say so
 	reader  Reader
 	finding detect.Finding
 	names   names
@@ -69,7 +71,7 @@ func newPipeline(e *atomic.Pointer[engine], t *tally, places *geoip.Databases, o
 func (p *pipeline) Handle(ctx context.Context, b *receiver.Batch) error {
 	s := p.spare.Get().(*scratch)
 	defer p.spare.Put(s)
-	s.events, s.from = s.events[:0], s.from[:0]
+	s.events, s.from, s.repeats = s.events[:0], s.from[:0], 0
 	e := p.engine.Load()
 	source, form := p.tally.source(b.Source), e.forms[b.Source]
 	var o outcomes
@@ -108,6 +110,9 @@ func (p *pipeline) Handle(ctx context.Context, b *receiver.Batch) error {
 			}
 			s.finding.Addr = policy.Peer(s.finding.Addr)
 			s.events, s.from = append(s.events, p.event(s, r, b)), append(s.from, int32(i))
+			if s.finding.Rule.Kind == event.AuthSuccess && p.loggedIn != nil {
+				p.loggedIn(&s.events[len(s.events)-1])
+			}
 			if r.Message[0] == 'm' {
 				s.again(r)
 			}

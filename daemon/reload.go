@@ -14,7 +14,13 @@ import (
 )
 
 // reloads is what became of the last reload.
-type reloads struct{ last atomic.Pointer[reloaded] }
+type reloads struct {
+	last      atomic.Pointer[reloaded]
+	succeeded atomic.Int64 // when the configuration took effect last, nanoseconds since 1970; the start counts
+}
+
+// took says that a configuration took effect now.
+func (r *reloads) took(now time.Time) { r.succeeded.Store(now.UnixNano()) }
 
 // reloaded is what became of a reload.
 type reloaded struct {
@@ -68,6 +74,7 @@ func (d *Daemon) reload() {
 		return
 	}
 	d.reloads.last.Store(&reloaded{at: time.Now(), waiting: waiting})
+	d.reloads.took(time.Now())
 	for _, name := range waiting {
 		d.log.Warn("reload: a change needs a restart", "setting", name, "remedy", "systemctl restart tattled")
 	}
@@ -98,6 +105,8 @@ func (d *Daemon) tryReload() (waiting []string, err error) {
 		return nil, fmt.Errorf("a GeoIP database cannot be used: %w", err)
 	}
 	d.live.Store(e)
+	d.publishTrust()
+	nudge(d.trust.wake)
 	for _, o := range d.outlets { // which may wait by terms that are past
 		o.courier.Wake()
 	}

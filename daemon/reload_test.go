@@ -13,9 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"tattled/daemon/trusted"
 	"tattled/event"
 	"tattled/policy"
-	"tattled/policy/shared"
 	"tattled/receiver/journal"
 	"tattled/report"
 	"tattled/report/abuseipdb"
@@ -116,7 +116,10 @@ func TestReloadTakesEverythingOrSaysSo(t *testing.T) {
 	}{
 		{"Sources", true, func(c *Config) { j := &journal.Config{}; c.put("sources.journal", &j) }},
 		{"Rules", false, func(c *Config) { c.Rules = Rules{Disable: []string{"sshd"}, Drift: 500} }},
-		{"Trusted", false, func(c *Config) { c.Trusted = make([]shared.Network, 1) }},
+		{"Trusted", false, func(c *Config) { c.Trusted = make([]trusted.Entry, 1) }},
+		{"Own", false, func(c *Config) { c.Own = make([]trusted.Entry, 1) }},
+		{"TrustedAccounts", false, func(c *Config) { c.TrustedAccounts = []string{"alice"} }},
+		{"TrustedLoginAge", false, func(c *Config) { c.TrustedLoginAge = setting.Duration(time.Hour) }},
 		{"Policy", false, func(c *Config) { c.Policy = policy.List{{Name: "x", Reputation: &policy.Reputation{MaxScore: &zero}}} }},
 		{"Report", false, func(c *Config) {
 			c.put("report.abuseipdb", &abuseipdb.Config{Rate: 3, Uncertain: store.Drop, Window: setting.Duration(time.Hour)})

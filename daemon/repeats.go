@@ -23,6 +23,8 @@ const (
 	// maxRepeats bounds what one line stands for, repeatsASecond what a service can log about one peer.
 	maxRepeats     = 64
 	repeatsASecond = 10
+	// maxRepeatsABatch bounds what the lines of one batch stand for in all, which is committed at once.
+	maxRepeatsABatch = 1024
 	// repeatsReach is how many records of other programs may stand between.
 	repeatsReach = 64
 )
@@ -138,9 +140,15 @@ func (s *scratch) again(r *receiver.Record) {
 			before = e.Time
 		}
 	}
-	for range believed(n, before, one.Time) - 1 {
-		s.events = append(s.events, one)
-		s.from = append(s.from, s.from[len(s.from)-1])
+	s.repeat(&one, s.from[len(s.from)-1], believed(n, before, one.Time)-1)
+}
+
+// repeat adds n events that are like e, as far as the batch may have them.
+func (s *scratch) repeat(e *event.Event, from int32, n int) {
+	n = min(n, maxRepeatsABatch-s.repeats)
+	s.repeats += max(n, 0)
+	for range n {
+		s.events, s.from = append(s.events, *e), append(s.from, from)
 	}
 }
 
@@ -154,12 +162,11 @@ func (p *pipeline) lastAgain(s *scratch, b *receiver.Batch, i, n int) {
 	at := eventTime(r, s.finding.Stamp, b)
 	n = believed(n, e.Time, at)
 	e.Time, e.Received, e.Trust = at, b.Received, min(e.Trust, r.Trust, event.TrustCount)
-	for range n {
-		s.events, s.from = append(s.events, e), append(s.from, int32(i))
-	}
+	s.repeat(&e, int32(i), n)
 }
 
-// before returns the event that the record before record i was, of the same host and, where i names one, of the same program.
+// before returns the event that the record before record i was, of the same host and, where i names one, of the same program. It may be
+// one of those that such a record stands for, so that each is believed what the time since the last allows.
 func (p *pipeline) before(s *scratch, b *receiver.Batch, i int) (event.Event, bool) {
 	r := &b.Records[i]
 	for j := i - 1; j >= 0 && j >= i-repeatsReach; j-- {
@@ -167,13 +174,13 @@ func (p *pipeline) before(s *scratch, b *receiver.Batch, i int) (event.Event, bo
 		if !bytes.Equal(other.Host, r.Host) || len(r.Program) > 0 && !bytes.Equal(other.Program, r.Program) {
 			continue
 		}
-		if timesLast(other.Message) > 0 { // syslogd says it again and again, while it goes on
-			continue
-		}
 		for k := len(s.from) - 1; k >= 0 && int(s.from[k]) >= j; k-- {
 			if int(s.from[k]) == j {
 				return s.events[k], true
 			}
+		}
+		if timesLast(other.Message) > 0 { // syslogd says it again and again, while it goes on
+			continue
 		}
 		return event.Event{}, false
 	}

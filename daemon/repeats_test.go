@@ -26,6 +26,7 @@ func TestRepeats(t *testing.T) {
 	now := time.Date(2026, 11, 22, 5, 40, 0, 0, time.UTC)
 	const other = "Server listening on 0.0.0.0 port 22."
 	line, again := [3]string{"web1", "sshd", failed}, [3]string{"web1", "", "last message repeated 5 times"}
+	many := [3]string{"web1", "", "last message repeated 60 times"}
 	of := func(n int) [3]string {
 		return [3]string{"web1", "sshd", fmt.Sprintf("message repeated %d times: [ %s]", n, failed)}
 	}
@@ -44,6 +45,7 @@ func TestRepeats(t *testing.T) {
 		"the one before, with its tag":   {[][3]string{line, {"web1", "sshd", "last message repeated 5 times"}}, 6},
 		"the one before, macOS":          {[][3]string{line, {"web1", "", "--- last message repeated 1 time ---"}}, 2},
 		"twice the one before":           {[][3]string{line, again, again}, 11},
+		"no more than the rate, again":   {[][3]string{line, many, many, many}, 1 + 3*2*repeatsASecond},
 		"another host between":           {[][3]string{line, {"web2", "sshd", other}, again}, 6},
 		"another host's":                 {[][3]string{{"web2", "sshd", failed}, again}, 1},
 		"another program's, with a tag":  {[][3]string{line, {"web1", "cron", "last message repeated 5 times"}}, 1},
@@ -85,6 +87,33 @@ func TestRepeats(t *testing.T) {
 					t.Errorf("%s: %v", name, e.Addr)
 				}
 			}
+		}
+	}
+}
+
+// However many lines of a batch say that others came again, it makes a bounded number of events: in memory, and in one commit.
+func TestRepeatsAreBounded(t *testing.T) {
+	now := time.Date(2026, 11, 22, 5, 40, 0, 0, time.UTC)
+	for _, again := range [][3]string{{"web1", "", "last message repeated 64 times"}, {"web1", "sshd", "message repeated 64 times: [ " + failed + "]"}} {
+		lines := [][3]string{{"web1", "sshd", failed}}
+		for range 4000 {
+			lines = append(lines, again)
+		}
+		var out taken
+		p := testPipeline(t, "198.51.100.0/24", &out)
+		b := batchOf("file:/var/log/auth.log", now, lines...)
+		for i := range b.Records { // far enough apart for all
+			b.Records[i].Time = now.Add(time.Duration(i) * time.Minute)
+		}
+		if err := p.Handle(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+		matched := 1
+		if again[1] != "" {
+			matched = len(lines)
+		}
+		if want := matched + maxRepeatsABatch; len(out.events) != want {
+			t.Errorf("%q: %d events, want %d", again[2], len(out.events), want)
 		}
 	}
 }

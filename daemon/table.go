@@ -47,9 +47,21 @@ type source struct {
 	named     bool            // only those may send whom the configuration names
 	network   string          // "udp" or "tcp" for one that listens on a port, else ""
 	listen    netip.AddrPort  // where
+	opens     opens           // what it has open while it runs, as far as it is worth a metric
 	files     func() []string // the log files that it reads now, or would if they were there; nil if it reads none
 	open      func(env *environment) (receiver.Receiver, error)
 }
+
+// opens says what a source has open while it runs.
+type opens uint8
+
+// What that may be. A socket for datagrams is none of it: there is one, or the source is not up.
+const (
+	openNothing opens = iota
+	openConnections
+	openFiles
+	openHelpers
+)
 
 // environment is what sources may need beside their own section.
 type environment struct {

@@ -3,6 +3,7 @@ package daemon
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"tattled/detect"
 	"tattled/receiver"
@@ -84,6 +85,15 @@ func (t *tally) eachRefused(emit func(service string, reason detect.Refusal, n u
 	}
 }
 
+// eachRule calls emit for each rule, with how often it matched.
+func (t *tally) eachRule(emit func(service, rule string, n uint64)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for name, n := range t.rules {
+		emit(name.service, name.rule, n.Load())
+	}
+}
+
 // ruleCounts returns how often each rule matched.
 func (t *tally) ruleCounts() map[ruleName]uint64 { return counts(t, t.rules) }
 
@@ -138,6 +148,17 @@ func (s *sourceTally) count(b *receiver.Batch, o outcomes) {
 	if n := len(b.Records); !b.Records[n-1].Time.IsZero() {
 		s.lag.Store(int64(max(b.Received.Sub(b.Records[n-1].Time), 0)))
 	}
+}
+
+// lagFor is for how long after the last record the lag is that of this record. A source that has nothing more to say has no lag.
+const lagFor = time.Minute
+
+// lagAt returns the lag as of now.
+func (s *sourceTally) lagAt(now time.Time) time.Duration {
+	if now.Sub(s.habit.lastRecord()) >= lagFor {
+		return 0
+	}
+	return time.Duration(s.lag.Load())
 }
 
 // records returns how many records were judged, how many of them were of a program that no rule knows, and how many of those

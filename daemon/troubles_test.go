@@ -159,6 +159,7 @@ web: {listen: "127.0.0.1:0"}
 	for _, w := range []string{
 		"tattled_problems 3", `tattled_source_up{source="file:` + dir + `/missing.log"} 0`, `tattled_source_up{source="file:` + log + `"} 1`,
 		`tattled_source_last_record_timestamp_seconds{source="udp://127.0.0.1:0"} 0`,
+		`tattled_receiver_dropped_total{reason="not-allowed",source="udp://127.0.0.1:0"} 1`,
 	} {
 		if !strings.Contains(metrics, w) {
 			t.Errorf("the metrics lack %s", w)
@@ -237,7 +238,7 @@ func get(t *testing.T, url string) string {
 }
 
 // waitFor waits half a minute for a condition, and shows what there is instead if it does not come true.
-func waitFor(t *testing.T, what string, is func() bool, instead func() string) {
+func waitFor(t testing.TB, what string, is func() bool, instead func() string) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -248,23 +249,24 @@ func waitFor(t *testing.T, what string, is func() bool, instead func() string) {
 	}
 }
 
-// tattled's own lines, empty ones and those of strangers are skipped; what is broken or beyond a limit is lost.
+// tattled's own lines are skipped. Of what is dropped, empty lines and those of strangers are no loss; what is broken or beyond a limit is.
 func TestSkippedIsNotLost(t *testing.T) {
 	d := &Daemon{tally: newTally(), reporters: map[string]string{"s": "web1"}}
 	l := &late{opener: opener{source: "s"}}
 	for i, r := range receiver.Reasons() {
 		l.meter.Drop(r, 1<<(10*i/3))
 	}
-	var skipped, lost uint64
+	l.meter.Skipped.Store(7)
+	var dropped, lost uint64
 	for _, r := range receiver.Reasons() {
 		switch r {
-		case receiver.Own, receiver.Empty, receiver.NotAllowed, receiver.WrongProtocol:
-			skipped += l.meter.Dropped(r)
+		case receiver.Empty, receiver.NotAllowed, receiver.WrongProtocol:
 		default:
 			lost += l.meter.Dropped(r)
 		}
+		dropped += l.meter.Dropped(r)
 	}
-	if s := d.sourceHealth(l); s.Skipped != skipped || s.Dropped != lost || s.Reporter != "web1" || s.Up {
-		t.Errorf("%+v, want %d skipped and %d lost", s, skipped, lost)
+	if s := d.sourceHealth(l, time.Now()); s.Skipped != 7 || s.Dropped != dropped || s.Lost != lost || s.Reporter != "web1" || s.Up {
+		t.Errorf("%+v, want 7 skipped, %d dropped and %d of these lost", s, dropped, lost)
 	}
 }

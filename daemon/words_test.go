@@ -73,7 +73,7 @@ func wordExpression(phrase string) *regexp.Regexp {
 
 // seenByUsers are the files, besides the strings of the Go sources, whose whole text a user reads.
 var seenByUsers = []string{
-	"*.md", "docs/*.md", "docs/adr/*.md", "bench/*.md", "report/*.md", "detect/rules/*.md",
+	"*.md", "docs/*.md", "docs/adr/*.md", "bench/*.md", "report/*.md", "detect/rules/*.md", "packaging/grafana/*.json", "packaging/grafana/provisioning/*/*",
 	"Makefile", "nfpm.yaml", "policy/defaults.yaml", "tools/need", "tools/nightly",
 	"packaging/*.yaml", "packaging/post*", "packaging/prerm", "packaging/rules.d/*.yaml", "packaging/rsyslog/*", "packaging/prometheus/*",
 	"systemd/tattled*", "systemd/*.d/*", "web/templates/*.html", "web/assets/*.js",

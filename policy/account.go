@@ -127,7 +127,7 @@ func (p *Policy) report(s *State, t *tally, r *rule, d *destination, c class, o 
 		a.addr = o.addr
 	}
 	reputation := r.reputation
-	if o.refusal.Internal() { // nobody is asked about it
+	if o.refusal.Confidential() { // nobody is asked about it
 		reputation = nil
 	}
 	return event.Report{

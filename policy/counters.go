@@ -25,6 +25,15 @@ func (o outcome) String() string {
 	return [...]string{doReport, doAlert, doCount, "muted", "refused", "weighed", "held"}[o]
 }
 
+// Outcomes lists what may come of a decision, as Decision.Action has it.
+func Outcomes() []string {
+	var all []string
+	for o := range outcomeEnd {
+		all = append(all, o.String())
+	}
+	return all
+}
+
 func outcomeOf(a Action) outcome {
 	if a == Report {
 		return outcomeReport

@@ -39,6 +39,8 @@ const (
 	Multicast              // many, not one
 	Documentation          // an example from a manual
 	Special                // in IANA's special-purpose registries for another reason, or no global unicast at all
+	Forwarder              // it sends this machine the logs of others
+	Administrator          // an account that the operator trusts logged in from there a short time ago: not for failed logins
 	Untrusted              // the record came by a way on which anybody could have forged it
 	UDP                    // the peer's address can be forged
 	ICMP                   // the peer's address can be forged
@@ -80,6 +82,10 @@ func (r Refusal) String() string {
 		return "documentation"
 	case Special:
 		return "special"
+	case Forwarder:
+		return "forwarder"
+	case Administrator:
+		return "administrator"
 	case Untrusted:
 		return "untrusted"
 	case UDP:
@@ -104,6 +110,10 @@ func (r Refusal) String() string {
 // (and of a trusted one never).
 func (r Refusal) Internal() bool { return Invalid <= r && r <= Special }
 
+// Confidential reports whether r is about an address of which no third party is told and none is asked, whether or not the operator
+// is alerted of it: an Internal one, a Forwarder, or an Administrator.
+func (r Refusal) Confidential() bool { return r.Internal() || r == Forwarder || r == Administrator }
+
 // Because says the reason to a person, as the end of the sentence "it is not reported, because ...".
 func (r Refusal) Because() string {
 	switch r {
@@ -115,6 +125,10 @@ func (r Refusal) Because() string {
 		return "it is an address of this machine"
 	case Loopback, Private, LinkLocal, Multicast, Documentation, Special:
 		return "the address is not a public one (" + r.String() + ")"
+	case Forwarder:
+		return "the address sends this machine the logs of others"
+	case Administrator:
+		return "an account in trusted_accounts logged in from there a short time ago"
 	case Untrusted:
 		return "anybody could have forged the record on its way here (trust: report for the source would accept that)"
 	case UDP, ICMP:
@@ -156,6 +170,7 @@ type GateConfig struct {
 type Gate struct {
 	trusted    bart.Lite
 	own        atomic.Pointer[bart.Lite]
+	moving     moving
 	registry   *registry
 	blocks     []uint16 // RegularPorts
 	accepts    []uint16 // RegularAcceptPorts
@@ -199,12 +214,16 @@ func (g *Gate) SetOwn(own []netip.Addr) {
 // down either.
 func (g *Gate) Trusts(addr netip.Addr) bool {
 	addr = addr.Unmap().WithZone("")
-	return addr.IsValid() && (g.trusted.Contains(addr) || g.trusted.Contains(Peer(addr)))
+	if !addr.IsValid() {
+		return false
+	}
+	peer := Peer(addr)
+	return g.trusted.Contains(addr) || has(&g.moving.trusted, addr) || peer != addr && (g.trusted.Contains(peer) || has(&g.moving.trusted, peer))
 }
 
 // Refuse says why e must not lead to a report; None if it may.
 func (g *Gate) Refuse(e *event.Event) Refusal {
-	r := g.RefuseAddr(e.Addr)
+	r := g.RefuseReport(e.Addr, e.Kind)
 	if r != None && r != Infrastructure {
 		return r
 	}
@@ -235,11 +254,14 @@ func (g *Gate) RefuseAddr(addr netip.Addr) Refusal {
 		return Trusted
 	}
 	addr = Peer(addr)
-	if g.own.Load().Contains(addr) {
+	if g.own.Load().Contains(addr) || has(&g.moving.own, addr) {
 		return Own
 	}
 	if r := g.registry.refuse(addr); r != None {
 		return r
+	}
+	if has(&g.moving.forwarders, addr) {
+		return Forwarder
 	}
 	if g.shared != nil && g.shared.set.Find(addr) != nil {
 		return Infrastructure

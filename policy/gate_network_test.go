@@ -17,7 +17,17 @@ func TestRefuseNetwork(t *testing.T) {
 	}
 	g := NewGate(GateConfig{Trusted: []shared.Network{trusted, narrow}})
 	g.SetOwn([]netip.Addr{netip.MustParseAddr("2a02:c207:4:5::9")})
+	networks := func(text string) []netip.Prefix { return []netip.Prefix{netip.MustParsePrefix(text)} }
+	g.SetTrusted(networks("2a02:c207:6:1::7/128"))
+	g.SetOwnNetworks(networks("2a02:c207:6:2::7/128"))
+	g.SetForwarders(networks("2a02:c207:6:3::7/128"))
+	g.SetAdministrators(networks("2a02:c207:6:4::7/128"))
 	for network, want := range map[string]Refusal{
+		"2a02:c207:6:1::/64":   Trusted,
+		"2a02:c207:6:2::/64":   Own,
+		"2a02:c207:6:3::/64":   Forwarder,
+		"2a02:c207:6:4::/64":   Administrator,
+		"2a02:c207:6:4::8/128": None,
 		"45.148.10.7/32":       None,
 		"2a02:c207:9:9::/64":   None,
 		"2a02:c207:1:1::/64":   Trusted,

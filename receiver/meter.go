@@ -10,7 +10,6 @@ const (
 	NotAllowed    Reason = iota // the peer is not in the listener's allow list
 	Empty                       // nothing in it but white space and control characters
 	BadFrame                    // the framing was broken: what was read of the frame was let go
-	Own                         // written by tattled itself: never read, or it would feed itself
 	TooMany                     // beyond a limit on connections or rate
 	WrongProtocol               // the peer speaks something else: HTTP, TLS, mail
 	OutOfStep                   // counted frames whose counts are wrong: the connection was closed
@@ -25,8 +24,6 @@ func (r Reason) String() string {
 		return "empty"
 	case BadFrame:
 		return "bad-frame"
-	case Own:
-		return "own"
 	case TooMany:
 		return "too-many"
 	case WrongProtocol:
@@ -38,8 +35,8 @@ func (r Reason) String() string {
 	}
 }
 
-// Lost reports whether what is dropped for r is lost: somebody may miss it. The rest was skipped, because nobody meant it for
-// us to judge: tattled's own lines, empty ones, and those of strangers.
+// Lost reports whether what is dropped for r is lost: somebody may miss it. The rest nobody meant for us to judge: empty records, and
+// those of strangers.
 func (r Reason) Lost() bool { return r == BadFrame || r == TooMany || r == OutOfStep }
 
 // Reasons lists every reason, in order.
@@ -51,15 +48,19 @@ func Reasons() []Reason {
 	return all
 }
 
-// Meter counts what one source did. The books balance: Records is the sum of Dropped over all reasons and of the records
-// handed to Handle. Safe for concurrent use; add once a batch where you can.
+// Meter counts what one source did. The books balance: Records is the sum of Skipped, of Dropped over all reasons and of the
+// records handed to Handle. Safe for concurrent use; add once a batch where you can.
 type Meter struct {
 	Records atomic.Uint64 // received, whatever became of them
 	Bytes   atomic.Uint64 // of those records, framing and header included
+	Skipped atomic.Uint64 // of those records: written by tattled itself, never read on, or it would feed itself
 	Errors  atomic.Uint64 // faults that passed: a failed read, a helper that died, an accept that failed
 	Gaps    atomic.Uint64 // places where the source had lost records before we read them (rotation, vacuum, kernel buffer)
 	Cut     atomic.Uint64 // records that were longer than the source takes
 	Open    atomic.Int64  // connections, files or helpers open now
+
+	// CarriageReturns counts connections that part lines by carriage returns alone. Such a stream has no frame.
+	CarriageReturns atomic.Uint64
 
 	dropped [reasons]atomic.Uint64
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -12,6 +13,13 @@ import (
 
 	"tattled/event"
 	"tattled/store"
+)
+
+// connections is how many attempts are under way at the same time at most. With fewer than scarce left of a quota they are made one
+// after the other, because each answer says how many are left.
+const (
+	connections = 2
+	scarce      = 20
 )
 
 // DefaultRate is how many attempts a second a Courier makes at most, if Options say nothing.
@@ -61,7 +69,8 @@ type Options struct {
 	// store.Committer.PutNote). Nil keeps nothing.
 	Note    func(key string) []byte
 	PutNote func(ctx context.Context, key string, value []byte) error
-	// OnSettled is told what became of each attempt, after that was made durable. It must not block.
+	// OnSettled is told what became of each attempt, after that was made durable; of a bulk request, what became of those items that do
+	// not wait on. It must not block.
 	OnSettled func(item store.Item, out Outcome)
 	// Observe is told how long a report took from its judgement to the destination's yes. It must not block.
 	Observe func(latency time.Duration)
@@ -69,14 +78,16 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// Courier brings the items of one destination to its Sender, one at a time.
+// Courier brings the items of one destination to its Sender: one at a time, and where that is a BulkSender two at a time, or many in one
+// request where the quota wants that.
 type Courier struct {
 	sender  Sender
 	outbox  outbox
 	o       Options
 	limiter *rate.Limiter
 	health  health
-	fresh   time.Time // when the reports that wait were brought up to date
+	bulk    bulk
+	fresh   time.Time     // when the reports that wait were brought up to date
 	wake    chan struct{} // of Wake
 
 	counts   [resultEnd]atomic.Uint64
@@ -85,7 +96,7 @@ type Courier struct {
 
 // NewCourier returns a courier from o, the outbox of s.Destination(), to s. It starts nothing.
 func NewCourier(s Sender, o outbox, options Options) *Courier {
-	c := &Courier{sender: s, outbox: o, o: options, wake: make(chan struct{}, 1)}
+	c := &Courier{sender: s, outbox: o, o: options, bulk: newBulk(s, o), wake: make(chan struct{}, 1)}
 	terms := c.terms()
 	c.limiter = rate.NewLimiter(rate.Limit(terms.Rate), burst(terms.Rate))
 	c.standing.Store(&Standing{Open: true})
@@ -196,34 +207,69 @@ func (c *Courier) wait(ctx context.Context, until time.Time) {
 	}
 }
 
-// step makes at most one attempt. idle says that there was none to make; then until is when to look again, zero for when
+// step makes at most one attempt, or some at the same time. idle says that there was none to make; then until is when to look again, zero for when
 // something is added.
 func (c *Courier) step(ctx context.Context) (until time.Time, idle bool, err error) {
 	now := time.Now()
 	c.health.resumeIfScopeChanged(c.scope())
+	n, bulkAt := c.bulk.due(now, &c.health, c.scope())
+	if n > 0 {
+		return now, false, c.sendBulk(ctx, now, n)
+	}
 	if until := c.health.resume; now.Before(until) {
+		if !bulkAt.IsZero() {
+			until = earlier(until, bulkAt)
+		}
 		return until, true, c.refresh(ctx, now)
 	}
 	c.pace(now)
-	if tokens := c.limiter.TokensAt(now); tokens < 1 {
+	tokens := c.limiter.TokensAt(now)
+	if tokens < 1 {
 		return now.Add(time.Duration((1 - tokens) / float64(c.limiter.Limit()) * float64(time.Second))), true, nil
 	}
+	return c.round(ctx, now, c.atOnce(tokens))
+}
+
+// atOnce returns how many attempts may be under way at once: several where the destination takes them, works, and has so many left that
+// none can be one too many.
+func (c *Courier) atOnce(tokens float64) int {
+	if c.bulk.sender == nil || !c.health.works || c.bulk.sender.Bulk().Singles < scarce {
+		return 1
+	}
+	return min(connections, int(tokens))
+}
+
+// round claims up to n items, and makes an attempt with each at the same time.
+func (c *Courier) round(ctx context.Context, now time.Time, n int) (until time.Time, idle bool, err error) {
 	going, cancel := withGrace(ctx)
 	defer cancel()
-	item, ok, next, err := c.outbox.Claim(going, now)
-	switch {
-	case errors.Is(err, store.ErrFull):
-		return now.Add(time.Second), true, nil
-	case err != nil:
-		return now, true, fmt.Errorf("claim an item for %s: %w", c.Destination(), err)
-	case !ok:
-		return next, true, nil
-	case ctx.Err() != nil: // not begun: give it back as it was
-		return now, true, c.outbox.Settle(going, item.ID, store.Settlement{
-			State: store.Pending, At: now, RetryAt: now, Detail: item.Detail, UnansweredSince: item.UnansweredSince,
-		})
+	var ready []store.Item
+	for i := range n {
+		item, ok, next, err := c.outbox.Claim(going, now)
+		switch {
+		case errors.Is(err, store.ErrFull):
+			next, err = now.Add(time.Second), nil
+		case err != nil:
+			return now, true, fmt.Errorf("claim an item for %s: %w", c.Destination(), err)
+		case ok && ctx.Err() != nil: // not begun: give it back as it was
+			ok, next, err = false, now, c.outbox.Settle(going, item.ID, store.Settlement{
+				State: store.Pending, At: now, RetryAt: now, Detail: item.Detail, UnansweredSince: item.UnansweredSince,
+			})
+		}
+		if err != nil || !ok && i == 0 {
+			return next, true, err
+		}
+		if !ok {
+			break
+		}
+		if ok, err = c.prepare(going, &item, now); err != nil {
+			return now, false, err
+		}
+		if ok {
+			ready = append(ready, item)
+		}
 	}
-	return now, false, c.attempt(going, item, now)
+	return now, false, c.attempt(going, ready)
 }
 
 // refresh brings the reports that wait up to date, if that is due.
@@ -256,23 +302,42 @@ func withGrace(ctx context.Context) (context.Context, context.CancelFunc) {
 	}
 }
 
-// attempt does what is to be done with a claimed item, and settles it.
-func (c *Courier) attempt(ctx context.Context, item store.Item, now time.Time) error {
-	if out := c.veto(&item, now); out.Result != 0 {
-		return c.settle(ctx, item, out)
+// prepare reports whether a claimed item is to be sent. One that is not it settles.
+func (c *Courier) prepare(ctx context.Context, item *store.Item, now time.Time) (bool, error) {
+	out := c.veto(item, now)
+	if out.Result == 0 {
+		out = c.checkReputation(ctx, item, now)
 	}
-	if out := c.checkReputation(ctx, &item, now); out.Result != 0 {
-		return c.settle(ctx, item, out)
+	if out.Result == 0 {
+		out = c.veto(item, now) // the score took its time
 	}
-	if out := c.veto(&item, now); out.Result != 0 { // the score took its time
-		return c.settle(ctx, item, out)
+	if out.Result != 0 {
+		return false, c.settle(ctx, *item, out)
 	}
 	c.limiter.AllowN(now, 1) // the rate is for what is sent, not for what is found not to be
-	out := c.sender.Send(ctx, &item.Report)
-	if ctx.Err() != nil && out.Result == Later {
-		return ctx.Err() // cut off by the end: the item stays claimed, which says that it may have arrived
+	return true, nil
+}
+
+// attempt sends items at the same time, and settles them in their order.
+func (c *Courier) attempt(ctx context.Context, items []store.Item) error {
+	outs := make([]Outcome, len(items))
+	var under sync.WaitGroup
+	for i := 1; i < len(items); i++ {
+		under.Go(func() { outs[i] = c.sender.Send(ctx, &items[i].Report) })
 	}
-	return c.settle(ctx, item, c.health.note(out, c.scope(), time.Now()))
+	if len(items) > 0 {
+		outs[0] = c.sender.Send(ctx, &items[0].Report)
+	}
+	under.Wait()
+	for i, item := range items {
+		if ctx.Err() != nil && outs[i].Result == Later {
+			return ctx.Err() // cut off by the end: the item stays claimed, which says that it may have arrived
+		}
+		if err := c.settle(ctx, item, c.health.note(outs[i], c.scope(), time.Now())); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // veto says whether an item must not be sent any more; the zero Outcome if it may.
@@ -339,24 +404,34 @@ func (c *Courier) settle(ctx context.Context, item store.Item, out Outcome) erro
 	case store.Expired:
 		s.UnansweredSince = item.UnansweredSince
 	}
+	err := c.untilRoom(ctx, func() error { return c.outbox.Settle(ctx, item.ID, s) })
+	if errors.Is(err, store.ErrNotClaimed) { // let go of meanwhile, for want of room
+		c.o.Logger.Warn("an item was settled without its courier", "destination", c.Destination(), "id", item.ID, "result", out.Result.String())
+	} else if err != nil {
+		return fmt.Errorf("settle %s for %s: %w", item.ID, c.Destination(), err)
+	}
+	c.publish(ctx)
+	c.tell(item, out, now)
+	return nil
+}
+
+// untilRoom writes until there is room for it: it was sent, and that must be written down before anything else is.
+func (c *Courier) untilRoom(ctx context.Context, write func() error) error {
 	for {
-		err := c.outbox.Settle(ctx, item.ID, s)
-		if err == nil {
-			break
-		}
-		if errors.Is(err, store.ErrNotClaimed) { // let go of meanwhile, for want of room
-			c.o.Logger.Warn("an item was settled without its courier", "destination", c.Destination(), "id", item.ID, "result", out.Result.String())
-			break
-		}
+		err := write()
 		if !errors.Is(err, store.ErrFull) {
-			return fmt.Errorf("settle %s for %s: %w", item.ID, c.Destination(), err)
+			return err
 		}
-		select { // it was sent: that must be written down before anything else is
+		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(time.Second):
 		}
 	}
+}
+
+// tell counts what became of an item, and tells who wants to know.
+func (c *Courier) tell(item store.Item, out Outcome, now time.Time) {
 	c.counts[out.Result].Add(1)
 	if latency := now.Sub(item.Report.Judged); c.o.Observe != nil && latency >= 0 && (out.Result == Delivered || out.Result == Duplicate) {
 		c.o.Observe(latency)
@@ -364,11 +439,9 @@ func (c *Courier) settle(ctx context.Context, item store.Item, out Outcome) erro
 	if out.Result == Rejected {
 		c.o.Logger.Warn("a report was rejected", "destination", c.Destination(), "id", item.ID, "address", item.Report.Addr, "detail", out.Detail)
 	}
-	c.publish(ctx)
 	if c.o.OnSettled != nil {
 		c.o.OnSettled(item, out)
 	}
-	return nil
 }
 
 // state returns the state in which a result leaves an item.

@@ -33,6 +33,7 @@ type health struct {
 	named    bool      // it said until when: resume is kept over a restart
 	scope    string    // what the pause is about, see Courier.scope
 	detail   string
+	remedy   string
 }
 
 // note takes in what an attempt came out as, and returns it.
@@ -47,7 +48,7 @@ func (h *health) note(out Outcome, scope string, now time.Time) Outcome {
 		}
 		h.works = false
 		h.failures++
-		h.paused, h.named, h.scope, h.detail = out.Result == Paused, false, scope, out.Detail
+		h.paused, h.named, h.scope, h.detail, h.remedy = out.Result == Paused, false, scope, out.Detail, out.Remedy
 		h.resume = now.Add(jitter(h.failures, maxPause))
 		if h.paused && out.Until.After(now) {
 			h.named, h.resume = true, earlier(out.Until, now.Add(maxNamedPause))
@@ -115,6 +116,7 @@ type Standing struct {
 	Since  time.Time // since when it has not been open
 	Until  time.Time // when it will be tried again
 	Detail string    // why, harmless to show
+	Remedy string    // what the operator can do, "" if nobody knows
 	Long   bool      // it has failed for an hour without having said that it is paused
 }
 
@@ -125,7 +127,7 @@ func (c *Courier) Standing() Standing { return *c.standing.Load() }
 // restart, in the store.
 func (c *Courier) publish(ctx context.Context) {
 	was, h := c.Standing(), &c.health
-	now := Standing{Open: h.resume.IsZero(), Paused: h.paused, Since: h.since, Until: h.resume, Detail: h.detail}
+	now := Standing{Open: h.resume.IsZero(), Paused: h.paused, Since: h.since, Until: h.resume, Detail: h.detail, Remedy: h.remedy}
 	now.Long = !now.Open && !h.paused && time.Since(h.since) >= longOutage
 	if was == now {
 		return
@@ -138,7 +140,7 @@ func (c *Courier) publish(ctx context.Context) {
 		c.o.Logger.Error("nothing has reached the destination for an hour; what is due waits", "destination", c.Destination(), "since", now.Since,
 			"detail", now.Detail, "remedy", "check whether its name resolves and its port answers from this machine")
 	case was.Open || was.Paused != now.Paused || was.Detail != now.Detail && now.Paused:
-		c.o.Logger.Warn("the destination accepts no reports", "destination", c.Destination(), "closed", now.Paused, "detail", now.Detail, "until", now.Until)
+		c.o.Logger.Warn("the destination accepts no reports", "destination", c.Destination(), "closed", now.Paused, "detail", now.Detail, "until", now.Until, "remedy", now.Remedy)
 	}
 	if h.named || now.Open && was.Paused {
 		c.keep(ctx)
@@ -151,6 +153,7 @@ type pauseNote struct {
 	Since  time.Time `json:"since"`
 	Scope  string    `json:"scope,omitempty"`
 	Detail string    `json:"detail"`
+	Remedy string    `json:"remedy,omitempty"`
 }
 
 func (c *Courier) noteKey() string { return "closed/" + c.Destination() }
@@ -163,7 +166,7 @@ func (c *Courier) keep(ctx context.Context) {
 	}
 	var value []byte
 	if h := &c.health; h.named {
-		value, _ = json.Marshal(pauseNote{Until: h.resume.Round(0), Since: h.since.Round(0), Scope: h.scope, Detail: h.detail})
+		value, _ = json.Marshal(pauseNote{Until: h.resume.Round(0), Since: h.since.Round(0), Scope: h.scope, Detail: h.detail, Remedy: h.remedy})
 	}
 	if err := c.o.PutNote(ctx, c.noteKey(), value); err != nil {
 		c.o.Logger.Warn("could not store until when the destination is paused", "destination", c.Destination(), "error", err)
@@ -181,9 +184,9 @@ func (c *Courier) restore(now time.Time) {
 	}
 	c.health = health{
 		failures: 1, since: was.Since, resume: earlier(was.Until, now.Add(maxNamedPause)),
-		paused: true, named: true, scope: was.Scope, detail: Harmless(was.Detail, MaxDetail),
+		paused: true, named: true, scope: was.Scope, detail: Harmless(was.Detail, MaxDetail), remedy: Harmless(was.Remedy, MaxDetail),
 	}
-	c.standing.Store(&Standing{Paused: true, Since: was.Since, Until: c.health.resume, Detail: c.health.detail})
+	c.standing.Store(&Standing{Paused: true, Since: was.Since, Until: c.health.resume, Detail: c.health.detail, Remedy: c.health.remedy})
 }
 
 // scope says what a pause is about, if the sender says so: with another key or server it is void.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"tattled/event"
+	"tattled/report/abuseipdb"
 	"tattled/report/abuseipdb/double"
 	"tattled/store"
 )
@@ -29,10 +30,11 @@ type box struct {
 	fresh   []time.Time // when Refresh was called
 	// killAt counts down with each call that writes, and kills the process before (odd) or after (even) that call's effect.
 	killAt int
+	chunk  int // how many items one write of SettleAll settles
 }
 
 func newBox() *box {
-	return &box{items: map[string]*store.Item{}, notes: map[string][]byte{}, scores: map[string]int{}, scored: map[string]time.Time{}, changed: make(chan struct{}, 1)}
+	return &box{items: map[string]*store.Item{}, notes: map[string][]byte{}, scores: map[string]int{}, scored: map[string]time.Time{}, chunk: 1000, changed: make(chan struct{}, 1)}
 }
 
 // add puts a report in, due at once.
@@ -96,17 +98,66 @@ func (b *box) Claim(_ context.Context, now time.Time) (item store.Item, ok bool,
 	return *first, err == nil, time.Time{}, err
 }
 
+func (b *box) Waiting() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.queue)
+}
+
+func (b *box) ClaimUpTo(_ context.Context, now time.Time, n int) (all []store.Item, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	err = b.write(func() {
+		for len(b.queue) > 0 && len(all) < n && !b.queue[0].NextAttempt.After(now) {
+			first := b.queue[0]
+			first.State, first.Claimed, first.Attempts = store.Claimed, now, first.Attempts+1
+			b.queue = b.queue[1:]
+			all = append(all, *first)
+		}
+	})
+	return all, err
+}
+
+func (b *box) SettleAll(_ context.Context, all []store.Settled) (notClaimed []string, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for chunk := range slices.Chunk(all, b.chunk) {
+		err = b.write(func() {
+			for _, s := range chunk {
+				if b.items[s.ID].State != store.Claimed {
+					notClaimed = append(notClaimed, s.ID)
+					continue
+				}
+				b.settle(s.ID, s.Settlement)
+			}
+		})
+		if err != nil {
+			break
+		}
+	}
+	return notClaimed, err
+}
+
 func (b *box) Settle(_ context.Context, id string, s store.Settlement) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.write(func() {
-		it := b.items[id]
-		it.State, it.Detail, it.Settled, it.NextAttempt, it.UnansweredSince = s.State, s.Detail, s.At, s.RetryAt, s.UnansweredSince
-		if it.State == store.Pending {
-			b.line(it)
-		}
-	})
+	return b.write(func() { b.settle(id, s) })
 }
+
+// settle settles an item. The lock must be held.
+func (b *box) settle(id string, s store.Settlement) {
+	it := b.items[id]
+	it.State, it.Detail, it.Settled, it.NextAttempt, it.UnansweredSince = s.State, s.Detail, s.At, s.RetryAt, s.UnansweredSince
+	if it.State == store.Pending {
+		b.line(it)
+	}
+}
+
+// single is a Sender without bulk requests.
+type single struct{ *abuseipdb.Client }
+
+// Bulk hides that of the Client.
+func (single) Bulk() {}
 
 func (b *box) Refresh(context.Context) error {
 	b.mu.Lock()

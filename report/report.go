@@ -1,5 +1,5 @@
-// Package report delivers due reports to their destinations: a Courier takes items from the store's outbox, one after the
-// other, asks the address's reputation where a policy wants it, hands the report to a Sender and writes down what became
+// Package report delivers due reports to their destinations: a Courier takes items from the store's outbox,
+// asks the address's reputation where a policy wants it, hands the report to a Sender and writes down what became
 // of it. It keeps the pace, backs off, and stays closed where a destination said so. It judges nothing (policy does) and
 // keeps nothing (store does). daemon starts one Courier a destination.
 //
@@ -25,7 +25,7 @@ type Sender interface {
 
 	// Send makes one attempt to deliver r and says what became of it. It does not retry, does not change r and keeps
 	// nothing of it. It returns soon after ctx ends, and by itself after its own timeout; an attempt whose answer was not
-	// seen is Later. One call is made at a time. All text in r may be an attacker's.
+	// seen is Later. One call is made at a time, of a BulkSender two. All text in r may be an attacker's.
 	Send(ctx context.Context, r *event.Report) Outcome
 }
 
@@ -33,6 +33,26 @@ type Sender interface {
 type DuplicateWindow interface {
 	// DuplicateWindow returns for how long after an attempt another one for the same item comes out as Duplicate.
 	DuplicateWindow() time.Duration
+}
+
+// BulkSender is a Sender whose destination takes many reports in one request as well.
+type BulkSender interface {
+	Sender
+
+	// SendBulk makes one attempt to deliver all of reports in one request and says what became of each, in their order, and of the
+	// request: Delivered if it was answered, whatever the answer says of single reports; zero if none was made. Reports beyond
+	// what one request holds are Later, and not at fault. For each report holds what holds of Send.
+	SendBulk(ctx context.Context, reports []*event.Report) (each []Outcome, request Outcome)
+
+	// Bulk says what is known of the destination's bounds.
+	Bulk() BulkBounds
+}
+
+// BulkBounds are what a destination allows today.
+type BulkBounds struct {
+	Reports  int   // how many reports one request holds; 0 if there are no such requests
+	Requests int64 // how many such requests are left; -1 if that is not known
+	Singles  int64 // how many attempts of Send are left; -1 if that is not known
 }
 
 // Outcome is what became of one attempt.
@@ -46,6 +66,9 @@ type Outcome struct {
 	Unanswered bool
 	// Detail tells a person why, in one line of at most MaxDetail bytes: harmless to show, and without any secret.
 	Detail string
+	// Remedy says what the operator can do where the destination takes nothing, as far as the answer shows it; "" leaves that to what is
+	// known of the destination anyway.
+	Remedy string
 }
 
 // MaxDetail bounds Outcome.Detail, in bytes.

@@ -30,11 +30,12 @@ type checker interface {
 // Reputation knows addresses' scores: from the store for a day, else by asking. It asks once for an address, however many
 // want to know, and backs off when it gets no answer. It is safe for concurrent use.
 //
-// The store keeps one score an address, the last that was asked for. It serves those who ask with the same maximum age: a score of
-// the reports of 30 days says nothing about those of 90.
+// The store keeps one score for each address and maximum age: a score of the reports of 30 days says nothing about those of 90.
 type Reputation struct {
+	Budget *Budget // how many it may ask for; nil has no bound. Set it before the first Check
+
 	checker checker
-	score   func(addr netip.Addr) (store.Score, bool)
+	score   func(addr netip.Addr, maxAge time.Duration) (store.Score, bool)
 	put     func(ctx context.Context, addr netip.Addr, s store.Score) error
 	flight  singleflight.Group
 	counts  [lookupEnd]atomic.Uint64
@@ -58,6 +59,7 @@ const (
 	LookupNoKey                 // nobody was asked: there is no key
 	LookupRefused               // nobody was asked: the gate does not let the address out
 	LookupFailed                // there was no answer, or no score in it
+	LookupBudget                // nobody was asked: the day's budget is used up
 	lookupEnd
 )
 
@@ -71,12 +73,12 @@ func Lookups() []Lookup {
 }
 
 func (l Lookup) String() string {
-	return [...]string{"cached", "known", "unknown", "no-key", "refused", "failed"}[l]
+	return [...]string{"cached", "known", "unknown", "no-key", "refused", "failed", "over-budget"}[l]
 }
 
 // NewReputation returns a Reputation that asks c and keeps scores by score and put: store.Store.Score and
 // store.Committer.PutScore. Nil for both keeps nothing.
-func NewReputation(c checker, score func(netip.Addr) (store.Score, bool), put func(context.Context, netip.Addr, store.Score) error) *Reputation {
+func NewReputation(c checker, score func(netip.Addr, time.Duration) (store.Score, bool), put func(context.Context, netip.Addr, store.Score) error) *Reputation {
 	return &Reputation{checker: c, score: score, put: put}
 }
 
@@ -104,23 +106,35 @@ func (r *Reputation) Check(ctx context.Context, addr netip.Addr, maxAge time.Dur
 	addr = addr.Unmap().WithZone("")
 	const day = 24 * time.Hour
 	maxAge = (maxAge + day - 1) / day * day
-	now := time.Now()
+	v, err, _ := r.flight.Do(fmt.Sprint(addr, maxAge), func() (any, error) { return r.find(ctx, addr, maxAge, time.Now()) })
+	return v.(Score), err
+}
+
+// find looks into the store, and asks if that does not know. It is called for one who wants to know at a time: whoever comes after the
+// answer finds it in the store.
+func (r *Reputation) find(ctx context.Context, addr netip.Addr, maxAge time.Duration, now time.Time) (Score, error) {
 	if r.score != nil {
-		if s, ok := r.score(addr); ok && s.MaxAge == maxAge && now.Sub(s.At) < knownFor && now.Sub(s.At) > -knownFor {
+		if s, ok := r.score(addr, maxAge); ok && s.MaxAge == maxAge && now.Sub(s.At) < knownFor && now.Sub(s.At) > -knownFor {
 			r.counts[LookupCached].Add(1)
 			return Score{Value: s.Value, Known: true}, nil
 		}
 	}
-	v, err, _ := r.flight.Do(fmt.Sprint(addr, maxAge), func() (any, error) { return r.ask(ctx, addr, maxAge, now) })
-	return v.(Score), err
+	return r.ask(ctx, addr, maxAge, now)
 }
 
-// ask asks, unless it is too early after a failure.
+// ask asks, unless it is too early after a failure or the budget is used up.
 func (r *Reputation) ask(ctx context.Context, addr netip.Addr, maxAge time.Duration, now time.Time) (Score, error) {
 	if err := r.paused(now); err != nil {
 		return Score{}, err
 	}
+	if err := r.Budget.spend(ctx, now); err != nil {
+		r.counts[LookupBudget].Add(1)
+		return Score{}, err
+	}
 	value, out := r.checker.Check(ctx, addr, maxAge)
+	if out.Result == DryRun || out.Result == Dismissed {
+		r.Budget.refund() // there was no request
+	}
 	switch out.Result {
 	case Delivered:
 		r.succeed()
@@ -167,19 +181,19 @@ func (r *Reputation) succeed() {
 
 // Problems says why scores cannot be had at present; there is none if nothing is known against it. The texts are harmless to show.
 func (r *Reputation) Problems(now time.Time) []event.Problem {
-	scope := r.checker.Scope()
+	scope, spent := r.checker.Scope(), r.Budget.problems(now)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.failures == 0 || r.scope != scope {
-		return nil
+		return spent
 	}
-	return []event.Problem{{
+	return append(spent, event.Problem{
 		What: "scores of addresses cannot be obtained",
 		Cause: fmt.Sprintf("%s; next try %s. What waits for one goes out without it after %d minutes, or is dropped where the policy has reputation.unknown: drop",
 			strings.TrimRight(r.why, ". "), later(r.resume, now).UTC().Format(time.RFC3339), int(maxScoreWait.Minutes())),
 		Remedy: "check whether report.abuseipdb.key_file has a valid key, how many checks a day its plan allows, and whether report.abuseipdb.url answers from this machine",
 		Since:  r.since,
-	}}
+	})
 }
 
 // fail takes in a failure: nobody is asked until the time that out names, or the back-off is over.

@@ -122,3 +122,38 @@ func TestThroughTheStore(t *testing.T) {
 		p.kill()
 	})
 }
+
+// Through the real store: what waits for the quota goes by a bulk file; killed while the API works at the file, the next process asks again
+// by another one, and what is refused there as a duplicate counts as delivered.
+func TestBulkThroughTheStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		far, transport, end := serve(double.Options{Key: key})
+		defer end()
+		defer transport.CloseIdleConnections()
+		client, err := abuseipdb.New(abuseipdb.Config{URL: "http://127.0.0.1/api/v2/"}, setting.NewSecret(key), "tattled/test", transport)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := mem.New(0)
+		sleep(time.Hour) // away from the reset
+		far.SetFaults(usedUp(double.Fault{Mode: double.Hold, Endpoint: "bulk-report", Delay: setting.Duration(time.Hour), Times: 1})...)
+		p := boot(t, b, client, report.Options{})
+		for n := range 1_200 {
+			p.attack(t, netip.AddrFrom4([4]byte{185, 220, byte(n >> 8), byte(n)}))
+		}
+		sleep(5 * time.Second) // the API has the file, the answer is on its way
+		p.kill()
+		if files, n := far.Files(), len(far.Reports()); len(files) != 1 || n < 1_000 {
+			t.Fatalf("%d files, %d reports", len(files), n)
+		}
+		p = boot(t, b, client, report.Options{})
+		sleep(5 * time.Minute)
+		if got := p.store.Stats().Items["abuseipdb"]; got[store.Delivered]+got[store.Duplicate] != 1_200 || got[store.Duplicate] < 1_000 {
+			t.Errorf("%v", got)
+		}
+		if n := len(far.Reports()); n != 1_200 {
+			t.Errorf("%d reports", n)
+		}
+		p.kill()
+	})
+}

@@ -54,7 +54,7 @@ const (
 	Due                         // destination, state, time, sequence: items that wait or are claimed
 	Done                        // time, sequence: items that are settled
 	Streams                     // name of a stream -> cursor
-	Scores                      // address -> score
+	Scores                      // address, days of reports -> score
 	Notes                       // name -> note
 	Quarantine                  // table, key -> a record that failed its checksum
 	tableEnd

@@ -321,7 +321,7 @@ func (c *Committer) doAlone(r *request) error {
 	return c.fail(new(group), err)
 }
 
-// PutScore stores the AbuseIPDB score of addr, in place of the last one. It is durable on return.
+// PutScore stores the AbuseIPDB score of addr, in place of the last one of the same MaxAge. It is durable on return.
 func (c *Committer) PutScore(ctx context.Context, addr netip.Addr, s Score) error {
 	return c.Do(ctx, func(tx *WriteTx) error { return tx.PutScore(addr, s) })
 }

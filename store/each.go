@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"tattled/policy"
 )
@@ -28,6 +29,27 @@ func (s *Store) ItemsOf(addr netip.Addr, limit int) ([]Item, error) {
 		return len(all) < limit
 	})
 	return all, err
+}
+
+// NewestScore returns the AbuseIPDB score of addr that was asked for last, of reports of whatever age; false if there is none.
+func (s *Store) NewestScore(addr netip.Addr) (newest Score, ok bool) {
+	key := scoreKey(addr, 0)[:16]
+	_ = s.backend.View(func(tx ReadTx) error { // a score that cannot be read is not known
+		tx.Scan(Scores, key, nil, false, func(k, v []byte) bool {
+			if !bytes.HasPrefix(k, key) {
+				return false
+			}
+			payload, sound := unseal(Scores, k, v)
+			d := decoder{b: payload}
+			score := Score{Value: int(d.number(100)), At: d.time(), MaxAge: time.Duration(d.number(maxScoreDays)) * scoreDay}
+			if sound && d.done() && (!ok || score.At.After(newest.At)) {
+				newest, ok = score, true
+			}
+			return true
+		})
+		return nil
+	})
+	return newest, ok
 }
 
 // inRecord returns bytes that every record with an address of a network has somewhere: those in which an address is written down.

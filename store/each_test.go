@@ -46,6 +46,19 @@ func TestItemsOf(t *testing.T) {
 	if items, _ := s.ItemsOf(netip.MustParseAddr("203.0.113.9"), 1); len(items) != 1 || items[0].ID != "r6" {
 		t.Errorf("one at most: %v", items)
 	}
+	addr := netip.MustParseAddr("203.0.113.9")
+	for days, value := range map[int]int{30: 10, 90: 20, 7: 30} {
+		score := store.Score{Value: value, At: at.Add(time.Duration(value) * time.Hour), MaxAge: time.Duration(days) * 24 * time.Hour}
+		if err := c.PutScore(t.Context(), addr, score); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if score, ok := s.NewestScore(addr); !ok || score.Value != 30 || score.MaxAge != 7*24*time.Hour {
+		t.Errorf("the newest score is %+v, %v", score, ok)
+	}
+	if score, ok := s.NewestScore(addr.Next()); ok {
+		t.Errorf("a score of nobody: %+v", score)
+	}
 	n := 0
 	if err := s.EachItem(func(*store.Item) bool { n++; return n < 4 }); err != nil || n != 4 {
 		t.Errorf("%d items, %v", n, err)

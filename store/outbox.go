@@ -45,20 +45,7 @@ func (o *Outbox) Claim(ctx context.Context, now time.Time) (item Item, ok bool, 
 		return Item{}, false, next, err
 	}
 	err = o.c.Do(ctx, func(tx *WriteTx) error {
-		item, ok = Item{}, false
-		tx.wrote = true // also where only what leads nowhere is cleaned up
-		first, seq, err := o.choose(tx.w, now)
-		if err != nil || first == nil {
-			return err
-		}
-		if err = tx.w.join(first); err != nil {
-			return err
-		}
-		err = tx.w.change(first, seq, func(i *Item) {
-			i.State, i.Claimed, i.Attempts = Claimed, now, i.Attempts+1
-			tx.w.rank(i)
-		})
-		item, ok = *first, err == nil
+		item, ok, err = o.take(tx, now)
 		return err
 	})
 	if err != nil {
@@ -69,6 +56,23 @@ func (o *Outbox) Claim(ctx context.Context, now time.Time) (item Item, ok bool, 
 		return Item{}, false, next, err
 	}
 	return item, true, time.Time{}, nil
+}
+
+// take claims one item that is due; ok is false if none is.
+func (o *Outbox) take(tx *WriteTx, now time.Time) (item Item, ok bool, err error) {
+	tx.wrote = true // also where only what leads nowhere is cleaned up
+	first, seq, err := o.choose(tx.w, now)
+	if err != nil || first == nil {
+		return Item{}, false, err
+	}
+	if err = tx.w.join(first); err != nil {
+		return Item{}, false, err
+	}
+	err = tx.w.change(first, seq, func(i *Item) {
+		i.State, i.Claimed, i.Attempts = Claimed, now, i.Attempts+1
+		tx.w.rank(i)
+	})
+	return *first, err == nil, err
 }
 
 // choose returns the item that is to be claimed next, nil if none is due.
@@ -128,24 +132,27 @@ func (o *Outbox) Settle(ctx context.Context, id string, s Settlement) error {
 	if s.State != Pending && !s.State.Final() {
 		return fmt.Errorf("settle %s: %s is not a final state", id, s.State)
 	}
-	err := o.c.Do(ctx, func(tx *WriteTx) error {
-		item, seq := tx.w.find(id)
-		if item == nil || item.State != Claimed || item.Report.Destination != o.destination {
-			return ErrNotClaimed
-		}
-		tx.wrote = true
-		return tx.w.change(item, seq, func(i *Item) {
-			i.State, i.Detail, i.Settled, i.UnansweredSince = s.State, s.Detail, or(s.At, i.Claimed), s.UnansweredSince
-			if s.State == Pending {
-				i.NextAttempt = s.RetryAt
-			}
-			tx.w.rank(i)
-		})
-	})
+	err := o.c.Do(ctx, func(tx *WriteTx) error { return o.settle(tx, id, s) })
 	if err != nil {
 		return fmt.Errorf("settle %s: %w", id, err)
 	}
 	return nil
+}
+
+// settle settles one item.
+func (o *Outbox) settle(tx *WriteTx, id string, s Settlement) error {
+	item, seq := tx.w.find(id)
+	if item == nil || item.State != Claimed || item.Report.Destination != o.destination {
+		return ErrNotClaimed
+	}
+	tx.wrote = true
+	return tx.w.change(item, seq, func(i *Item) {
+		i.State, i.Detail, i.Settled, i.UnansweredSince = s.State, s.Detail, or(s.At, i.Claimed), s.UnansweredSince
+		if s.State == Pending {
+			i.NextAttempt = s.RetryAt
+		}
+		tx.w.rank(i)
+	})
 }
 
 // Recover decides about the items that are claimed, before anybody claims one: nobody knows whether they were sent. It goes by u

@@ -40,6 +40,8 @@ type Store struct {
 	held     uint64          // reports that were held back because the store was restored
 	outages  []policy.Outage // as of the last commit
 	inUse    map[string]bool // streams that this run reads on, as far as it asked for them; at most as many as there are files
+
+	oldest oldest
 }
 
 // New opens what lies in b, or begins it. A store of a newer schema is refused with an error that is ErrNewer, and
@@ -298,14 +300,14 @@ func openItem(key, record []byte) (Item, bool) {
 	return decodeItem(payload)
 }
 
-// Score returns the AbuseIPDB score of addr that was stored last; false if there is none.
-func (s *Store) Score(addr netip.Addr) (Score, bool) {
-	d := decoder{b: s.get(Scores, score16(addr))}
+// Score returns the AbuseIPDB score of addr for reports of at most maxAge that was stored last; false if there is none.
+func (s *Store) Score(addr netip.Addr, maxAge time.Duration) (Score, bool) {
+	d := decoder{b: s.get(Scores, scoreKey(addr, maxAge))}
 	if d.b == nil {
 		return Score{}, false
 	}
 	score := Score{Value: int(d.number(100)), At: d.time(), MaxAge: time.Duration(d.number(maxScoreDays)) * scoreDay}
-	return score, d.done() // older releases did not store MaxAge: such a score is asked for again
+	return score, d.done()
 }
 
 // maxScoreDays bounds a score's MaxAge.
@@ -338,10 +340,15 @@ type Stats struct {
 	Items     map[string]map[State]uint64 // of the outbox, by destination and state
 	Usage     Usage
 	Commits   uint64            // groups made durable
-	Evicted   map[string]uint64 // by what: "events", "addresses", "items", "scores", "streams", "marks", "waiting"
+	Evicted   map[string]uint64 // by what of Evictable
 	Expired   map[string]Expiry // by destination, of "waiting" above
 	Held      uint64            // reports that were held back because the store was restored
 	Damaged   uint64            // records that failed their checksum, those quarantined earlier included
+}
+
+// Evictable lists what retention and limits remove.
+func Evictable() []string {
+	return []string{whatEvents, whatAddresses, whatItems, whatScores, whatStreams, whatMarks, whatWaiting}
 }
 
 // Stats returns the figures. It is cheap: nothing is read.
@@ -354,7 +361,7 @@ func (s *Store) Stats() Stats {
 		Events: c.events, LastSeq: c.lastSeq, Addresses: c.addresses, Items: map[string]map[State]uint64{}, Usage: usage,
 		Commits: s.commits, Held: s.held, Evicted: maps.Clone(s.evicted), Expired: maps.Clone(s.expired), Damaged: s.damaged,
 	}
-	for _, what := range []string{whatEvents, whatAddresses, whatItems, whatScores, whatStreams, whatMarks, whatWaiting} {
+	for _, what := range Evictable() {
 		all.Evicted[what] += 0
 	}
 	for k, n := range c.items {

@@ -445,10 +445,11 @@ func (a *address) reset() {
 	*a = address{state: state, seqs: seqs}
 }
 
-// score16 is the key of a full address.
-func score16(addr netip.Addr) []byte {
+// scoreKey is the key of a score: a full address, and the days whose reports it is about. Older releases had the address alone as the
+// key, and so one score of each: such a score is asked for again.
+func scoreKey(addr netip.Addr, maxAge time.Duration) []byte {
 	raw := addr.Unmap().WithZone("").As16()
-	return raw[:]
+	return binary.BigEndian.AppendUint16(raw[:], uint16(min(max(maxAge, 0)/scoreDay, maxScoreDays)))
 }
 
 // appendScore writes a score.

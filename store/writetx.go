@@ -30,10 +30,10 @@ func (tx *WriteTx) AddReport(r *event.Report, now time.Time) (bool, error) {
 	return tx.w.addItem(r, now)
 }
 
-// PutScore stores the AbuseIPDB score of addr, in place of the last one.
+// PutScore stores the AbuseIPDB score of addr, in place of the last one of the same MaxAge.
 func (tx *WriteTx) PutScore(addr netip.Addr, s Score) error {
 	tx.wrote = true
-	return tx.w.put(Scores, score16(addr), appendScore(nil, s))
+	return tx.w.put(Scores, scoreKey(addr, s.MaxAge), appendScore(nil, s))
 }
 
 // PutNote puts value under key; nil takes the note away. Keys are few and chosen by the program.

@@ -268,6 +268,7 @@ type SourceAnswer struct {
 	Records    uint64     `json:"records"`
 	Skipped    uint64     `json:"skipped"`
 	Dropped    uint64     `json:"dropped"`
+	Lost       uint64     `json:"lost"` // of those dropped
 	Gaps       uint64     `json:"gaps"`
 	Errors     uint64     `json:"errors"`
 	Open       int64      `json:"open"`
@@ -304,7 +305,7 @@ func sourcesOf(health Health) []SourceAnswer {
 	for _, source := range health.Sources {
 		all = append(all, SourceAnswer{
 			Name: event.Visible(source.Name), Reporter: event.Visible(source.Reporter), Up: source.Up, Records: source.Records, Skipped: source.Skipped,
-			Dropped: source.Dropped, Gaps: source.Gaps, Errors: source.Errors, Open: source.Open, LagSeconds: source.Lag.Seconds(), LastRecord: unlessZero(source.LastRecord),
+			Dropped: source.Dropped, Lost: source.Lost, Gaps: source.Gaps, Errors: source.Errors, Open: source.Open, LagSeconds: source.Lag.Seconds(), LastRecord: unlessZero(source.LastRecord),
 		})
 	}
 	return all

@@ -110,7 +110,7 @@ func (f *fakeStore) EachItem(fn func(*store.Item) bool) error {
 	return f.fail
 }
 
-func (f *fakeStore) Score(addr netip.Addr) (store.Score, bool) {
+func (f *fakeStore) NewestScore(addr netip.Addr) (store.Score, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s, ok := f.scores[addr]
@@ -227,7 +227,7 @@ func fairHealth() Health {
 	return Health{Live: true, Ready: true, Sources: []Source{
 		{Name: "journal", Up: true, Reporter: "web1", Records: 1842213, Lag: 40 * time.Millisecond, LastRecord: base.Add(-time.Second), Open: 1},
 		{Name: "/var/log/nginx/access.log", Up: true, Reporter: "shop", Records: 204811, Lag: 120 * time.Millisecond, LastRecord: base.Add(-3 * time.Second), Open: 1},
-		{Name: "udp://127.0.0.1:5514", Up: true, Skipped: 4},
+		{Name: "udp://127.0.0.1:5514", Up: true, Dropped: 4},
 	}}
 }
 

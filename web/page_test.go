@@ -58,7 +58,7 @@ func TestGoldenPages(t *testing.T) {
 				{What: "the state file is not backed up", Cause: "there is no space for today's", Remedy: "make room on its file system", Since: base},
 			}
 			h.Sources[0].Up = false
-			h.Sources[2].Dropped = 3
+			h.Sources[2].Dropped, h.Sources[2].Lost = 7, 3
 			return h
 		}
 		d.Credits = func() []geoip.Credit {
@@ -88,7 +88,8 @@ func TestAlarm(t *testing.T) {
 		alarm  bool
 	}{
 		{Source{Up: true, Records: 9, Skipped: 4, Errors: 2}, false},
-		{Source{Up: true, Records: 9, Dropped: 1}, true},
+		{Source{Up: true, Records: 9, Dropped: 3}, false},
+		{Source{Up: true, Records: 9, Dropped: 3, Lost: 1}, true},
 		{Source{Up: true, Records: 9, Gaps: 1}, true},
 	} {
 		if line := sourceLine(c.source); line.Alarm != c.alarm || line.Skipped != fmt.Sprint(c.source.Skipped) {

@@ -100,6 +100,7 @@ type sourceView struct {
 	Records  string `json:"records"`
 	Skipped  string `json:"skipped"`
 	Dropped  string `json:"dropped"`
+	Lost     string `json:"lost"`
 	Gaps     string `json:"gaps"`
 	Errors   string `json:"errors"`
 	Open     string `json:"open"`
@@ -190,10 +191,10 @@ func healthWords(h Health) (class, words string) {
 }
 
 func figures(health *Health, stats *store.Stats) []figureView {
-	var records, dropped, gaps uint64
+	var records, lost, gaps uint64
 	for _, source := range health.Sources {
 		records += source.Records
-		dropped += source.Dropped
+		lost += source.Lost
 		gaps += source.Gaps
 	}
 	var waiting, sent, dry, failed uint64
@@ -220,7 +221,7 @@ func figures(health *Health, stats *store.Stats) []figureView {
 		{ID: "reports", Name: "Reports sent", Value: formatCount(sent), Note: sentNote},
 		{ID: "waiting", Name: "Waiting", Value: formatCount(waiting), Note: "in the outbox"},
 		{ID: "records", Name: "Records read", Value: formatCount(records), Note: "since the start"},
-		{ID: "lost", Name: "Lost", Value: formatCount(dropped), Note: lossNote, Alarm: dropped+gaps > 0},
+		{ID: "lost", Name: "Lost", Value: formatCount(lost), Note: lossNote, Alarm: lost+gaps > 0},
 	}
 }
 
@@ -291,8 +292,8 @@ func reportLine(i *store.Item, now time.Time) reportView {
 
 func sourceLine(s Source) sourceView {
 	line := sourceView{
-		Name: event.Visible(s.Name), Reporter: event.Visible(s.Reporter), Records: formatCount(s.Records), Skipped: formatCount(s.Skipped), Dropped: formatCount(s.Dropped),
-		Gaps: formatCount(s.Gaps), Errors: formatCount(s.Errors), Open: formatCount(s.Open), Last: clock(s.LastRecord), Up: s.Up, Alarm: s.Dropped+s.Gaps > 0,
+		Name: event.Visible(s.Name), Reporter: event.Visible(s.Reporter), Records: formatCount(s.Records), Skipped: formatCount(s.Skipped), Dropped: formatCount(s.Dropped), Lost: formatCount(s.Lost),
+		Gaps: formatCount(s.Gaps), Errors: formatCount(s.Errors), Open: formatCount(s.Open), Last: clock(s.LastRecord), Up: s.Up, Alarm: s.Lost+s.Gaps > 0,
 	}
 	if !s.LastRecord.IsZero() {
 		line.Lag = span(s.Lag)

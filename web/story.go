@@ -73,7 +73,7 @@ func (s *Server) story(addr netip.Addr) (*StoryAnswer, error) {
 	if err := s.storyEvents(addr, answer); err != nil {
 		return nil, err
 	}
-	if score, ok := s.deps.Store.Score(addr); ok {
+	if score, ok := s.deps.Store.NewestScore(addr); ok {
 		answer.Score = &ScoreAnswer{score.Value, int(score.MaxAge / (24 * time.Hour)), plain(score.At)}
 	}
 	if s.deps.Gate != nil {

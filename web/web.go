@@ -50,7 +50,7 @@ type events interface {
 
 type books interface {
 	Address(addr netip.Addr) (store.Address, bool, error)
-	Score(addr netip.Addr) (store.Score, bool)
+	NewestScore(addr netip.Addr) (store.Score, bool)
 	Stats() store.Stats
 }
 
@@ -103,8 +103,9 @@ type Source struct {
 	Reporter   string        // as configured; "" where each record's host is it
 	Up         bool          // it is open and can be read
 	Records    uint64        // received since the start
-	Skipped    uint64        // of those, what is not for us: tattled's own lines, empty ones, those of strangers
-	Dropped    uint64        // of those, what was lost
+	Skipped    uint64        // of those, tattled's own lines
+	Dropped    uint64        // of those, what went no further for another reason: empty ones, those of strangers, what was lost
+	Lost       uint64        // of those dropped, what somebody may miss
 	Gaps       uint64        // places where records were lost before they could be read
 	Errors     uint64        // faults that passed
 	Lag        time.Duration // between a record's time and its reading, at the last one

@@ -24,7 +24,8 @@ func checkCommand() *cobra.Command {
 all rules): lines are made as a program would write them for a peer who wants somebody else to be blamed, and a rule that blames
 the wrong address is an error. All errors are printed at once, one a line, as FILE:LINE: SETTING: what is wrong and what to write
 instead; the exit code is then 78. A setting without effect, because of another or because one is missing, is a warning, and the exit
-code is 0. As root, files are checked as the user that the service runs as. The state file and the sockets are not opened.
+code is 0. As root, files are checked as the user that the service runs as. DNS
+names of trusted and own are looked up, and what they are is printed; one that does not resolve is a warning. The state file and the sockets are not opened.
 
 With --policies it prints the policies that come with tattled, as a part of a configuration, and checks nothing.`,
 		Example: `  tattled check
@@ -43,6 +44,9 @@ With --policies it prints the policies that come with tattled, as a part of a co
 			}
 			if err != nil {
 				return err
+			}
+			for _, name := range summary.Names {
+				fmt.Fprintln(out, name)
 			}
 			if rules {
 				writeServices(out, summary.Services)

@@ -86,7 +86,7 @@ func goldenSummary(problems, sources, destinations int) web.SummaryAnswer {
 	}
 	for i := range sources {
 		name := []string{"journal", "file:/var/log/nginx/a/very/long/path/of/an/access.log", "tcp://127.0.0.1:5514"}[i%3]
-		s.Sources = append(s.Sources, web.SourceAnswer{Name: name, Up: i%3 != 1, Records: uint64(1842213 * i), Dropped: uint64(i), LastRecord: &at})
+		s.Sources = append(s.Sources, web.SourceAnswer{Name: name, Up: i%3 != 1, Records: uint64(1842213 * i), Dropped: uint64(2 * i), Lost: uint64(i), LastRecord: &at})
 	}
 	for i := range destinations {
 		name := []string{"abuseipdb", "mail", "webhook"}[i%3] + strings.Repeat("x", i/3)

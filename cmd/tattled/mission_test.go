@@ -88,18 +88,19 @@ func (p *process) settled() {
 	}
 }
 
-// balanced checks the books: what was received is what was matched, ignored, refused and dropped.
+// balanced checks the books: what was received is what was matched, ignored, refused, dropped and skipped.
 func (p *process) balanced() {
 	p.t.Helper()
 	received := p.metric("tattled_receiver_records_total")
 	var outcomes []string
 	_, body := p.get("/metrics")
 	for line := range strings.Lines(body) {
-		if strings.HasPrefix(line, "tattled_receiver_outcomes_total") || strings.HasPrefix(line, "tattled_receiver_dropped_total") {
+		if strings.HasPrefix(line, "tattled_receiver_outcomes_total") || strings.HasPrefix(line, "tattled_receiver_dropped_total") ||
+			strings.HasPrefix(line, "tattled_receiver_skipped_total") {
 			outcomes = append(outcomes, line)
 		}
 	}
-	sum := p.metric("tattled_receiver_outcomes_total") + p.metric("tattled_receiver_dropped_total")
+	sum := p.metric("tattled_receiver_outcomes_total") + p.metric("tattled_receiver_dropped_total") + p.metric("tattled_receiver_skipped_total")
 	if received == 0 || sum != received {
 		p.t.Errorf("the books do not balance: %v received, %v accounted for\n%s", received, sum, strings.Join(outcomes, ""))
 	}

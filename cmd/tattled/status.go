@@ -227,7 +227,7 @@ func (s *statusScreen) sources(sum *web.SummaryAnswer) {
 		if one.LastRecord != nil {
 			last = ago(sum.Time.Sub(*one.LastRecord))
 		}
-		s.add(style, fmt.Sprintf("%s %-4s %15s %11s  %s", pad(one.Name, 32), state, thousands(one.Records), thousands(one.Dropped+one.Gaps), last))
+		s.add(style, fmt.Sprintf("%s %-4s %15s %11s  %s", pad(one.Name, 32), state, thousands(one.Records), thousands(one.Lost+one.Gaps), last))
 	}
 }
 

@@ -57,6 +57,7 @@ func TestExpressions(t *testing.T) {
 		`^%(__prefix_line)sbad (?:guest|host): .* from <HOST>:\d+$`:                "bad {guest|host}: <any> from <ip:port>",
 		`^%(__prefix_line)sbad guest from <HOST>(?::\d{1,5})?\.$`:                  "bad guest from {<ip>|<ip:port>}.",
 		`^%(__prefix_line)sbad guest from <HOST> port \d+( again)?$`:               "bad guest from <ip> port <port>{| again}",
+		`no pg_hba.conf entry for host "<HOST>"`:                                   `<any>no pg_hba.conf entry for host "<ip>"<any>`,
 		`^%(__prefix_line)s[Bb]ad guest \[<HOST>\]`:                                `{b|B}ad guest [<ip>]<any>`,
 		`^%(__prefix_line)sbad guest <HOST> refused\b`:                             "bad guest <ip> refused{| <any>|:<any>|,<any>|.<any>|;<any>|)<any>}",
 		`guest from <HOST> is bad$`:                                                "<any>guest from <ip> is bad",

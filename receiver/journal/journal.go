@@ -222,7 +222,7 @@ func (r *Receiver) take(ctx context.Context, p *parser) error {
 	m.Bytes.Add(bytes)
 	m.Cut.Add(cut)
 	m.Gaps.Add(gaps)
-	m.Drop(receiver.Own, own)
+	m.Skipped.Add(own)
 	m.Drop(receiver.Empty, empty)
 
 	// Where the stream begins is committed at once, without a record: else what comes before the next start would be too old

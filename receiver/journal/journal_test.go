@@ -219,8 +219,8 @@ func TestRecords(t *testing.T) {
 			if got := m.Records.Load(); len(s.records) != len(want) || got != uint64(len(want))+3 {
 				t.Errorf("%d records, %d counted", len(s.records), got)
 			}
-			if m.Dropped(receiver.Own) != 1 || m.Dropped(receiver.Empty) != 2 || m.Cut.Load() != 1 {
-				t.Errorf("own %d, empty %d, cut %d", m.Dropped(receiver.Own), m.Dropped(receiver.Empty), m.Cut.Load())
+			if m.Skipped.Load() != 1 || m.Dropped(receiver.Empty) != 2 || m.Cut.Load() != 1 {
+				t.Errorf("own %d, empty %d, cut %d", m.Skipped.Load(), m.Dropped(receiver.Empty), m.Cut.Load())
 			}
 		})
 	}

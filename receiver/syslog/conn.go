@@ -1,6 +1,7 @@
 package syslog
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +23,10 @@ import (
 // frameTimeout is how long a record may take from its first byte to its last.
 const frameTimeout = time.Minute
 
+// heldFor is how long more is waited for of a record that may be whole (wire.Held): more than a sender takes to send a lost segment
+// again.
+const heldFor = 500 * time.Millisecond
+
 // conn is one TCP connection. It takes no bytes out of the kernel before their record is in the ring or, without one, was
 // handed on: it looks at them (MSG_PEEK), takes the whole records in them, and then lets the kernel discard those. So an idle connection, or one
 // with half a record, holds no memory of ours, and what was not handed on is still there for whoever has the connection.
@@ -35,11 +40,13 @@ type conn struct {
 	raw    syscall.RawConn
 	key    netip.Addr // for max_per_peer
 	trust  event.Trust
+	ours   netip.Addr // of the peer, if allow names it in particular
 	framer wire.Framer
 
 	seat   seat // where it is in server.crowd; guarded by server.mu
 	opened bool // its first bytes were found to be syslog, or not to be anything else
 	proven bool // a whole record came, and not only an empty line
+	parted bool // its lines are parted by carriage returns alone
 	over   bool // it ended for a reason of the peer's or of ours; without, it goes on in the next process
 
 	kept  string    // the name under which it is kept, empty if it is not
@@ -51,6 +58,9 @@ type conn struct {
 	carry []byte    // the beginning of a record, taken out of the kernel: what is before taken
 	seen  int       // bytes of the record that is not whole, carry included
 	since time.Time // when that record was begun; zero if there is none
+
+	held     bool // it may be whole
+	released bool // no more of it came, so it is
 
 	// What peek found.
 	rd    *reader
@@ -66,6 +76,9 @@ func newConn(s *server, tcp *net.TCPConn, peer netip.Addr, k *keptConn) (*conn, 
 		server: s, tcp: tcp, key: peerKey(peer),
 		trust:  s.cfg.trustTCP(peer, tcp.LocalAddr().(*net.TCPAddr).AddrPort().Addr().Unmap(), &s.own),
 		framer: wire.Framer{Max: s.cfg.MaxLine},
+	}
+	if s.cfg.particular(peer) {
+		c.ours = peer
 	}
 	raw, err := tcp.SyscallConn()
 	if err != nil {
@@ -106,7 +119,10 @@ func (c *conn) serve(ctx context.Context) error {
 func (c *conn) turn(ctx context.Context, look func(uintptr) bool) (more bool, err error) {
 	limit := c.server.cfg.IdleTimeout.D()
 	deadline := time.Now().Add(limit)
-	if !c.since.IsZero() {
+	switch {
+	case c.held:
+		deadline = time.Now().Add(heldFor)
+	case !c.since.IsZero():
 		deadline = c.since.Add(min(frameTimeout, limit))
 	}
 	c.tcp.SetReadDeadline(deadline)
@@ -119,6 +135,9 @@ func (c *conn) turn(ctx context.Context, look func(uintptr) bool) (more bool, er
 	case ctx.Err() != nil:
 		c.giveBack()
 		return false, c.stop(ctx)
+	case c.held && errors.Is(waited, os.ErrDeadlineExceeded):
+		c.letOut()
+		return true, nil
 	case waited != nil: // the deadline, or evicted
 		c.abandon(waited)
 		return false, nil
@@ -133,6 +152,12 @@ func (c *conn) turn(ctx context.Context, look func(uintptr) bool) (more bool, er
 	return !c.eof, nil
 }
 
+// letOut has the record taken that is held.
+func (c *conn) letOut() {
+	c.framer.Release()
+	c.held, c.released = false, true
+}
+
 // look is what raw.Read calls when there may be something to read: it peeks, and reports whether there is anything new.
 func (c *conn) look(ctx context.Context, fd uintptr) bool {
 	if c.rd == nil {
@@ -141,6 +166,12 @@ func (c *conn) look(ctx context.Context, fd uintptr) bool {
 		}
 	}
 	c.peek(fd)
+	if c.released {
+		if c.errno == unix.EAGAIN { // all of it is carried
+			c.errno = 0
+		}
+		return true
+	}
 	if c.errno == unix.EAGAIN || c.errno == 0 && !c.eof && c.have == c.seen {
 		if c.errno == 0 && c.seen > len(c.carry) && crowded(fd) && !c.pull(fd) {
 			c.errno = unix.ECONNABORTED
@@ -210,12 +241,19 @@ func (c *conn) take(ctx context.Context) error {
 		return nil
 	}
 	b.begin(time.Now())
-	proven, lost := false, false
-	for at := 0; ; {
+	proven, lost, waits := false, false, false
+	parted := !c.proven && c.partedByCR(buf)
+	for at := 0; !lost && !waits; {
 		frame, n, state := c.framer.Next(buf[at:], c.eof)
 		at += n
 		switch state {
 		case wire.Frame, wire.Cut:
+			if parted && !wire.Blank(frame) { // many records, of which each would be read as a part of one
+				b.records++
+				b.bad++
+				parted = false
+				break
+			}
 			proven = proven || !wire.Blank(frame)
 			if c.server.spool != nil {
 				b.hold(frame, state == wire.Cut, c.trust)
@@ -225,12 +263,14 @@ func (c *conn) take(ctx context.Context) error {
 		case wire.Bad:
 			b.records++
 			b.bad++
+		case wire.More, wire.Held:
+			waits, c.held, c.released = true, state == wire.Held, false
 		case wire.Lost: // what is left is text, of which none may become a record
 			b.records++
 			b.outOfStep++
 			at, lost = len(buf), true
 		}
-		if state == wire.More || lost || b.full() {
+		if waits || lost || b.full() {
 			b.bytes += uint64(at - done)
 			if err := c.hand(ctx, at-done); errors.Is(err, errEnds) {
 				c.server.meter.Errors.Add(1)
@@ -241,20 +281,46 @@ func (c *conn) take(ctx context.Context) error {
 			}
 			done = at
 		}
-		if state == wire.More || lost {
-			break
-		}
 	}
 	c.eof = c.eof || lost
 	if proven {
 		c.proven = true
 		c.server.heard(c, b.batch.Received)
+		if c.ours.IsValid() {
+			c.server.peers.note(c.ours, false, b.batch.Received)
+		}
 	}
 	if !lost {
 		c.offer(b.batch.Received)
 	}
 	c.wait(done, b.batch.Received)
 	return nil
+}
+
+// partedByCR reports whether buf begins with lines between which there are carriage returns alone: one is followed by a priority, and there
+// is no line feed before it. Only what comes before the first whole record is looked at: later it would be text in a line.
+func (c *conn) partedByCR(buf []byte) bool {
+	buf = bytes.TrimLeft(buf, "\x00\t\n\r ")
+	if len(buf) == 0 || buf[0] >= '0' && buf[0] <= '9' {
+		return false
+	}
+	if end := bytes.IndexAny(buf, "\n\x00"); end >= 0 {
+		buf = buf[:end]
+	}
+	for {
+		_, rest, found := bytes.Cut(buf, []byte{'\r'})
+		if !found {
+			return false
+		}
+		if wire.Priority(rest) > 0 {
+			if !c.parted {
+				c.parted = true
+				c.server.meter.CarriageReturns.Add(1)
+			}
+			return true
+		}
+		buf = rest
+	}
 }
 
 // opens judges the first bytes of the connection, and reports whether records may be taken out of them: not before it is
@@ -381,6 +447,13 @@ func (c *conn) last(ctx context.Context) error {
 	}
 	switch c.errno {
 	case 0:
+		if err := c.take(ctx); err != nil || !c.held || c.server.keeper != nil {
+			return err
+		}
+		c.letOut() // nobody will see the rest of it
+		if err := c.raw.Control(c.peek); err != nil || c.errno != 0 {
+			return nil
+		}
 		return c.take(ctx)
 	case unix.EAGAIN:
 	default:

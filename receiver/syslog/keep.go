@@ -7,6 +7,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -46,9 +47,14 @@ type framing byte
 const (
 	framingNew     framing = 'n' // no whole record yet
 	framingCounted framing = 'c' // counted records, and no line
+	framingBytes   framing = 'o' // of these one with characters beyond ASCII, counted in bytes
+	framingChars   framing = 'u' // and counted in characters
 	framingLF      framing = 'l' // lines that end in LF
 	framingNUL     framing = 'z' // lines that may end in NUL
 )
+
+// countedIn has the framings of counted records by what the counts count.
+var countedIn = [...]framing{wire.AnyUnit: framingCounted, wire.Bytes: framingBytes, wire.Characters: framingChars}
 
 // framingOf finds out how f frames, by asking copies of it. whole is false in the middle of a record that was cut, because
 // how much of it is to be skipped is not known, and where the stream is out of step.
@@ -64,7 +70,7 @@ func framingOf(f wire.Framer) (how framing, whole bool) {
 	case state == wire.Lost:
 		return 0, false
 	case state == wire.More && counted:
-		return framingCounted, true
+		return countedIn[f.Unit()], true
 	case state == wire.More:
 		return framingNew, true
 	}
@@ -79,8 +85,9 @@ func framingOf(f wire.Framer) (how framing, whole bool) {
 func restoreFramer(limit int, how framing) wire.Framer {
 	f := wire.Framer{Max: limit}
 	switch how {
-	case framingCounted:
+	case framingCounted, framingBytes, framingChars:
 		f.Next([]byte("1 <"), false)
+		f.SetUnit(wire.Unit(slices.Index(countedIn[:], how)))
 	case framingLF:
 		f.Next([]byte("x\n"), false)
 	case framingNUL:
@@ -141,7 +148,7 @@ func readOldName(name string) (how framing, listener string, ok bool) {
 
 func (f framing) known() bool {
 	switch f {
-	case framingNew, framingCounted, framingLF, framingNUL:
+	case framingNew, framingCounted, framingBytes, framingChars, framingLF, framingNUL:
 		return true
 	default:
 		return false

@@ -23,11 +23,16 @@ import (
 	"tattled/setting"
 )
 
+// inCharacters frames a record as senders do that take the length of a string for that of its bytes.
+func inCharacters(out []byte, record string) []byte {
+	return fmt.Appendf(out, "%d %s\n", len([]rune(record)), record)
+}
+
 // A stream is cut at every byte by the end of a process, and nothing of it is lost, comes twice or is torn.
 func TestKeptAtEveryByte(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	for name, frame := range map[string]func([]byte, string) []byte{
-		"lines": lines, "counted": counted, "NUL": func(out []byte, record string) []byte { return append(append(out, record...), 0) },
+		"lines": lines, "counted": counted, "counted in characters": inCharacters, "NUL": func(out []byte, record string) []byte { return append(append(out, record...), 0) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			u, w := newUnit(t, Config{}), newWatch()
@@ -36,7 +41,7 @@ func TestKeptAtEveryByte(t *testing.T) {
 			var stream []byte
 			var want []string
 			for i := range 3 {
-				want = append(want, fmt.Sprintf("message %d \x01", i))
+				want = append(want, fmt.Sprintf("m\u00e9ssage %d \x01", i))
 				stream = frame(stream, header+want[i])
 			}
 			for i := range stream {
@@ -413,11 +418,11 @@ func TestBrokenMeanwhile(t *testing.T) {
 // A framer that was taught goes on as the one that learnt, whatever the stream.
 func TestTaught(t *testing.T) {
 	const limit = 512
-	pieces := []string{"<1>a\n", "5 <1>bc", "\n", "\x00", "<1>c\x00", "<1>d\x00e\n", "9999 <1>f\n", "7 <1>g", "22", " ", "<1>h", "0", strings.Repeat("y", 100), strings.Repeat("z", 600)}
+	pieces := []string{"<1>a\n", "5 <1>bc", "\n", "\x00", "<1>c\x00", "<1>d\x00e\n", "9999 <1>f\n", "7 <1>g", "6 <1>x\u00e9", "5 <1>y\u00e9", "z\n", "22", " ", "<1>h", "0", strings.Repeat("y", 100), strings.Repeat("z", 600)}
 	rest := func(f *wire.Framer, stream string) (all []string) {
 		for {
 			frame, n, state := f.Next([]byte(stream), true)
-			if state == wire.More || state == wire.Lost {
+			if state == wire.More || state == wire.Lost || state == wire.Held {
 				return append(all, fmt.Sprint(state))
 			}
 			all, stream = append(all, fmt.Sprint(state, string(frame))), stream[n:]
@@ -437,7 +442,7 @@ func TestTaught(t *testing.T) {
 		f := wire.Framer{Max: limit}
 		for {
 			_, n, state := f.Next([]byte(before), false)
-			if before = before[n:]; state == wire.More || state == wire.Lost {
+			if before = before[n:]; state == wire.More || state == wire.Lost || state == wire.Held {
 				break
 			}
 		}

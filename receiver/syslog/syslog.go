@@ -59,6 +59,8 @@ type Receiver struct {
 	second fallback
 
 	strangers refusals
+	peers     peerList
+	senders   recently // of datagrams, where allow names somebody
 
 	// One of these, by cfg.Listen.
 	udp  *net.UDPConn

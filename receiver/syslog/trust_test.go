@@ -290,8 +290,9 @@ func TestOtherProtocolsText(t *testing.T) {
 	}
 }
 
-// A sender that counts characters is out of step after the first that is none of ASCII. Its connection is closed, which it
-// notices, and counted; what it sends by the next one is understood. No text in the middle of a message becomes a record.
+// A sender that counts characters, and ends its frames with nothing else, is out of step at the first that is none of ASCII. Its
+// connection is closed, which it notices, and counted; what it sends by the next one is understood. No text in the middle of a
+// message becomes a record, and no message without its end, in which an address may be.
 func TestOutOfStep(t *testing.T) {
 	r := listen(t, Config{Listen: "tcp://127.0.0.1:0", Trust: "report"})
 	w := newWatch()
@@ -311,14 +312,14 @@ func TestOutOfStep(t *testing.T) {
 	_, _ = c.Write([]byte(all.String()))
 	closed(t, c)
 	until(t, "the count", func() bool { return r.Meter().Dropped(receiver.OutOfStep) == 1 })
-	if got := w.wait(t, 2); len(got) != 2 || got[1].program != "sshd" || !strings.HasPrefix(got[1].message, "caf\u00e9 <38>") {
+	if got := w.wait(t, 1); len(got) != 1 || got[0].message != "good 000" {
 		t.Errorf("%+v", got)
 	}
 	again := dial(t, r)
 	for i := range 500 {
 		send(t, again, good(i))
 	}
-	w.wait(t, 502)
+	w.wait(t, 501)
 	stop()
 }
 
@@ -338,11 +339,114 @@ func TestOutOfStepWithLineEnds(t *testing.T) {
 	_, _ = c.Write([]byte(stream))
 	closed(t, c)
 	until(t, "the count", func() bool { return r.Meter().Dropped(receiver.OutOfStep) == 1 })
-	for _, record := range w.wait(t, 4) {
+	for _, record := range w.wait(t, 3) {
 		if record.program == "sshd" && strings.HasPrefix(record.message, "Failed password") {
 			t.Errorf("a record that a stranger wrote: %+v", record)
 		}
 	}
+	stop()
+}
+
+// A sender that counts characters and ends its frames with a line end is understood: where a frame ends is known.
+func TestCountedInCharacters(t *testing.T) {
+	r := listen(t, Config{Listen: "tcp://127.0.0.1:0", Trust: "report"})
+	w := newWatch()
+	stop := run(t, r, w)
+	c := dial(t, r)
+	for range 6 {
+		text := header + "Failed password for invalid user jos\u00e9 from 203.0.113.7 port 40022 ssh2"
+		send(t, c, fmt.Sprintf("%d %s\n", len([]rune(text)), text))
+	}
+	for _, got := range w.wait(t, 6) {
+		if got.program != "sshd" || !strings.HasSuffix(got.message, " ssh2") {
+			t.Errorf("%+v", got)
+		}
+	}
+	c.Close()
+	stop()
+	if n := r.Meter().Dropped(receiver.OutOfStep); n != 0 {
+		t.Errorf("%d connections out of step", n)
+	}
+}
+
+// A sender that parts lines by carriage returns alone is counted at once. What it sends is no record: one would have the beginning of
+// the first of its messages and the end of the last.
+func TestPartedByCR(t *testing.T) {
+	line := header + "Failed password for root from 203.0.113.7 port 40022 ssh2"
+	for name, c := range map[string]struct {
+		stream string
+		want   uint64
+		lines  int
+	}{
+		"CR":                  {strings.Repeat(line+"\r", 6), 1, 0},
+		"CR, then LF":         {strings.Repeat(line+"\r", 6) + "\n" + line + "\n", 1, 1},
+		"CR LF":               {strings.Repeat(line+"\r\n", 6), 0, 6},
+		"CR in a later line":  {line + "\n" + line + "\r" + line + "\n", 0, 2},
+		"CR in the text":      {line + "\rfor <nobody>\n" + line + "\n", 0, 2},
+		"CR in a counted one": {fmt.Sprintf("%d %s\r%s", 2*len(line)+1, line, line), 0, 1},
+	} {
+		r := listen(t, Config{Listen: "tcp://127.0.0.1:0", Trust: "report"})
+		w := newWatch()
+		stop := run(t, r, w)
+		conn := dial(t, r)
+		send(t, conn, c.stream)
+		until(t, "the count", func() bool { return r.Meter().CarriageReturns.Load() == c.want })
+		conn.Close()
+		w.wait(t, c.lines)
+		until(t, "the end", func() bool { return r.Meter().Records.Load() > 0 && r.Meter().Open.Load() == 0 })
+		stop()
+		if n := r.Meter().CarriageReturns.Load(); n != c.want || len(w.messages()) != c.lines || r.Meter().Dropped(receiver.BadFrame) != c.want {
+			t.Errorf("%s: %d counted, records %q, %d dropped", name, n, w.messages(), r.Meter().Dropped(receiver.BadFrame))
+		}
+	}
+}
+
+// The first message of a sender that is not all ASCII waits for what comes after it, but not for long; later ones wait for nothing.
+func TestHeld(t *testing.T) {
+	r := listen(t, Config{Listen: "tcp://127.0.0.1:0", Trust: "report"})
+	w := newWatch()
+	stop := run(t, r, w)
+	c := dial(t, r)
+	text := header + "jos\u00e9"
+	for i := range 3 {
+		began := time.Now()
+		send(t, c, fmt.Sprintf("%d %s", len(text), text))
+		w.wait(t, i+1)
+		if took := time.Since(began); (took < heldFor) != (i > 0) {
+			t.Errorf("message %d took %v", i, took)
+		}
+	}
+	stop()
+	if n := r.Meter().Dropped(receiver.OutOfStep) + r.Meter().Dropped(receiver.BadFrame); n != 0 {
+		t.Errorf("%d dropped", n)
+	}
+}
+
+// A message that is held when the listener stops is not lost: it is handed on, or the next process gets it.
+func TestHeldAtStop(t *testing.T) {
+	text := header + "jos\u00e9"
+	message := fmt.Sprintf("%d %s", len(text), text)
+	r := listen(t, Config{Listen: "tcp://127.0.0.1:0", Trust: "report"})
+	w := newWatch()
+	stop := run(t, r, w)
+	c := dial(t, r)
+	send(t, c, message)
+	until(t, "the message to be read", func() bool { return r.Meter().Open.Load() == 1 })
+	arrived(t, c)
+	stop()
+	if got := w.messages(); len(got) != 1 || got[0] != "jos\u00e9" {
+		t.Errorf("%q", got)
+	}
+
+	u, w := newUnit(t, Config{}), newWatch()
+	r, stop = u.start(w)
+	c = dial(t, r)
+	send(t, c, message)
+	until(t, "the message to be read", func() bool { return r.Meter().Open.Load() == 1 })
+	arrived(t, c)
+	stop()
+	_, stop = u.start(w)
+	w.wait(t, 1)
 	stop()
 }
 

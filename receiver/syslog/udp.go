@@ -108,6 +108,7 @@ func (r *Receiver) recoverDatagrams(ctx context.Context, h receiver.Handler, d *
 
 func (r *Receiver) handleDatagrams(ctx context.Context, h receiver.Handler, d *datagrams, b *batcher, lost *dropCounter) error {
 	b.begin(time.Now())
+	r.senders.turn(b.batch.Received)
 	for i := range d.n {
 		data := d.data(i)
 		b.bytes += uint64(len(data))
@@ -120,6 +121,9 @@ func (r *Receiver) handleDatagrams(ctx context.Context, h receiver.Handler, d *d
 			b.notAllowed++
 			r.strangers.note(d.peer(i), b.batch.Received)
 			continue
+		}
+		if len(r.cfg.Allow) > 0 {
+			r.heardFrom(&r.senders, d.peer(i), b.batch.Received)
 		}
 		if r.spool != nil {
 			b.hold(data, d.cut(i), trust)

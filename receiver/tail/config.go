@@ -25,7 +25,7 @@ const MaxFiles = 1000
 type Config struct {
 	// Path is the log file, absolute. It may be a pattern (*, ?, [a-z]) for up to 1,000 files, which is looked at again each
 	// second. Write the pattern so that it matches the files that are written to and not what rotation makes of them
-	// ("*.log", not "*.log*"). No other entry may name the same file. The file need not exist yet. Compressed files are never read.
+	// ("*.log", not "*.log*"). No other entry may name the same file, unless it says the same of its lines: then they are read once. The file need not exist yet. Compressed files are never read.
 	Path string `yaml:"path"`
 
 	// Program is the program whose log this is, for a log without a syslog header, such as an access log: the whole line is

@@ -13,7 +13,8 @@ import (
 type Files []Config
 
 // Check reports the entries that name a file which another one names as well, as far as the paths alone tell: its lines are read once,
-// and nobody could say under which entry. The entries have a Check of their own.
+// and nobody could say under which entry. Of a file and a pattern that say the same of their lines nobody needs to: see Doubles. The
+// entries have a Check of their own.
 func (files Files) Check(report setting.FaultFunc) {
 	for i := range files {
 		for other := range files {
@@ -25,13 +26,19 @@ func (files Files) Check(report setting.FaultFunc) {
 				if first == i {
 					continue // it is the later one's fault
 				}
-			case files[i].isPattern() || !matches(&files[other], files[i].Path):
+			case files[i].isPattern() || !matches(&files[other], files[i].Path) || files[i].alike(files[other]):
 				continue
 			}
 			report(fmt.Sprintf("[%d].path", i), fmt.Sprintf("%s is already read by entry %d, %s: remove one of them", files[i].Path, other, files[other].Path))
 			break
 		}
 	}
+}
+
+// alike reports whether two entries differ in their paths alone.
+func (c Config) alike(other Config) bool {
+	c.Path = other.Path
+	return c == other
 }
 
 // matches reports whether a pattern matches a path.

@@ -613,7 +613,7 @@ func TestCheck(t *testing.T) {
 		{Path: "/var/log//auth.log"},
 		{Path: "/var/log/../log/auth.log"},
 		{Path: "/srv/*/access.log"},
-		{Path: "/srv/shop/access.log"},
+		{Path: "/srv/shop/access.log", Program: "nginx"},
 		{Path: "/srv/shop/./access.log"},
 		{Path: "/srv/x/*/access.log"},
 	}

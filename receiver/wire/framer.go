@@ -12,6 +12,7 @@ const (
 	Cut                // the first Max bytes of a frame that is longer; the rest of it will be skipped
 	Bad                // a counted frame that ended before its count
 	Lost               // the stream is out of step: where its next frame begins cannot be told, now or later
+	Held               // More, but if no more comes, what is there is a frame: see Release
 )
 
 // Framer finds the frames in a stream of syslog, RFC 6587: lines, or messages with their length before them ("octet
@@ -22,9 +23,10 @@ const (
 // with a line feed in it must not be able to hide much of what follows.
 //
 // A stream of counted frames stays one: what follows a frame is a count or a line end, and anything else is Lost. Its
-// sender counts characters where it should count bytes, or its counts are wrong in another way, and what is read next is
-// the middle of a message, that is, text which a stranger may have chosen. To look there for something that could be a
-// frame would let the stranger write one. The caller ends the stream; the sender's next connection begins in step.
+// sender's counts are wrong, and what is read next is the middle of a message, that is, text which a stranger may have
+// chosen. To look there for something that could be a frame would let the stranger write one. The caller ends the stream;
+// the sender's next connection begins in step. One error is understood, because it says exactly where the frame ends: a
+// count of characters (see extent).
 // Blank lines are frames and make no stream of lines, because some senders put a line end after each counted frame.
 //
 // NUL ends a line as LF does if it was the first of the two to end one that is not blank; some devices do that. In other
@@ -36,18 +38,24 @@ type Framer struct {
 	left       int  // bytes of a counted frame to skip
 	lines, nul bool // a line was seen that is not blank; it ended in NUL
 	counts     bool // a counted frame was seen
+	unit       Unit // what they count
 	lost       bool
 }
 
 // Need is how many bytes of the stream a caller must be able to show Next at once, so that it can always get on.
-func (f *Framer) Need() int { return f.Max + maxDigits + 2 }
+func (f *Framer) Need() int { return f.Max + 2*(maxDigits+2) }
+
+// Release is called after Held when no more bytes come for a while. The next Next gives the frame: by a sender that counts
+// characters, the rest of it would have come along.
+func (f *Framer) Release() { f.unit = Bytes }
 
 const maxDigits = 6
 
 // Next finds the next frame in buf, which holds the stream from behind what earlier calls were done with. It is done with
 // the first n bytes of buf. For Frame, Cut and Bad, frame is a sub-slice of buf, without its line end, perhaps empty. For
-// More, n may be above 0 too: the bytes were skipped. After Lost, Next returns nothing else. With eof, buf is the end of the stream, and the last line needs no
-// end. The frames do not depend on how the stream is cut into calls.
+// More and Held, n may be above 0 too: the bytes were skipped. After Lost, Next returns nothing else. With eof, buf is the
+// end of the stream, and the last line needs no end. The frames do not depend on how the stream is cut into calls, as long
+// as nothing that is held is released.
 func (f *Framer) Next(buf []byte, eof bool) (frame []byte, n int, s State) {
 	if f.lost {
 		return nil, 0, Lost
@@ -143,7 +151,14 @@ func (f *Framer) counted(buf []byte, head, count int, eof bool) ([]byte, int, St
 		f.left = count - f.Max
 		return buf[head : head+f.Max], head + f.Max, Cut
 	case have >= count:
-		return Trim(buf[head : head+count]), head + count, Frame
+		end, next, s := f.extent(buf[head:], count, eof)
+		switch s {
+		case Frame:
+			return Trim(buf[head : head+end]), head + next, Frame
+		case Lost:
+			f.lost = true
+		}
+		return nil, 0, s
 	case eof:
 		return buf[head:], len(buf), Bad
 	default:

@@ -74,7 +74,8 @@ func (p *Peeler) Layered(r *receiver.Record, known bool) bool {
 	case mayBegin(m, r.Program), r.Framing != receiver.Whole && mayWrap(m):
 		return true
 	default:
-		return bytes.IndexByte(m, escape) >= 0
+		at, _ := introduced(m)
+		return at >= 0 || bytes.IndexByte(m, escape) >= 0
 	}
 }
 
@@ -142,6 +143,8 @@ func (p *Peeler) Peel(r *receiver.Record, known bool, received time.Time) Layer 
 		if r.Framing == receiver.Whole {
 			return NoLayer
 		} // else a wrapper is to be seen all the same, as it may say that the line was cut
+	} else if (known || len(r.Program) == 0) && p.written(r, received) {
+		return Colours
 	}
 	switch {
 	case len(r.Program) == 0:
@@ -173,11 +176,30 @@ func (p *Peeler) colours(r *receiver.Record, received time.Time) bool {
 	if !ok {
 		return false
 	}
+	p.uncoloured(r, text, received)
+	return true
+}
+
+// written takes off those that something on the way has made text of.
+func (p *Peeler) written(r *receiver.Record, received time.Time) bool {
+	at, _ := introduced(r.Message)
+	if at < 0 {
+		return false
+	}
+	text, ok := unwrite(p.room(len(r.Message)), r.Message)
+	if !ok {
+		return false
+	}
+	p.uncoloured(r, text, received)
+	return true
+}
+
+// uncoloured gives r its message without colours, which is in the room.
+func (p *Peeler) uncoloured(r *receiver.Record, text []byte, received time.Time) {
 	p.keep()
 	if r.Message = text; len(r.Program) == 0 && r.Host == nil {
 		p.again(r, received)
 	}
-	return true
 }
 
 // room returns an empty slice with room for n bytes, which does not hold the message that is read.

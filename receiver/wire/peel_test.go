@@ -80,7 +80,7 @@ func TestUnescapeJoinsNothing(t *testing.T) {
 func TestPeelTakesNoMore(t *testing.T) {
 	tags := []string{"sshd", "nginx", "kernel", "app", "httpd/a", "sshd(pam_unix)", "docker/x", "auth.info", "aabbccddeeff,U7-8", "x.y", ""}
 	fronts := []string{"sshd[1]: ", "Nov 22 05:40:00 ", "Nov 22 05:40:00 web9 sshd[2]: ", "[1] ", "2026-11-22T05:40:00Z stdout F ", `{"log":"x\n","stream":"stdout"}`,
-		"web-1 | ", "\x1b[0m", "(pam_unix) ", "<38>", bom, "2026-11-22 05:40:00 ", "[sshd] ", "x", " "}
+		"web-1 | ", "\x1b[0m", "#033[0m", "^[[1m", "(pam_unix) ", "<38>", bom, "2026-11-22 05:40:00 ", "[sshd] ", "x", " "}
 	var p Peeler
 	p.In(time.UTC)
 	rapid.Check(t, func(t *rapid.T) {
@@ -117,7 +117,7 @@ func TestPeelTakesNoMore(t *testing.T) {
 }
 
 func FuzzPeel(f *testing.F) {
-	for _, front := range []string{"sshd[1]: ", "[1] Nov 22 05:40:00 ", `{"log":"\u00e9\ud83d\ude00\n","stream":"stdout","time":""}`, "web | ", "\x1b[0m", "(pam_unix) ", "2026-11-22T05:40:00Z stdout P "} {
+	for _, front := range []string{"sshd[1]: ", "[1] Nov 22 05:40:00 ", `{"log":"\u00e9\ud83d\ude00\n","stream":"stdout","time":""}`, "web | ", "\x1b[0m", "#033[0m", "(pam_unix) ", "2026-11-22T05:40:00Z stdout P "} {
 		f.Add("sshd", []byte(front+said), uint8(1))
 		f.Add("docker/x", []byte(front+said), uint8(0))
 		f.Add("", []byte(front+said), uint8(2))

@@ -47,7 +47,7 @@ func (a answer) outcome(e *endpoint) report.Outcome {
 	}
 	detail, typed := a.detail()
 	say := func(result report.Result, until time.Time) report.Outcome {
-		return report.Outcome{Result: result, Until: until, Detail: a.clean(fmt.Sprintf("status %d: %s", a.status, detail))}
+		return report.Outcome{Result: result, Until: until, Detail: a.clean(fmt.Sprintf("status %d: %s", a.status, detail)), Remedy: a.remedy(result)}
 	}
 	switch {
 	case a.status == http.StatusOK && a.json():
@@ -55,11 +55,11 @@ func (a answer) outcome(e *endpoint) report.Outcome {
 		return report.Outcome{Result: report.Delivered}
 	case a.status == http.StatusOK:
 		// A page that says 200 to everything (a portal, the wrong host) has not taken a report.
-		return report.Outcome{Result: report.Later, Detail: "status 200, but no JSON: is the URL the API's?"}
+		return report.Outcome{Result: report.Later, Detail: "status 200, but not JSON", Remedy: wrongURL}
 	case a.duplicate(detail):
 		return say(report.Duplicate, time.Time{})
 	case a.status == http.StatusTooManyRequests:
-		return say(a.limited(e, detail))
+		return say(a.limited(e))
 	case a.status == http.StatusUnprocessableEntity:
 		return say(report.Rejected, time.Time{})
 	case a.status == http.StatusUnauthorized, a.status == http.StatusPaymentRequired, a.status == http.StatusForbidden,
@@ -74,6 +74,38 @@ func (a answer) outcome(e *endpoint) report.Outcome {
 	default:
 		return say(report.Later, time.Time{})
 	}
+}
+
+// wrongURL is the remedy for answers that the API does not give.
+const wrongURL = "report.abuseipdb.url must be the API's address, " + DefaultURL + ", and nothing on the way may answer in its place"
+
+// tooFew is the remedy for a quota that is used up.
+const tooFew = "nothing is lost: what waits goes by bulk files, else after the reset. If that is too late every day, let fewer policies report, or get a larger plan"
+
+// remedy says what can be done about an answer, "" where only waiting helps or nothing needs to be done. What waits is kept all the while.
+func (a answer) remedy(result report.Result) string {
+	if result != report.Paused {
+		return ""
+	}
+	switch {
+	case a.status == http.StatusUnauthorized:
+		return "the key is wrong or was revoked: make one at https://www.abuseipdb.com/account/api, write it alone into report.abuseipdb.key_file and reload"
+	case a.status == http.StatusPaymentRequired:
+		return "see at https://www.abuseipdb.com/account which plan the account has, and whether it is paid"
+	case a.status == http.StatusForbidden:
+		return "log in at https://www.abuseipdb.com/account: is its mail address verified, and may it report?"
+	case a.status == http.StatusTooManyRequests && a.spent():
+		return tooFew
+	case a.status < 500 && a.status != http.StatusTooManyRequests:
+		return wrongURL
+	}
+	return ""
+}
+
+// spent tells whether the answer is about a quota that is used up.
+func (a answer) spent() bool {
+	detail, _ := a.detail()
+	return strings.Contains(detail, daily) || a.header.Get("X-RateLimit-Remaining") == "0"
 }
 
 // json tells whether the answer was meant to be JSON, be it whole or not.
@@ -93,9 +125,8 @@ func (a answer) duplicate(detail string) bool {
 
 // limited judges a 429 that is not about one address: the daily quota closes the endpoint until it is reset, anything
 // else for as long as the server says.
-func (a answer) limited(e *endpoint, detail string) (report.Result, time.Time) {
-	spent := strings.Contains(detail, daily) || a.header.Get("X-RateLimit-Remaining") == "0"
-	if !spent {
+func (a answer) limited(e *endpoint) (report.Result, time.Time) {
+	if !a.spent() {
 		return report.Paused, a.reopens(maxShort)
 	}
 	if e.lateReset(a) {

@@ -7,6 +7,7 @@
 package abuseipdb
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
@@ -48,6 +49,10 @@ type Client struct {
 	key     atomic.Pointer[setting.Secret]
 	report  endpoint
 	check   endpoint
+	bulk    endpoint
+
+	maxRows atomic.Int64 // of a bulk file
+	reset   atomic.Int64 // when in the day quotas are reset, in seconds of the UTC day, as the API last said; 0 before it did
 }
 
 // endpoint is what the API said about one endpoint's quota.
@@ -58,6 +63,9 @@ type endpoint struct {
 	known     bool
 	limit     int64
 	remaining int64
+	noted     time.Time // when the two above were said
+	resets    time.Time // when they are void at the latest, as far as the API said
+	spent     time.Time // when an answer said that nothing is left, and was not the refusal that says until when
 	late      time.Time // when a reset that was overdue was last waited for, see lateReset
 }
 
@@ -76,7 +84,8 @@ func New(c Config, key setting.Secret, agent string, transport http.RoundTripper
 		transport = newTransport(c.Timeout.D())
 	}
 	cl := &Client{base: u, agent: agent, timeout: c.Timeout.D()}
-	cl.report.name, cl.check.name = "report", "check"
+	cl.report.name, cl.check.name, cl.bulk.name = "report", "check", "bulk-report"
+	cl.maxRows.Store(maxRows)
 	// A redirect is never followed: the key would go along, and a POST would come out as a GET. The API itself redirects
 	// plain http to https, which is a wrong setting here.
 	cl.http = &http.Client{
@@ -103,7 +112,17 @@ func newTransport(timeout time.Duration) *http.Transport {
 }
 
 // SetKey swaps the key, for a reload. Requests under way end with the old one.
-func (c *Client) SetKey(key setting.Secret) { c.key.Store(&key) }
+func (c *Client) SetKey(key setting.Secret) {
+	was := c.key.Swap(&key)
+	if was != nil && was.Reveal() == key.Reveal() {
+		return
+	}
+	for _, e := range []*endpoint{&c.report, &c.check, &c.bulk} { // another key has quotas of its own
+		e.mu.Lock()
+		e.known, e.spent = false, time.Time{}
+		e.mu.Unlock()
+	}
+}
 
 // DryRun tells whether there is no key, so that nothing is sent.
 func (c *Client) DryRun() bool { return c.key.Load().IsZero() }
@@ -155,7 +174,7 @@ type Quota struct {
 // Quota returns what is known: an endpoint appears after its first answer.
 func (c *Client) Quota() []Quota {
 	var all []Quota
-	for _, e := range []*endpoint{&c.report, &c.check} {
+	for _, e := range []*endpoint{&c.report, &c.check, &c.bulk} {
 		e.mu.Lock()
 		if e.known {
 			all = append(all, Quota{e.name, e.limit, e.remaining})
@@ -187,6 +206,9 @@ func (c *Client) Send(ctx context.Context, r *event.Report) report.Outcome {
 	}
 	if c.DryRun() {
 		return report.Outcome{Result: report.DryRun, Detail: "no API key is configured"}
+	}
+	if out, spent := c.spent(&c.report, time.Now()); spent {
+		return out
 	}
 	answer := c.ask(ctx, &c.report, http.MethodPost, form)
 	out := answer.outcome(&c.report)
@@ -220,6 +242,9 @@ func (c *Client) Check(ctx context.Context, addr netip.Addr, maxAge time.Duratio
 	if c.DryRun() {
 		return 0, report.Outcome{Result: report.DryRun, Detail: "no API key is configured"}
 	}
+	if out, spent := c.spent(&c.check, time.Now()); spent {
+		return 0, out
+	}
 	const day = 24 * time.Hour
 	days := min(max((maxAge+day-1)/day, 1), 365)
 	answer := c.ask(ctx, &c.check, http.MethodGet, url.Values{
@@ -240,30 +265,54 @@ func (c *Client) Check(ctx context.Context, addr netip.Addr, maxAge time.Duratio
 // address returns addr in the one text form that everybody gives it: IPv4-mapped addresses as IPv4, no zone.
 func address(addr netip.Addr) string { return addr.Unmap().WithZone("").String() }
 
-// ask makes one request and reads its answer. What goes wrong on the way is in the answer.
+// ask makes one request of parameters and reads its answer. What goes wrong on the way is in the answer.
 func (c *Client) ask(ctx context.Context, e *endpoint, method string, form url.Values) answer {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	r := request{method: method, timeout: c.timeout, most: maxAnswer}
+	if method == http.MethodGet {
+		r.query = form.Encode()
+	} else {
+		r.body, r.kind = []byte(form.Encode()), "application/x-www-form-urlencoded"
+	}
+	return c.do(ctx, e, r)
+}
+
+// request is one request before it is made.
+type request struct {
+	method, query string
+	body          []byte
+	kind          string // of body
+	timeout       time.Duration
+	most          int64 // bytes of the answer that are read
+	// whole says that the server makes nothing of a body that did not arrive whole, so that the request counts as sent only then.
+	whole bool
+}
+
+// do makes a request and reads its answer.
+func (c *Client) do(ctx context.Context, e *endpoint, r request) answer {
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
 	key := c.key.Load().Reveal()
 	target := c.base.JoinPath(e.name)
-	var body io.Reader
-	if method == http.MethodGet {
-		target.RawQuery = form.Encode()
-	} else {
-		body = strings.NewReader(form.Encode())
-	}
+	target.RawQuery = r.query
 	var sent atomic.Bool // the transport writes in a goroutine of its own
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }})
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		WroteHeaders: func() { sent.Store(!r.whole || sent.Load()) },
+		WroteRequest: func(info httptrace.WroteRequestInfo) { sent.Store(sent.Load() || info.Err == nil) },
+	})
 	fail := func(err error) answer { return answer{err: err, sent: sent.Load(), key: key, asked: time.Now()} }
-	req, err := http.NewRequestWithContext(ctx, method, target.String(), body)
+	var body io.Reader
+	if r.body != nil {
+		body = bytes.NewReader(r.body)
+	}
+	req, err := http.NewRequestWithContext(ctx, r.method, target.String(), body)
 	if err != nil {
 		return fail(err)
 	}
 	req.Header.Set("Key", key)
 	req.Header.Set("Accept", "application/json") // without it, errors come as HTML
 	req.Header.Set("User-Agent", c.agent)
-	if body != nil {
-		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if r.kind != "" {
+		req.Header.Set("Content-Type", r.kind)
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
@@ -271,10 +320,39 @@ func (c *Client) ask(ctx context.Context, e *endpoint, method string, form url.V
 	}
 	defer resp.Body.Close()
 	// The status decides; a body that is cut short costs no more than its text.
-	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, r.most))
 	a := answer{status: resp.StatusCode, header: resp.Header, body: text, key: key, asked: time.Now()}
 	e.note(a)
+	if epoch, err := strconv.ParseInt(a.header.Get("X-RateLimit-Reset"), 10, 64); err == nil && epoch > 0 {
+		c.reset.Store(epoch % secondsOfDay)
+	}
 	return a
+}
+
+const secondsOfDay = 24 * 60 * 60
+
+// spent says that nothing is left of an endpoint's quota, so that no request needs to be made to find that out.
+func (c *Client) spent(e *endpoint, now time.Time) (report.Outcome, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.spent.IsZero() || !now.Before(c.resetOf(e)) {
+		e.spent = time.Time{}
+		return report.Outcome{}, false
+	}
+	return report.Outcome{
+		Result: report.Paused, Until: c.resetOf(e), Detail: fmt.Sprintf("the day's quota of %d requests (%s) is used up", e.limit, e.name), Remedy: tooFew,
+	}, true
+}
+
+// resetOf returns when an endpoint's quota is reset, zero if that is not known. The API says so only when it refuses a request. Where
+// nothing is left it is taken to be the time of the day that the API named last, else midnight UTC, and a second more, because clocks
+// differ; if that is too early, a refusal tells. The lock of e must be held.
+func (c *Client) resetOf(e *endpoint) time.Time {
+	if e.spent.IsZero() {
+		return e.resets
+	}
+	at := c.reset.Load()
+	return time.Unix((e.spent.Unix()-at)/secondsOfDay*secondsOfDay+secondsOfDay+at+1, 0)
 }
 
 // note keeps the quota that an answer tells of.
@@ -286,5 +364,30 @@ func (e *endpoint) note(a answer) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.known, e.limit, e.remaining = true, limit, remaining
+	e.known, e.limit, e.remaining, e.noted = true, limit, remaining, a.asked
+	e.resets, e.spent = a.reopens(maxDaily), time.Time{}
+	if detail, _ := a.detail(); remaining == 0 && (a.status != http.StatusTooManyRequests || recently.MatchString(detail)) {
+		e.spent = a.asked
+	}
+}
+
+// left returns how many requests of the day are left of an endpoint, -1 if that is not known: before its first answer and after the reset. When
+// that is, a quota that is used up tells, here that of report. Else an answer holds for an hour.
+func (c *Client) left(e *endpoint, now time.Time) int64 {
+	c.report.mu.Lock()
+	reset := c.resetOf(&c.report)
+	c.report.mu.Unlock()
+	since := now.Add(-time.Hour)
+	switch {
+	case now.Before(reset):
+		since = reset.Add(-24 * time.Hour)
+	case reset.After(since):
+		since = reset
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.known || e.noted.Before(since) {
+		return -1
+	}
+	return e.remaining
 }

@@ -457,7 +457,9 @@ func TestCheck(t *testing.T) {
 	}
 	for mode, want := range map[double.Mode]report.Result{
 		double.Exhausted: report.Paused, double.Revoked: report.Paused, double.Internal: report.Later, double.Truncated: report.Later,
-		double.Drop: report.Later, double.Invalid: report.Rejected,
+		double.Drop: report.Later, double.Invalid: report.Rejected, double.Payment: report.Paused, double.Suspended: report.Paused,
+		double.Redirected: report.Paused, double.TooFast: report.Paused, double.Maintenance: report.Paused, double.Portal: report.Later,
+		double.Garbage: report.Later, double.BadGateway: report.Later, double.WrongLength: report.Later,
 	} {
 		d.SetFaults(double.Fault{Mode: mode}) // for good: the transport itself asks again where a kept connection broke
 		if _, out := c.Check(t.Context(), addr, time.Hour); out.Result != want {

@@ -38,7 +38,7 @@ func Comment(r *event.Report) string {
 
 // service returns the service's name if it looks like one, else what sort of thing was attacked.
 func service(r *event.Report) string {
-	known := r.Service != "" && len(r.Service) <= maxName
+	known := r.Service != "" && len(r.Service) <= maxName && r.Service[0] != '-' // which begins a formula in a spreadsheet
 	for _, c := range []byte(r.Service) {
 		known = known && (c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_')
 	}

@@ -18,9 +18,11 @@ const (
 	DefaultWindow  = 24 * time.Hour
 	MinWindow      = 15*time.Minute + 30*time.Second
 	MaxWindow      = 30 * 24 * time.Hour
-	DefaultRate    = 10.0
+	DefaultRate    = 20.0
 	MaxRate        = 100.0
 	DefaultTimeout = 10 * time.Second
+	DefaultChecks  = 1000
+	MaxChecks      = 1_000_000
 	MaxTimeout     = time.Minute
 )
 
@@ -39,11 +41,16 @@ type Config struct {
 	// minutes and prefers about one report a day. 15m30s to 30d. Default: 24h
 	Window setting.Duration `yaml:"window"`
 
-	// Rate is how many requests a second are made at most. Above 0 to 100. Default: 10
+	// Rate is how many requests a second are made at most. Above 0 to 100. Default: 20
 	Rate float64 `yaml:"rate"`
 
-	// Timeout is how long one request may take, from the connection to the end of the answer. 1s to 60s. Default: 10s
+	// Timeout is how long one request may take, from the connection to the end of the answer; a bulk file may take six times as
+	// long. 1s to 60s. Default: 10s
 	Timeout setting.Duration `yaml:"timeout"`
+
+	// Checks is how many scores of addresses are asked for in a day of UTC at most, for policies with a reputation: beyond it, an alert
+	// goes out without a score. 1 to 1000000; the free plan has 1000 checks a day. Default: 1000
+	Checks int `yaml:"checks"`
 
 	// Uncertain says what becomes of a report that was under way when the machine died more than 15 minutes ago, so that
 	// nobody knows whether it arrived: "resend" (AbuseIPDB merges the same report within a day) or "drop".
@@ -71,6 +78,9 @@ func (c Config) WithDefaults() Config {
 	if c.Rate == 0 {
 		c.Rate = DefaultRate
 	}
+	if c.Checks == 0 {
+		c.Checks = DefaultChecks
+	}
 	if c.Timeout == 0 {
 		c.Timeout = setting.Duration(DefaultTimeout)
 	}
@@ -89,6 +99,9 @@ func (c Config) Check(report setting.FaultFunc) {
 	}
 	if !(c.Rate > 0 && c.Rate <= MaxRate) {
 		report("rate", fmt.Sprintf("%v is out of bounds: write how many requests a second may be made, above 0 to %v", c.Rate, MaxRate))
+	}
+	if c.Checks < 1 || c.Checks > MaxChecks {
+		report("checks", fmt.Sprintf("%d is out of bounds: write how many scores may be asked for in a day, 1 to %d", c.Checks, MaxChecks))
 	}
 	if t := c.Timeout.D(); t < time.Second || t > MaxTimeout {
 		report("timeout", fmt.Sprintf("%v is out of bounds: write 1s to %v", c.Timeout, MaxTimeout))

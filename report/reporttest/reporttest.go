@@ -52,6 +52,9 @@ func Run(t *testing.T, open func(t *testing.T) *Rig) {
 		t.Run(test.name, func(t *testing.T) { test.test(t, open(t)) })
 	}
 	rig := open(t)
+	if _, bulk := rig.Sender.(report.BulkSender); bulk {
+		t.Run("in one request", func(t *testing.T) { runBulk(t, open) })
+	}
 	for _, needed := range []report.Result{report.Later, report.Paused, report.Rejected} {
 		if rig.Break[needed] == nil {
 			t.Errorf("the rig cannot bring about %q", needed)

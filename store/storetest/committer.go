@@ -274,8 +274,17 @@ func (s Suite) failingRequest(t *testing.T) {
 	if err := r.PutScore(t.Context(), Event(1).Addr, put); err != nil {
 		t.Fatal(err)
 	}
-	if score, ok := r.s.Score(Event(1).Addr); !ok || score != put {
-		t.Errorf("score %+v, %v", score, ok)
+	other := store.Score{Value: 12, MaxAge: 24 * time.Hour, At: noon()}
+	if err := r.PutScore(t.Context(), Event(1).Addr, other); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []store.Score{put, other} { // of the same address, each for the reports of its own time
+		if score, ok := r.s.Score(Event(1).Addr, want.MaxAge); !ok || score != want {
+			t.Errorf("score %+v, %v, want %+v", score, ok, want)
+		}
+	}
+	if score, ok := r.s.Score(Event(1).Addr, 30*24*time.Hour); ok {
+		t.Errorf("score %+v of a time that nobody asked for", score)
 	}
 }
 

@@ -32,6 +32,7 @@ func (s Suite) outbox(t *testing.T) {
 	t.Run("an item's life", s.life)
 	t.Run("nobody gets a claimed item", s.exclusive)
 	t.Run("recover", s.recover)
+	t.Run("many at once", s.many)
 	t.Run("clock", s.clock)
 }
 

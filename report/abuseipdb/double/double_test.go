@@ -67,7 +67,8 @@ func (a *api) do(method, path, contentType, body string, header ...string) answe
 	for i := 0; i < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}
-	resp, err := new(http.Client).Do(req)
+	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	resp, err := client.Do(req)
 	if err != nil {
 		return answer{text: err.Error()}
 	}
@@ -229,7 +230,7 @@ func TestRefusals(t *testing.T) {
 		{"GET", "/api/v2/report", "", nil, 405, "The GET method is not supported for this route.", ""},
 		{"GET", "/api/v2/check?ipAddress=x", "", nil, 422, "The ip address must be a valid IPv4 or IPv6 address (e.g. 8.8.8.8 or 2001:4860:4860::8888).", "ipAddress"},
 		{"GET", "/api/v2/check?ipAddress=192.0.2.1&maxAgeInDays=366", "", nil, 422, "The max age in days must be between 1 and 365.", "maxAgeInDays"},
-		{"GET", "/api/v2/blacklist", "", nil, 404, `The double has no endpoint "blacklist": it has report and check.`, ""},
+		{"GET", "/api/v2/nothing", "", nil, 404, `There is no endpoint "nothing".`, ""},
 		{"GET", "/nothing", "", nil, 404, "There is nothing at this path; / lists what there is.", ""},
 		{"POST", "/api/v2/report", strings.Repeat("x", 100_000), nil, 413, "The request is too large.", ""},
 	} {
@@ -269,7 +270,7 @@ func TestCheck(t *testing.T) {
 	}
 	a.report("203.0.113.9")
 	got := a.do("GET", "/api/v2/check?ipAddress=203.0.113.9", "", "")
-	if got.body.Data["totalReports"] != 1.0 || got.body.Data["isPublic"] != true || got.body.Data["ipVersion"] != 4.0 {
+	if got.body.Data["totalReports"] != 1.0 || got.body.Data["isPublic"] != false || got.body.Data["ipVersion"] != 4.0 {
 		t.Errorf("%s", got.text)
 	}
 }
@@ -322,6 +323,22 @@ func TestFaults(t *testing.T) {
 		{`{"mode":"truncated","times":1}`, 200, `{"data":`, 1},
 		{`{"mode":"slow","times":1,"delay":"1ms"}`, 200, `{"data":`, 1},
 		{`{"mode":"delay","times":1,"delay":"1ms"}`, 200, `{"data":`, 1},
+		{`{"mode":"drop-early","times":1}`, 0, "EOF", 0},
+		{`{"mode":"wrong-length","times":1}`, 200, `{"data":`, 1},
+		{`{"mode":"html","times":1}`, 200, "<!DOCTYPE", 0},
+		{`{"mode":"302","times":1}`, 302, "", 0},
+		{`{"mode":"402","times":1}`, 402, "plan", 0},
+		{`{"mode":"403","times":1}`, 403, "suspended", 0},
+		{`{"mode":"413","times":1}`, 413, "megabytes", 0},
+		{`{"mode":"422-recently","times":1}`, 422, "once in 15 minutes", 0},
+		{`{"mode":"429-recently","times":1}`, 429, "once in 15 minutes", 0},
+		{`{"mode":"429-fast","times":1}`, 429, "Too Many", 0},
+		{`{"mode":"503","times":1}`, 503, "<!DOCTYPE", 0},
+		{`{"mode":"answer","times":1,"status":520,"header":{"X-A":"b"},"body":"c"}`, 520, "c", 0},
+		{`[{"mode":"pass","times":1},{"mode":"500","times":1}]`, 200, `{"data":`, 1},
+		{`[{"mode":"500","skip":1,"times":1}]`, 200, `{"data":`, 1},
+		{`[{"mode":"500","address":"198.51.100.0/24"}]`, 200, `{"data":`, 1},
+		{`[{"mode":"500","address":"192.0.2.0/24"}]`, 500, "<!DOCTYPE", 0},
 		{`{"mode":"hold","times":1,"delay":"1ms"}`, 200, `{"data":`, 1},
 		{`[{"mode":"500","endpoint":"check"}]`, 200, `{"data":`, 1},
 		{`[]`, 200, `{"data":`, 1},
@@ -335,7 +352,8 @@ func TestFaults(t *testing.T) {
 			t.Errorf("%s: %d %q, %d taken", test.fault, got.status, got.text, len(a.Reports())-before)
 		}
 	}
-	for _, bad := range []string{`{"mode":"no"}`, `[{"mode":"500","times":-1}]`, `x`, `[{"mod":"500"}]`, `{"mode":"500","delay":"5"}`} {
+	for _, bad := range []string{`{"mode":"no"}`, `[{"mode":"500","times":-1}]`, `x`, `[{"mod":"500"}]`, `{"mode":"500","delay":"5"}`,
+		`{"mode":"500","endpoint":"no"}`, `{"mode":"500","address":"no"}`, `{"mode":"answer"}`, `{"mode":"500","status":200}`, `{"mode":"answer","status":99}`} {
 		if got := a.do("PUT", "/double/faults", "", bad); got.status != 400 || got.detail() == "" {
 			t.Errorf("%s: %d %s", bad, got.status, got.text)
 		}
