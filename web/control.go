@@ -76,6 +76,7 @@ type Control struct {
 	retry   time.Duration
 	working sync.WaitGroup
 	backups chan struct{} // capacity 1: somebody makes a backup
+	free    chan struct{} // capacity: how many connections there may be
 
 	mu       sync.Mutex
 	listener *socketFile
@@ -86,7 +87,10 @@ type Control struct {
 // Control opens the control socket. Where that fails, it is tried again while Run runs, and Problems says so: what detects and reports is not
 // to wait for it.
 func (s *Server) Control(cfg ControlConfig, hands Hands) *Control {
-	c := &Control{server: s, path: cfg.File(), whether: cfg.Path == "", hands: hands, retry: controlRetry, backups: make(chan struct{}, 1)}
+	c := &Control{
+		server: s, path: cfg.File(), whether: cfg.Path == "", hands: hands, retry: controlRetry,
+		backups: make(chan struct{}, 1), free: make(chan struct{}, controlConnections),
+	}
 	c.http = &http.Server{
 		Handler:           c.guard(c.reads(), c.writes()),
 		ReadHeaderTimeout: headerTimeout,
@@ -145,42 +149,64 @@ func (c *Control) open() {
 }
 
 // Run serves until ctx ends; then it ends the event streams, gives other requests in hand 5 seconds, removes the socket's file and returns
-// when every goroutine that it started is gone. Call it once.
+// when every goroutine that it started is gone. Where somebody removed the file, another one is made. Call it once.
 func (c *Control) Run(ctx context.Context) error {
 	c.http.BaseContext = func(net.Listener) context.Context { return ctx }
 	tick := time.NewTicker(c.retry)
 	defer tick.Stop()
-	for c.Path() == "" {
+	var err error
+	for ctx.Err() == nil && err == nil {
+		if c.Path() != "" {
+			err = c.serve(ctx, tick.C)
+			continue
+		}
 		select {
 		case <-ctx.Done():
-			return nil
 		case <-tick.C:
-		}
-		if c.open(); c.Path() != "" {
-			c.server.logger.Info("the control socket is open now", "control.path", c.path)
+			if c.open(); c.Path() != "" {
+				c.server.logger.Info("the control socket is open now", "control.path", c.path)
+			}
 		}
 	}
-	served := make(chan error, 1)
-	go func() {
-		served <- c.http.Serve(&capped{Listener: c.listener, free: make(chan struct{}, controlConnections)})
-	}()
-	var err error
-	select {
-	case err = <-served:
-		served <- http.ErrServerClosed
-	case <-ctx.Done():
+	if c.listener != nil {
+		c.listener.Close() // where serve never came to take it
 	}
 	patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
 	if c.http.Shutdown(patience) != nil {
 		c.http.Close()
 	}
-	<-served
 	c.working.Wait()
 	if err != nil {
 		return fmt.Errorf("serve the control socket %s: %w", c.path, err)
 	}
 	return nil
+}
+
+// serve accepts connections until ctx ends, or nobody can connect any more because the socket's file is gone.
+func (c *Control) serve(ctx context.Context, tick <-chan time.Time) error {
+	l := c.listener // which nobody else changes now
+	served := make(chan error, 1)
+	go func() { served <- c.http.Serve(&capped{Listener: l, free: c.free}) }()
+	for {
+		select {
+		case err := <-served:
+			return err
+		case <-ctx.Done():
+			l.Close()
+			<-served
+			return nil
+		case <-tick:
+			if l.there() {
+				continue
+			}
+			c.server.logger.Warn("somebody removed the control socket; another one is made", "control.path", c.path)
+			l.Close()
+			<-served
+			c.open()
+			return nil
+		}
+	}
 }
 
 // guard is before every request: it bounds the body, and lets only those paths be posted to that change something.
@@ -260,9 +286,15 @@ func listenSocket(path string) (*socketFile, error) {
 	return s, nil
 }
 
+// there reports whether the file is at its path, so that somebody can connect.
+func (s *socketFile) there() bool {
+	info, err := os.Lstat(s.path)
+	return err == nil && os.SameFile(info, s.file)
+}
+
 // Close implements net.Listener.
 func (s *socketFile) Close() error {
-	if info, err := os.Lstat(s.path); err == nil && os.SameFile(info, s.file) {
+	if s.there() {
 		os.Remove(s.path)
 	}
 	return s.UnixListener.Close()

@@ -158,6 +158,47 @@ func TestControlTaken(t *testing.T) {
 	}
 }
 
+// A socket whose file somebody removed is made again.
+func TestControlFileRemoved(t *testing.T) {
+	s := newServer(t, peopled(3), nil)
+	path := socketPath(t)
+	c := s.Control(ControlConfig{Path: path}, Hands{})
+	c.retry = time.Millisecond
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- c.Run(ctx) }()
+	r := &controlRig{Control: c, t: t, client: unixClient(path)}
+	for range 3 {
+		if a, _ := r.do(http.MethodGet, "/healthz", nil); a.StatusCode != 200 {
+			t.Error(a.Status)
+		}
+		r.client.CloseIdleConnections()
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		limit := time.After(patience)
+		for there := false; !there; {
+			select {
+			case <-limit:
+				t.Fatal("it was not made again")
+			case <-time.After(time.Millisecond):
+				conn, err := net.Dial("unix", path)
+				if there = err == nil; there {
+					conn.Close()
+				}
+			}
+		}
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	r.client.CloseIdleConnections()
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the socket's file is left: %v", err)
+	}
+}
+
 // Where the configuration names no socket and the folder of the usual one is missing, there is none, and that is no problem.
 func TestControlWithoutItsFolder(t *testing.T) {
 	s := newServer(t, peopled(3), nil)

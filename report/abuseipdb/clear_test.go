@@ -4,13 +4,17 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"tattled/report"
 	"tattled/report/abuseipdb"
+	"tattled/report/abuseipdb/double"
+	"tattled/report/reporttest"
 )
 
 // The request is the documented one, and only an answer that says how many reports were deleted is a success.
@@ -47,6 +51,26 @@ func TestClear(t *testing.T) {
 	cl := client(t, "http://127.0.0.1:1/api/v2", "")
 	if _, out := cl.Clear(t.Context(), addr); out.Result != report.DryRun {
 		t.Errorf("without a key: %v", out)
+	}
+}
+
+// The double deletes what this account reported, once.
+func TestClearOfTheDouble(t *testing.T) {
+	d, err := double.New(doubleOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(d)
+	defer server.Close()
+	cl := client(t, server.URL+"/api/v2", key)
+	r := reporttest.Report(5, time.Now())
+	if out := cl.Send(t.Context(), r); out.Result != report.Delivered {
+		t.Fatal(out)
+	}
+	for _, want := range []int{1, 0} {
+		if deleted, out := cl.Clear(t.Context(), r.Addr); deleted != want || out.Result != report.Delivered {
+			t.Errorf("%d deleted, want %d (%v)", deleted, want, out)
+		}
 	}
 }
 
