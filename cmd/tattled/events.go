@@ -43,18 +43,18 @@ type eventsFlags struct {
 
 // eventFields are the filters that are flags of the same names, with their help.
 var eventFields = []struct{ name, help string }{
-	{"kind", "of these `KIND`s: auth-failure, auth-success, firewall-block, firewall-accept, ban, probe, web-attack, mail-abuse"},
-	{"service", "of these `SERVICE`s, as in tattled rules"},
-	{"rule", "of these `RULE`s of a service"},
+	{"kind", "of this `KIND`: auth-failure, auth-success, firewall-block, firewall-accept, ban, probe, web-attack or mail-abuse"},
+	{"service", "of this `SERVICE`, as in tattled rules"},
+	{"rule", "of this `RULE` of a service"},
 	{"address", "by this `ADDRESS`, or by those in a network like 192.0.2.0/24"},
-	{"country", "from these countries, as two letters; ?? is one that is not known"},
-	{"as", "from these autonomous systems, `NUMBER`s"},
-	{"source", "by these sources, as in tattled status"},
-	{"reporter", "by sources with these labels"},
-	{"host", "logged by these machines"},
-	{"program", "logged by these programs"},
-	{"user", "about these accounts"},
-	{"port", "to these ports of ours, `NUMBER`s"},
+	{"country", "from this `COUNTRY`, two letters; ?? is one that is not known"},
+	{"as", "from the autonomous system of this `NUMBER`"},
+	{"source", "by this `SOURCE`, as in tattled status"},
+	{"reporter", "by sources with this `LABEL`"},
+	{"host", "logged by this `MACHINE`"},
+	{"program", "logged by this `PROGRAM`"},
+	{"user", "about this `ACCOUNT`"},
+	{"port", "to this port of ours, a `NUMBER`"},
 	{"text", "whose line has this `TEXT` in it, in upper or lower case"},
 }
 
@@ -65,8 +65,8 @@ func eventsCommand() *cobra.Command {
 		Short: "List the events that were detected, or follow them as they come",
 		Long: `List the newest events that the running daemon detected, the oldest of them first, or follow them as they come.
 
-Each flag that names a field leaves those events alone that have one of its values; it may be given several times. All flags together must
-fit. Times are UTC. What a peer chose is quoted.` + controlHelp,
+A flag that names a field restricts the list to events with that value; given several times, to those with one of the values. Different flags
+must all fit. Times are UTC.` + controlHelp,
 		Example: `  tattled events
   tattled events --follow --kind auth-success
   tattled events --address 198.51.100.0/24 --since 24h --lines
@@ -80,7 +80,7 @@ fit. Times are UTC. What a peer chose is quoted.` + controlHelp,
 	flags.add(cmd, "write one JSON object for each event")
 	cmd.Flags().BoolVarP(&flags.follow, "follow", "f", false, "go on with events as they come, until interrupted")
 	cmd.Flags().BoolVar(&flags.lines, "lines", false, "show the log lines as well")
-	cmd.Flags().IntVarP(&flags.limit, "limit", "n", usualEvents, "so many at most, the newest, 1 to 1000; 0 for all that are kept")
+	cmd.Flags().IntVarP(&flags.limit, "limit", "n", usualEvents, "the newest `N` events, 1 to 1000; 0 for all that are kept")
 	cmd.Flags().StringVar(&flags.since, "since", "", "since a `TIME`, like 2026-11-22T14:00:00Z, or for so long, like 90s, 10m, 24h or 7d")
 	cmd.Flags().StringVar(&flags.until, "until", "", "before a `TIME`, like 2026-11-22T15:00:00Z")
 	for _, f := range eventFields {

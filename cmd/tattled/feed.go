@@ -53,8 +53,8 @@ pfSense and OPNsense, external dynamic lists). The same is at /api/v1/feed of th
 	flags.add(cmd, "the same as --format json")
 	cmd.Flags().StringVar(&format, "format", "plain", "the `FORMAT`")
 	cmd.Flags().StringVar(&policy, "policy", "", "those that reached the policy of this `NAME`, also one that only alerts; of events that nobody can have forged")
-	cmd.Flags().StringVar(&since, "since", setting.Duration(web.UsualSince).String(), "how long an address that was reported once stays, 1m to 30d")
-	cmd.Flags().IntVar(&least, "min-count", 1, "those with so many events in their reports")
+	cmd.Flags().StringVar(&since, "since", setting.Duration(web.UsualSince).String(), "how long an address that was reported once stays, a `DURATION` from 1m to 30d")
+	cmd.Flags().IntVar(&least, "min-count", 1, "those with `N` events or more in their reports")
 	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(web.FeedFormats(), cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
