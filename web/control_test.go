@@ -242,7 +242,7 @@ func TestControlBackup(t *testing.T) {
 		entered <- struct{}{}
 		<-leave
 		if fails != nil {
-			w.Write(content[:1000])
+			_, _ = w.Write(content[:1000])
 			return fails
 		}
 		_, err := w.Write(content)

@@ -64,13 +64,13 @@ var filterNames = []string{
 // what the client sent.
 func readFilter(query url.Values, now time.Time) (*filter, error) {
 	f := &filter{}
-	any := false
+	given := false
 	for _, name := range filterNames {
 		values := query[name]
 		if len(values) == 0 {
 			continue
 		}
-		any = true
+		given = true
 		if len(values) > maxValues || slices.ContainsFunc(values, func(v string) bool { return v == "" || len(v) > maxValue }) {
 			return nil, fmt.Errorf("%s must have 1 to %d values, of 1 to %d bytes each", name, maxValues, maxValue)
 		}
@@ -78,7 +78,7 @@ func readFilter(query url.Values, now time.Time) (*filter, error) {
 			return nil, err
 		}
 	}
-	if !any {
+	if !given {
 		return nil, nil
 	}
 	return f, nil

@@ -60,7 +60,7 @@ func playDaemon(t *testing.T, answers map[string]any) *fakeDaemon {
 			t.Error(err)
 		}
 	})}
-	go s.Serve(l)
+	go func() { _ = s.Serve(l) }()
 	t.Cleanup(func() { s.Close() })
 	return d
 }

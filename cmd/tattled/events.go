@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
@@ -146,7 +147,7 @@ func listEvents(ctx context.Context, cmd *cobra.Command, flags *eventsFlags) err
 		err = fmt.Errorf("write: %w", flushed)
 	}
 	var refused *client.Refused
-	if errors.As(err, &refused) && refused.Status == 400 {
+	if errors.As(err, &refused) && refused.Status == http.StatusBadRequest {
 		return usageError{err}
 	}
 	return err

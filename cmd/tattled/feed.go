@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"strconv"
 
@@ -67,7 +68,7 @@ func writeFeed(cmd *cobra.Command, path string, q url.Values) error {
 	body, err := c.Get(ctx, "/api/v1/feed", q)
 	var refused *client.Refused
 	switch {
-	case errors.As(err, &refused) && refused.Status == 400:
+	case errors.As(err, &refused) && refused.Status == http.StatusBadRequest:
 		return usageError{err}
 	case err != nil:
 		return err

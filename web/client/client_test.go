@@ -24,7 +24,7 @@ func serve(t *testing.T, h http.HandlerFunc) *Client {
 		t.Fatal(err)
 	}
 	s := &http.Server{Handler: h}
-	go s.Serve(l)
+	go func() { _ = s.Serve(l) }()
 	t.Cleanup(func() { s.Close() })
 	c := New(path)
 	t.Cleanup(c.Close)
@@ -68,7 +68,7 @@ func TestBadAnswers(t *testing.T) {
 		"does not respond": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
 		`a\x1b`: func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(409)
-			json.NewEncoder(w).Encode(map[string]string{"detail": "a\x1b"})
+			_ = json.NewEncoder(w).Encode(map[string]string{"detail": "a\x1b"})
 		},
 		"503": func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(503)
