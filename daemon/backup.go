@@ -10,6 +10,7 @@ import (
 	"tattled/event"
 	"tattled/policy"
 	"tattled/store"
+	"tattled/store/bolt"
 )
 
 const (
@@ -122,3 +123,6 @@ func restoredProblems(r store.Restored, held uint64, windows map[string]time.Dur
 		Since:  r.At,
 	}}
 }
+
+// CheckState reads all of a state file that nobody uses, and says what is wrong with it.
+func CheckState(path string) error { return bolt.Check(path) }

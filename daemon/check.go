@@ -141,6 +141,7 @@ func (c *checking) surroundings() {
 	c.places()
 	c.store()
 	c.ports()
+	c.control()
 	c.warnings = append(c.warnings, warnings(c.cfg)...)
 }
 

@@ -37,6 +37,8 @@ type Config struct {
 	Store   store.Config    `yaml:"store"`   // the state file
 	Web     web.Config      `yaml:"web"`     // the live page and the metrics
 
+	Control web.ControlConfig `yaml:"control"` // the unix socket by which the other commands ask the daemon
+
 	// PolicyDefaults says whether the policies that come with tattled are in effect, beside those of Policy. Default: true.
 	PolicyDefaults *bool `yaml:"policy_defaults"`
 

@@ -6,6 +6,7 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -27,6 +28,7 @@ import (
 	"tattled/receiver/syslog"
 	"tattled/receiver/tail"
 	"tattled/report"
+	"tattled/setting"
 	"tattled/store"
 	"tattled/web"
 )
@@ -66,6 +68,7 @@ type Daemon struct {
 	places    *geoip.Databases
 	scores    *report.Reputation
 	backup    backuper
+	copyState func(begin func(size int64) io.Writer) error
 	backups   backups
 	hold      map[string]time.Duration // holdFor at start: a reload does not change it
 	repairs   []string                 // what was done to the state file at start
@@ -83,6 +86,7 @@ type Daemon struct {
 	metrics   *metrics
 	attackers attackers
 	page      *web.Server
+	control   *web.Control
 	drift     drift
 	missteps  missteps
 	away      away
@@ -142,11 +146,12 @@ func (d *Daemon) wire() error {
 	var err error
 	d.page, err = web.New(d.config.Web, web.Deps{
 		Store: d.store, Gatherer: d.registry, Health: d.health, Credits: d.places.Credits, Version: d.options.Version, Logger: d.log,
-		Listener: d.webSocket,
+		Listener: d.webSocket, Gate: gatekeeper{&d.live}, FeedToken: func() setting.Secret { return d.live.Load().feedToken },
 	})
 	if err != nil {
 		return err
 	}
+	d.control = d.page.Control(d.config.Control, web.Hands{Backup: d.copyState, Report: d.reportByHand, Retract: d.retract})
 	return d.registerMetrics()
 }
 
@@ -159,7 +164,7 @@ func (d *Daemon) openStore() error {
 	for _, note := range repairs {
 		d.log.Warn("the state file was repaired", "note", note)
 	}
-	d.backup, d.repairs = backend, repairs
+	d.backup, d.copyState, d.repairs = backend, backend.Copy, repairs
 	d.store, err = store.New(backend, d.config.Store.Options()) // which closes the backend if it fails
 	return err
 }
@@ -288,7 +293,7 @@ func (d *Daemon) Run(ctx context.Context, reloads <-chan os.Signal) error {
 		{"receivers", receivers},
 		{"couriers", couriers},
 		{"store", []func(context.Context) error{d.committer.Run}},
-		{"page", []func(context.Context) error{d.page.Run}},
+		{"page", []func(context.Context) error{d.page.Run, d.control.Run}},
 		{"chores", []func(context.Context) error{
 			func(ctx context.Context) error {
 				return d.manager.watchdog(ctx, d.committer.Beat, d.committer.Committing)
@@ -321,6 +326,9 @@ const keepPatience = 5 * time.Second
 // listeners names the addresses that were opened, for people and for tests that asked for port 0.
 func (d *Daemon) listeners() []any {
 	attrs := []any{"version", d.options.Version, "web", d.page.Addr().String(), "page", d.page.URL(), "dry_run", d.dryRun()}
+	if path := d.control.Path(); path != "" {
+		attrs = append(attrs, "control", path)
+	}
 	for _, r := range d.receivers {
 		if l, ok := opened(r).(interface{ Addr() net.Addr }); ok {
 			attrs = append(attrs, l.Addr().Network(), l.Addr().String())
@@ -383,6 +391,7 @@ func (d *Daemon) health() web.Health {
 	h.Ready = h.Ready && len(stuck) == 0
 	add(stuck...)
 	add(d.page.Problems()...)
+	add(d.control.Problems()...)
 	add(restoredProblems(d.store.Restored(), d.store.Stats().Held, d.hold, now)...)
 	add(d.backups.problems()...)
 	add(d.reloads.problems()...)

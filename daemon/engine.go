@@ -10,6 +10,7 @@ import (
 	"tattled/policy"
 	"tattled/report"
 	"tattled/report/abuseipdb"
+	"tattled/setting"
 )
 
 // engine is everything that a reload rebuilds, as one immutable value behind one atomic pointer (Daemon.live): whoever loads it has one
@@ -28,6 +29,8 @@ type engine struct {
 	refused []*refusals             // by Service.Index
 	forms   map[string]*detect.Form // of access logs, by source
 
+	feedToken setting.Secret // that clients of the feed must send
+
 	driftLines uint64 // how many of those in a row raise the alarm; 0 for never
 }
 
@@ -45,6 +48,10 @@ func (d *Daemon) prepare(cfg *Config) (*engine, error) {
 	if len(faults) > 0 {
 		return nil, faults
 	}
+	token, err := cfg.readFeedToken()
+	if err != nil {
+		return nil, Faults{cfg.origin.located(err.Error())}
+	}
 	books, faults := openBooks(cfg)
 	if len(faults) > 0 {
 		return nil, faults
@@ -55,7 +62,7 @@ func (d *Daemon) prepare(cfg *Config) (*engine, error) {
 	e.books = books
 	d.trust.publish(e)
 	d.trust.admit(e)
-	e.senders = senders
+	e.senders, e.feedToken = senders, token
 	e.policy = newPolicy(cfg, gate, d.counters, dryRuns(senders))
 	return e, nil
 }

@@ -117,7 +117,7 @@ func (d *Daemon) tryReload() (waiting []string, err error) {
 // nothing works by a half of it, and the next reload still names it.
 func effective(running, wanted *Config) *Config {
 	e := *wanted
-	e.Store, e.Web = running.Store, running.Web
+	e.Store, e.Web, e.Control = running.Store, running.Web, running.Control
 	for _, section := range running.parts.restarts(running, wanted) {
 		e.put(section, running.section(section))
 	}
@@ -132,6 +132,9 @@ func needRestart(running, wanted *Config) []string {
 	}
 	if !reflect.DeepEqual(running.Web, wanted.Web) {
 		names = append(names, "web")
+	}
+	if running.Control.File() != wanted.Control.File() {
+		names = append(names, "control")
 	}
 	slices.Sort(names)
 	return names

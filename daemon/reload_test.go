@@ -130,6 +130,7 @@ func TestReloadTakesEverythingOrSaysSo(t *testing.T) {
 		{"GeoIP", false, func(c *Config) { c.GeoIP.City = "/x.mmdb" }},
 		{"Store", true, func(c *Config) { c.Store.Path = "/x.db" }},
 		{"Web", true, func(c *Config) { c.Web = web.Config{Listen: "127.0.0.1:1"} }},
+		{"Control", true, func(c *Config) { c.Control = web.ControlConfig{Path: "/x.sock"} }},
 		{"PolicyDefaults", false, func(c *Config) { c.PolicyDefaults = new(bool) }},
 		{"RegularPorts", false, func(c *Config) { c.RegularPorts = []uint16{1} }},
 		{"RegularAcceptPorts", false, func(c *Config) { c.RegularAcceptPorts = []uint16{1} }},

@@ -38,7 +38,7 @@ func (t *table) credentials(u unitFiles) map[string]credential {
 	for _, p := range t.destinations {
 		names = append(names, p.secrets...)
 	}
-	for _, name := range names {
+	for _, name := range append(names, feedToken()) {
 		if held, found := u.credential(name.credential, name.variable); found {
 			all[name.credential] = held
 		}

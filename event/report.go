@@ -5,6 +5,9 @@ import (
 	"time"
 )
 
+// MaxComment bounds Report.Comment in bytes.
+const MaxComment = 1000
+
 // Report is what is due to be told about one address to one destination: counts, times and ports, judged by a policy.
 // What a destination makes of it is the destination's business; AbuseIPDB, for one, never sees Line, User, Host or
 // Reporter.
@@ -37,6 +40,9 @@ type Report struct {
 	// neither.
 	Score        *int
 	ScoreMissing string
+
+	// Comment is what the operator wrote for a report by hand, which is sent as it is; "" for all others.
+	Comment string
 
 	// For the operator's eyes only.
 	User     string

@@ -9,10 +9,10 @@ import (
 // Join takes into r, a report that waits to be sent, what its address did after it was judged: what r's policy has counted since, and
 // the categories of other policies that were reached meanwhile and would have been muted by r. Where one of these is about
 // something more severe, r tells of that. What is taken is forgotten in s, as what was reported is, so that nothing is told twice.
-// recent are some of the newest events of the address. It returns whether r changed. Alerts, and reports about a sequence of
-// events, stay as they are.
+// recent are some of the newest events of the address. It returns whether r changed. Alerts, reports about a sequence of
+// events, and what the operator reports by hand stay as they are.
 func (p *Policy) Join(s *State, r *event.Report, recent []event.Event, clock *Clock) bool {
-	if r.DryRun || r.Prior != nil || !p.Reports(r.Destination) {
+	if r.DryRun || r.Prior != nil || r.Policy == ByHand || !p.Reports(r.Destination) {
 		return false
 	}
 	joined := false

@@ -68,6 +68,7 @@ const (
 	flagKinds
 	flagPrior
 	flagMore // with flagPrior
+	flagComment
 )
 
 // decodeEvent reads an event in the form of older releases; it takes any bytes and keeps none of them.
@@ -252,6 +253,9 @@ func appendReport(b []byte, r *event.Report) []byte {
 			flags |= flagMore
 		}
 	}
+	if r.Comment != "" {
+		flags |= flagComment
+	}
 	b = append(b, flags)
 	if r.Reputation != nil {
 		b = append(b, byte(r.Reputation.MinScore), byte(r.Reputation.MaxScore))
@@ -264,6 +268,9 @@ func appendReport(b []byte, r *event.Report) []byte {
 		b = appendKinds(b, p.Kinds)
 		b = binary.AppendUvarint(b, uint64(max(p.Count, 0)))
 		b = appendTime(b, p.First)
+	}
+	if r.Comment != "" {
+		b = appendText(b, r.Comment, event.MaxComment)
 	}
 	score := byte(noScore)
 	if r.Score != nil {
@@ -321,6 +328,9 @@ func (d *decoder) report() event.Report {
 	}
 	if flags&flagPrior != 0 {
 		r.Prior = &event.Prior{Kinds: d.kinds(), Count: int(d.number(math.MaxInt32)), More: flags&flagMore != 0, First: d.time()}
+	}
+	if flags&flagComment != 0 {
+		r.Comment = d.text(event.MaxComment)
 	}
 	if score := int(d.byte()); score != noScore {
 		r.Score = &score

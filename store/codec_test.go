@@ -31,9 +31,9 @@ func fullReport() event.Report {
 		ID: "0190", Destination: "mail", Policy: "p", Judged: e.Time, DryRun: true, Addr: e.Addr, Kind: e.Kind, Service: e.Service, Rule: e.Rule,
 		Categories: e.Categories, First: e.Time, Last: e.Time.Add(time.Hour), Count: 12, Users: 3, Ports: []uint16{22, 2222}, Proto: e.Proto,
 		Place: e.Place, Reputation: &event.Reputation{MinScore: 0, MaxScore: 100, MaxAge: 90 * 24 * time.Hour, DropUnknown: true}, Score: &score,
-		Kinds: []event.Kind{event.Probe, event.WebAttack},
-		Prior: &event.Prior{Kinds: []event.Kind{event.AuthFailure}, Count: 10, More: true, First: e.Time.Add(-time.Hour)},
-		User:  e.User, Host: e.Host, Reporter: e.Reporter, Line: e.Line,
+		Kinds:   []event.Kind{event.Probe, event.WebAttack},
+		Prior:   &event.Prior{Kinds: []event.Kind{event.AuthFailure}, Count: 10, More: true, First: e.Time.Add(-time.Hour)},
+		Comment: "c", User: e.User, Host: e.Host, Reporter: e.Reporter, Line: e.Line,
 	}
 }
 

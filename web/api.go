@@ -38,6 +38,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("/api/v1/summary", s.serveSummary)
 	mux.HandleFunc("/api/v1/outbox", s.serveOutbox)
 	mux.HandleFunc("/api/v1/sources", s.serveSources)
+	mux.HandleFunc("/api/v1/feed", s.serveFeed)
 	mux.HandleFunc("/healthz", s.serveHealth)
 	mux.HandleFunc("/readyz", s.serveReady)
 	mux.Handle("/metrics", s.metrics())
@@ -76,15 +77,20 @@ func (l promLog) Println(v ...any) {
 type EventsAnswer struct {
 	Events  []Event `json:"events"`
 	Next    uint64  `json:"next"`
-	LastSeq uint64  `json:"last_seq"` // of the newest event there is
+	LastSeq uint64  `json:"last_seq"`          // of the newest event there is
+	Partial bool    `json:"partial,omitempty"` // a search ended at a bound before it had seen every event
 }
 
 // serveEvents answers with the oldest events after the seq "after", or with the newest ones if it is not given.
 func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
-	if !only(w, r, "limit", "after") {
+	if !only(w, r, append([]string{"limit", "after"}, filterNames...)...) {
 		return
 	}
 	limit, ok := number(w, r, "limit", 100, 1, maxEvents)
+	if !ok {
+		return
+	}
+	f, ok := s.askFilter(w, r)
 	if !ok {
 		return
 	}
@@ -93,6 +99,10 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer := EventsAnswer{Next: after, LastSeq: s.feed.newest()}
+	if f != nil {
+		s.serveSearch(w, r, f, answer, int(limit))
+		return
+	}
 	var found []event.Event
 	if r.URL.Query().Has("after") {
 		var err error
@@ -108,6 +118,18 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
 		answer.Next = found[len(found)-1].Seq
 		answer.LastSeq = max(answer.LastSeq, answer.Next)
 	}
+	answerJSON(w, r, http.StatusOK, answer)
+}
+
+// serveSearch answers with events that fit a filter. Next is the seq up to which was looked.
+func (s *Server) serveSearch(w http.ResponseWriter, r *http.Request, f *filter, answer EventsAnswer, limit int) {
+	found, err := s.search(r.Context(), f, answer.Next, answer.LastSeq, r.URL.Query().Has("after"), limit)
+	if err != nil {
+		s.failStore(w, r, err)
+		return
+	}
+	answer.Events, answer.Next, answer.Partial = viewEvents(found.events), found.upTo, found.partial
+	answer.LastSeq = max(answer.LastSeq, answer.Next)
 	answerJSON(w, r, http.StatusOK, answer)
 }
 

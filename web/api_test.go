@@ -109,7 +109,7 @@ func TestProblems(t *testing.T) {
 		"/api/v1/addresses/192.0.2.250":    http.StatusNotFound,
 		"/api/v1/addresses/fe80::1%25eth0": http.StatusNotFound,
 		"/api/v1/sources?up=true":          http.StatusBadRequest,
-		"/api/v1/events?kind=ban":          http.StatusBadRequest,
+		"/api/v1/events?sort=ban":          http.StatusBadRequest,
 		"/api/v1/summary?range=1h":         http.StatusBadRequest,
 		"/api/v1/top?by=address":           http.StatusBadRequest,
 		"/api/v1/outbox?<script>=1":        http.StatusBadRequest,

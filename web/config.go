@@ -34,6 +34,9 @@ type Config struct {
 	// listens on; name here what a reverse proxy or Prometheus uses. Others are refused, so that no foreign web page can reach
 	// in through a name of its own (DNS rebinding). Default: none.
 	Hosts []string `yaml:"hosts"`
+	// FeedTokenFile has the token that clients of /api/v1/feed must send, of 16 bytes or more. Without one there is a feed for this machine
+	// alone. Default: none.
+	FeedTokenFile setting.SecretFile `yaml:"feed_token_file"`
 }
 
 // Check reports every fault. It reads ConfigFile.

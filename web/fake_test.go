@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tattled/event"
+	"tattled/policy"
 	"tattled/store"
 )
 
@@ -18,12 +19,15 @@ var base = time.Date(2026, 11, 22, 14, 30, 0, 0, time.UTC)
 
 // books in memory.
 type fakeStore struct {
-	mu     sync.Mutex
-	events []event.Event
-	items  []store.Item
-	stats  store.Stats
-	fail   error
-	reads  int // calls of Events
+	mu      sync.Mutex
+	events  []event.Event
+	items   []store.Item
+	stats   store.Stats
+	fail    error
+	scores  map[netip.Addr]store.Score
+	windows map[netip.Addr][]store.Window // of addresses without events
+	reads   int                           // calls of Events
+	walks   int                           // calls of EachItem
 }
 
 func (f *fakeStore) add(events ...event.Event) {
@@ -71,6 +75,10 @@ func (f *fakeStore) Address(addr netip.Addr) (store.Address, bool, error) {
 	if len(a.Events) > 0 {
 		a.Windows = []store.Window{{Destination: "abuseipdb", At: a.Last}}
 	}
+	if w := f.windows[addr]; len(a.Events) == 0 && w != nil {
+		a.Windows = w
+		return a, true, f.fail
+	}
 	return a, len(a.Events) > 0, f.fail
 }
 
@@ -78,6 +86,35 @@ func (f *fakeStore) Items(limit int) ([]store.Item, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Clone(f.items[:min(limit, len(f.items))]), f.fail
+}
+
+func (f *fakeStore) ItemsOf(addr netip.Addr, limit int) (found []store.Item, err error) {
+	err = f.EachItem(func(i *store.Item) bool {
+		if policy.Network(i.Report.Addr) == policy.Network(addr) {
+			found = append(found, *i)
+		}
+		return len(found) < limit
+	})
+	return found, err
+}
+
+func (f *fakeStore) EachItem(fn func(*store.Item) bool) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.walks++
+	for i := range f.items {
+		if item := f.items[i]; !fn(&item) {
+			break
+		}
+	}
+	return f.fail
+}
+
+func (f *fakeStore) NewestScore(addr netip.Addr) (store.Score, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s, ok := f.scores[addr]
+	return s, ok
 }
 
 func (f *fakeStore) Stats() store.Stats {

@@ -151,9 +151,15 @@ func (r *rig) listen(path, lastID string) *sse {
 		r.t.Fatal(err)
 	}
 	r.t.Cleanup(func() { resp.Body.Close() })
+	stream := newSSE(r.t, resp)
+	stream.stop = cancel
+	return stream
+}
+
+func newSSE(t *testing.T, resp *http.Response) *sse {
 	scan := bufio.NewScanner(resp.Body)
 	scan.Buffer(nil, 1<<20)
-	return &sse{t: r.t, resp: resp, scan: scan, stop: cancel}
+	return &sse{t: t, resp: resp, scan: scan}
 }
 
 // next returns the next message, or false at the stream's end. Comments and retry fields are passed over.

@@ -35,7 +35,7 @@ func usualPace() pace {
 // serveStream sends events as they come, as Server-Sent Events (WHATWG HTML, section 9.2), and every two seconds the
 // status if it changed. An event's id is its seq: a client that comes back with Last-Event-ID (or for the first time with
 // ?after=) gets first what it missed, at most ?limit= of the newest, and is told how many were left out. The same holds
-// for one that reads more slowly than events come. The messages:
+// for one that reads more slowly than events come. With parameters of a filter it gets those events alone that fit. The messages:
 //
 //	event: event    id: seq     an Event
 //	event: skipped  id: seq     {"skipped": n}: so many events up to this seq are not sent
@@ -50,6 +50,10 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
+	f, ok := s.askFilter(w, r)
+	if !ok {
+		return
+	}
 	if r.Method == http.MethodHead {
 		w.Header().Set("Content-Type", "text/event-stream")
 		return
@@ -60,7 +64,7 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request) {
 		fail(w, r, http.StatusServiceUnavailable, "Too many event streams are open.")
 		return
 	}
-	st := &stream{s: s, w: w, control: http.NewResponseController(w), client: c, after: after, limit: limit}
+	st := &stream{s: s, w: w, control: http.NewResponseController(w), client: c, after: after, limit: limit, filter: f}
 	err := st.run(r.Context())
 	s.feed.leave(c, errors.Is(err, os.ErrDeadlineExceeded))
 	if errors.Is(err, errRead) {
@@ -91,6 +95,7 @@ type stream struct {
 	client  *client
 	after   uint64 // the newest event that the client has or was told to do without
 	limit   uint64
+	filter  *filter
 	status  []byte // as sent last
 	out     bytes.Buffer
 
@@ -184,7 +189,9 @@ func (st *stream) sendEvents() (more bool, err error) {
 		fmt.Fprintf(&st.out, "event: skipped\nid: %d\ndata: {\"skipped\":%d}\n\n", batch[0].Seq-1, skipped)
 	}
 	for i := range batch {
-		st.write(&batch[i])
+		if st.filter.fits(&batch[i]) {
+			st.write(&batch[i])
+		}
 	}
 	st.after = batch[len(batch)-1].Seq
 	return st.after < newest, st.flush()

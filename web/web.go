@@ -1,6 +1,6 @@
-// Package web shows what tattled sees and does: a live page, a JSON API, metrics and health, over HTTP. It changes
-// nothing: it answers GET and HEAD only, reads the store and what the daemon hands it, and never touches a log. The daemon
-// makes one Server, keeps Run alive and publishes each committed group to its Feed.
+// Package web shows what tattled sees and does: a live page, a JSON API, metrics and health, over HTTP. By TCP it changes
+// nothing: it answers GET and HEAD only, reads the store and what the daemon hands it, and never touches a log. What changes
+// something is on a unix socket (Control). The daemon makes one Server, keeps Run alive and publishes each committed group to its Feed.
 //
 //	committer -> Feed.Publish -> ring -> GET /events (SSE) -> the open page
 //	                               |  \-> top lists, activity
@@ -27,6 +27,7 @@ import (
 
 	"tattled/event"
 	"tattled/geoip"
+	"tattled/setting"
 	"tattled/store"
 )
 
@@ -49,24 +50,42 @@ type events interface {
 
 type books interface {
 	Address(addr netip.Addr) (store.Address, bool, error)
-	Items(limit int) ([]store.Item, error)
+	NewestScore(addr netip.Addr) (store.Score, bool)
 	Stats() store.Stats
+}
+
+type outbox interface {
+	Items(limit int) ([]store.Item, error)
+	ItemsOf(addr netip.Addr, limit int) ([]store.Item, error)
+	EachItem(fn func(*store.Item) bool) error
 }
 
 type reader interface {
 	events
 	books
+	outbox
+}
+
+// gate is asked what the policy in effect says of an address. Reasons are "" where there is none; because is the end of the sentence "it
+// is not reported, because ...".
+type gate interface {
+	RefuseNetwork(p netip.Prefix) (reason, because string)
+	RefuseEvent(e *event.Event) (reason, because string)
+	// Reports says whether a destination is a third party, which gets reports; others get alerts.
+	Reports(destination string) bool
 }
 
 // Deps is what a Server works with. Store, Gatherer and Health must be set.
 type Deps struct {
-	Store    reader                // a *store.Store
-	Gatherer prometheus.Gatherer   // what /metrics shows; a *prometheus.Registry gets the handler's own error counter too
-	Health   func() Health         // asked at each request: cheap, safe for concurrent use
-	Credits  func() []geoip.Credit // whom the GeoIP licences want named; nil for nobody
-	Version  string                // shown on the page
-	Logger   *slog.Logger          // told of what no caller hears; nil means nobody is told
-	Listener net.Listener          // an inherited socket to use instead of Config.Listen; nil to listen
+	Store     reader                // a *store.Store
+	Gate      gate                  // nil: reasons are not shown, and there is no feed
+	Gatherer  prometheus.Gatherer   // what /metrics shows; a *prometheus.Registry gets the handler's own error counter too
+	Health    func() Health         // asked at each request: cheap, safe for concurrent use
+	Credits   func() []geoip.Credit // whom the GeoIP licences want named; nil for nobody
+	Version   string                // shown on the page
+	Logger    *slog.Logger          // told of what no caller hears; nil means nobody is told
+	FeedToken func() setting.Secret // what a client of the feed must send; nil or empty: nothing, and then there is a feed on loopback alone
+	Listener  net.Listener          // an inherited socket to use instead of Config.Listen; nil to listen
 }
 
 // Health is how the daemon fares.
@@ -105,9 +124,11 @@ type Server struct {
 	feed     *Feed
 	pages    *pages
 	status   cache
-	http     *http.Server
-	now      func() time.Time
-	pace     pace
+
+	searching chan struct{} // capacity: how many searches may run at the same time
+	http      *http.Server
+	now       func() time.Time
+	pace      pace
 
 	// working counts the requests in hand, so that Run can wait for them.
 	working sync.WaitGroup
@@ -118,7 +139,7 @@ type Server struct {
 // Problem says so. It refuses to listen beyond loopback without authentication, as Config.Check does, because an
 // inherited socket may lie elsewhere than Config says.
 func New(cfg Config, deps Deps) (*Server, error) {
-	s := &Server{cfg: cfg, deps: deps, logger: deps.Logger, feed: newFeed(), now: time.Now, pace: usualPace()}
+	s := &Server{cfg: cfg, deps: deps, logger: deps.Logger, feed: newFeed(), now: time.Now, pace: usualPace(), searching: make(chan struct{}, searches)}
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tattled/daemon"
+	"tattled/web/client"
 )
 
 // Exit codes, as sysexits.h and the shell know them.
@@ -51,6 +52,8 @@ func exitCode(errOut io.Writer, command string, err error) int {
 	var (
 		usage  usageError
 		faults daemon.Faults
+		silent silentError
+		absent *client.Unreachable
 	)
 	switch {
 	case err == nil:
@@ -61,6 +64,11 @@ func exitCode(errOut io.Writer, command string, err error) int {
 	case errors.As(err, &usage):
 		fmt.Fprintf(errOut, "%s: %v\nSee '%s --help'.\n", command, err, command)
 		return exitUsage
+	case errors.As(err, &silent):
+		return silent.code
+	case errors.As(err, &absent):
+		fmt.Fprintln(errOut, "tattled:", err)
+		return exitNoDaemon
 	default:
 		fmt.Fprintln(errOut, "tattled:", err)
 		return exitFailure
@@ -78,6 +86,8 @@ Prometheus metrics show all of it.
 Without an AbuseIPDB key it runs in dry-run mode: it does everything but send.`,
 		Example: `  tattled check                                   is the configuration valid?
   tattled run                                     the daemon, as systemd starts it
+  tattled status                                  how is the running daemon?
+  tattled show 203.0.113.5                        what did an address do, and what became of it?
   tattled match --summary /var/log/auth.log       what would be detected?
   journalctl -o short | tattled match --json -`,
 		Version:       version,
@@ -90,6 +100,7 @@ Without an AbuseIPDB key it runs in dry-run mode: it does everything but send.`,
 	root.SetHelpFunc(showHelp)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(runCommand(), checkCommand(), matchCommand(), explainCommand(), rulesCommand(), importCommand(), versionCommand())
+	root.AddCommand(statusCommand(), eventsCommand(), showCommand(), feedCommand(), reportCommand(), retractCommand(), backupCommand())
 	root.AddCommand(manCommands()...)
 	for _, c := range root.Commands() {
 		c.Args = asUsage(c.Args)

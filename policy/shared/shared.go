@@ -116,6 +116,9 @@ func (s *Set) Find(addr netip.Addr) *List {
 	return l
 }
 
+// Overlaps reports whether a list has an address of a network.
+func (s *Set) Overlaps(p netip.Prefix) bool { return s.table.OverlapsPrefix(p) }
+
 // Network is an entry of a list of networks in the configuration: a network, an address, or the name of a list of this
 // package with an @ before it ("@cloudflare").
 type Network struct {

@@ -18,11 +18,14 @@ const MaxComment = 1000
 const maxName = 32
 
 // Comment describes r to the public: how often what was done, to which service and ports, and when. It is made of typed
-// fields only: counts, times, port numbers, and the service's name from the rule file. Nothing of a log line gets in, no
+// fields only, but for a report by hand: counts, times, port numbers, and the service's name from the rule file. Nothing of a log line gets in, no
 // account, no host, no label and no address, so there is nothing to redact. The same report always gives the same
 // comment: AbuseIPDB merges the same address, comment and categories within a day (its reporting policy), so that a
 // report sent twice after a crash counts once.
 func Comment(r *event.Report) string {
+	if r.Comment != "" { // of a report by hand: the operator's own words
+		return r.Comment
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s", service(r), activity(r))
 	if r.Users > 1 {
