@@ -20,7 +20,12 @@ func TestItemsOf(t *testing.T) {
 	ended := make(chan error, 1)
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { ended <- c.Run(ctx) }()
-	defer func() { cancel(); <-ended }()
+	defer func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}()
 	at := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	for i, addr := range []string{"203.0.113.9", "203.0.113.10", "2001:db8:1:2::3", "2001:db8:1:2:ffff::4", "2001:db8:1:3::3", "64:ff9b::203.0.113.9", "203.0.113.9"} {
 		r := &event.Report{

@@ -26,7 +26,12 @@ func openHand(t *testing.T, b store.Backend) (*handStore, func()) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- c.Run(ctx) }()
-	return &handStore{s, c, t}, func() { cancel(); <-ended }
+	return &handStore{s, c, t}, func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 func (h *handStore) report(addr string, at time.Time) (r event.Report, until time.Time) {

@@ -111,7 +111,7 @@ func TestBlocklist(t *testing.T) {
 		"?min_count=41":                    nil,
 	} {
 		a, body := r.get("/api/v1/feed" + query)
-		if got := strings.Fields(body); a.StatusCode != 200 || !slices.Equal(got, want) && len(got)+len(want) > 0 {
+		if got := strings.Fields(body); a.StatusCode != http.StatusOK || !slices.Equal(got, want) && len(got)+len(want) > 0 {
 			t.Errorf("%s: %s\n got %v\nwant %v", query, a.Status, got, want)
 		}
 	}
@@ -120,7 +120,7 @@ func TestBlocklist(t *testing.T) {
 		t.Error("the gate was not asked when the feed was served")
 	}
 	for _, query := range []string{"?format=<b>", "?since=0s", "?since=<b>", "?since=31d", "?min_count=0", "?min_count=<b>", "?nosuch=1"} {
-		if a, body := r.get("/api/v1/feed" + strings.ReplaceAll(query, "<b>", "%3Cb%3E")); a.StatusCode != 400 || strings.Contains(body, "<b>") {
+		if a, body := r.get("/api/v1/feed" + strings.ReplaceAll(query, "<b>", "%3Cb%3E")); a.StatusCode != http.StatusBadRequest || strings.Contains(body, "<b>") {
 			t.Errorf("%s: %s %s", query, a.Status, body)
 		}
 	}
@@ -135,7 +135,7 @@ func TestBlocklistTag(t *testing.T) {
 		path := "/api/v1/feed?format=" + format
 		a, body := r.get(path)
 		tag := a.Header.Get("ETag")
-		if a.StatusCode != 200 || tag == "" || tags[tag] || body == "" {
+		if a.StatusCode != http.StatusOK || tag == "" || tags[tag] || body == "" {
 			t.Errorf("%s: %s, %q", format, a.Status, tag)
 		}
 		tags[tag] = true
@@ -144,7 +144,7 @@ func TestBlocklistTag(t *testing.T) {
 				t.Errorf("%s: If-None-Match %s: %s %q", format, sent, a.Status, body)
 			}
 		}
-		if a, _ := r.get(path, "If-None-Match", `"x"`); a.StatusCode != 200 {
+		if a, _ := r.get(path, "If-None-Match", `"x"`); a.StatusCode != http.StatusOK {
 			t.Errorf("%s: another tag: %s", format, a.Status)
 		}
 	}
@@ -152,7 +152,7 @@ func TestBlocklistTag(t *testing.T) {
 	f.items = append([]store.Item{reported("192.0.2.77", time.Minute, nil)}, f.items...)
 	f.mu.Unlock()
 	for tag := range tags {
-		if a, _ := r.get("/api/v1/feed", "If-None-Match", tag); a.StatusCode != 200 {
+		if a, _ := r.get("/api/v1/feed", "If-None-Match", tag); a.StatusCode != http.StatusOK {
 			t.Errorf("after a change: %s", a.Status)
 		}
 	}
@@ -209,7 +209,7 @@ func TestFeedToken(t *testing.T) {
 			t.Errorf("%+v: %s", c, a.Status)
 		}
 		control := serveControl(t, r.Server, socketPath(t), Hands{})
-		if a, body := control.do(http.MethodGet, "/api/v1/feed", nil); a.StatusCode != 200 || !strings.HasPrefix(body, "192.0.2.1\n") {
+		if a, body := control.do(http.MethodGet, "/api/v1/feed", nil); a.StatusCode != http.StatusOK || !strings.HasPrefix(body, "192.0.2.1\n") {
 			t.Errorf("on the control socket: %s", a.Status)
 		}
 		r.stop()
@@ -239,7 +239,7 @@ func TestStory(t *testing.T) {
 	if err := json.Unmarshal([]byte(body), &gone); err != nil || gone.Refused != "trusted" || len(gone.Items) != 1 || gone.Network != "198.51.100.1" {
 		t.Errorf("%v %s", err, body)
 	}
-	if a, _ := c.do(http.MethodGet, "/api/v1/addresses/203.0.113.250", nil); a.StatusCode != 404 {
+	if a, _ := c.do(http.MethodGet, "/api/v1/addresses/203.0.113.250", nil); a.StatusCode != http.StatusNotFound {
 		t.Error(a.Status)
 	}
 }

@@ -194,7 +194,9 @@ func (c *Control) serve(ctx context.Context, tick <-chan time.Time) error {
 			return err
 		case <-ctx.Done():
 			l.Close()
-			<-served
+			if err := <-served; !errors.Is(err, net.ErrClosed) {
+				return err
+			}
 			return nil
 		case <-tick:
 			if l.there() {
@@ -202,7 +204,9 @@ func (c *Control) serve(ctx context.Context, tick <-chan time.Time) error {
 			}
 			c.server.logger.Warn("somebody removed the control socket; another one is made", "control.path", c.path)
 			l.Close()
-			<-served
+			if err := <-served; !errors.Is(err, net.ErrClosed) {
+				return err
+			}
 			c.open()
 			return nil
 		}

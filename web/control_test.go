@@ -169,7 +169,7 @@ func TestControlFileRemoved(t *testing.T) {
 	go func() { ended <- c.Run(ctx) }()
 	r := &controlRig{Control: c, t: t, client: unixClient(path)}
 	for range 3 {
-		if a, _ := r.do(http.MethodGet, "/healthz", nil); a.StatusCode != 200 {
+		if a, _ := r.do(http.MethodGet, "/healthz", nil); a.StatusCode != http.StatusOK {
 			t.Error(a.Status)
 		}
 		r.client.CloseIdleConnections()

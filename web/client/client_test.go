@@ -67,11 +67,11 @@ func TestBadAnswers(t *testing.T) {
 		},
 		"does not respond": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
 		`a\x1b`: func(w http.ResponseWriter, _ *http.Request) {
-			w.WriteHeader(409)
+			w.WriteHeader(http.StatusConflict)
 			_ = json.NewEncoder(w).Encode(map[string]string{"detail": "a\x1b"})
 		},
 		"503": func(w http.ResponseWriter, _ *http.Request) {
-			w.WriteHeader(503)
+			w.WriteHeader(http.StatusServiceUnavailable)
 			fmt.Fprint(w, strings.Repeat("x", 1<<20))
 		},
 	} {
