@@ -67,6 +67,8 @@ type Options struct {
 	Observe func(latency time.Duration)
 	// Logger is told when the destination fails, works again, closes, and what it rejects.
 	Logger *slog.Logger
+	// Now is the clock: that of the records, for a replay, which calls Step in place of Run. Nil stands for the machine's.
+	Now func() time.Time
 }
 
 // Courier brings the items of one destination to its Sender, one at a time.
@@ -76,7 +78,7 @@ type Courier struct {
 	o       Options
 	limiter *rate.Limiter
 	health  health
-	fresh   time.Time // when the reports that wait were brought up to date
+	fresh   time.Time     // when the reports that wait were brought up to date
 	wake    chan struct{} // of Wake
 
 	counts   [resultEnd]atomic.Uint64
@@ -86,6 +88,9 @@ type Courier struct {
 // NewCourier returns a courier from o, the outbox of s.Destination(), to s. It starts nothing.
 func NewCourier(s Sender, o outbox, options Options) *Courier {
 	c := &Courier{sender: s, outbox: o, o: options, wake: make(chan struct{}, 1)}
+	if c.o.Now == nil {
+		c.o.Now = time.Now
+	}
 	terms := c.terms()
 	c.limiter = rate.NewLimiter(rate.Limit(terms.Rate), burst(terms.Rate))
 	c.standing.Store(&Standing{Open: true})
@@ -161,7 +166,7 @@ func (c *Courier) Run(ctx context.Context) error {
 			"sent_again", recovered.Again, "dropped", recovered.Dropped)
 	}
 	for ctx.Err() == nil {
-		until, idle, err := c.step(ctx)
+		until, idle, err := c.Step(ctx)
 		if err != nil {
 			return c.ended(ctx, err)
 		}
@@ -196,13 +201,14 @@ func (c *Courier) wait(ctx context.Context, until time.Time) {
 	}
 }
 
-// step makes at most one attempt. idle says that there was none to make; then until is when to look again, zero for when
-// something is added.
-func (c *Courier) step(ctx context.Context) (until time.Time, idle bool, err error) {
-	now := time.Now()
+// Step is one turn of Run, for whoever has a clock of their own (Options.Now): it makes at most one attempt. idle says that there
+// was none to make; then until is when to look again, zero for when something is added.
+func (c *Courier) Step(ctx context.Context) (until time.Time, idle bool, err error) {
+	now := c.o.Now()
 	c.health.resumeIfScopeChanged(c.scope())
 	if until := c.health.resume; now.Before(until) {
-		return until, true, c.refresh(ctx, now)
+		err := c.refresh(ctx, now)
+		return earlier(until, c.fresh.Add(refreshEvery)), true, err
 	}
 	c.pace(now)
 	if tokens := c.limiter.TokensAt(now); tokens < 1 {
@@ -272,7 +278,7 @@ func (c *Courier) attempt(ctx context.Context, item store.Item, now time.Time) e
 	if ctx.Err() != nil && out.Result == Later {
 		return ctx.Err() // cut off by the end: the item stays claimed, which says that it may have arrived
 	}
-	return c.settle(ctx, item, c.health.note(out, c.scope(), time.Now()))
+	return c.settle(ctx, item, c.health.note(out, c.scope(), c.o.Now()))
 }
 
 // veto says whether an item must not be sent any more; the zero Outcome if it may.
@@ -328,7 +334,7 @@ func (c *Courier) checkReputation(ctx context.Context, item *store.Item, now tim
 
 // settle writes down what became of an attempt, and tells.
 func (c *Courier) settle(ctx context.Context, item store.Item, out Outcome) error {
-	now := time.Now()
+	now := c.o.Now()
 	s := store.Settlement{State: state(out.Result), At: now, Detail: out.Detail}
 	switch s.State {
 	case store.Pending:

@@ -113,4 +113,7 @@ type Options struct {
 	Streams    int
 	Marks      int
 	MarkAge    time.Duration // since a mark was put last
+
+	// Now, if not nil, is the clock: that of the records, for a replay. It must not go back.
+	Now func() time.Time
 }

@@ -20,6 +20,7 @@ type group struct {
 	cursors map[string][]byte
 	marks   []string
 	do      []*request
+	first   bool // it ends with the first event that has a report due: see Committer.Apply
 }
 
 // reset empties the group for its next use.
@@ -110,6 +111,10 @@ func (w *work) run(tx Tx, g *group, p *policy.Policy) error {
 	for i := range g.events {
 		if err := w.judge(&g.events[i], p); err != nil {
 			return err
+		}
+		if g.first && len(w.judgement.Reports) > 0 {
+			g.events = g.events[:i+1]
+			break
 		}
 	}
 	steps := []func() error{
