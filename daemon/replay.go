@@ -24,6 +24,9 @@ const (
 	replayGroups = 4
 )
 
+// replayTouched is how many addresses are judged in memory at once: few, because each keeps the memory of the largest before it.
+const replayTouched = 128
+
 // Replay runs old records through the whole daemon but for its sources and destinations: what it detects, judges, keeps and would
 // send is the daemon's own code, and the clock is that of the records (Batch.Received). Nothing of the daemon's state is read or
 // written, no secret is read and nothing is sent. Its goroutines are the caller's, which detects, and one that judges.
@@ -40,6 +43,7 @@ type Replay struct {
 	full     chan []event.Event
 	judged   chan struct{}
 	failed   atomic.Pointer[error]
+	stats    store.Stats // at the end
 
 	// For the goroutine that judges.
 	committer *store.Committer
@@ -110,8 +114,12 @@ func (r *Replay) open(e *engine, o ReplayOptions) error {
 	r.pipeline = newPipeline(&r.engine, r.tally, places, r)
 	options := e.config.Store.Options()
 	options.Now = func() time.Time { return r.clock }
-	var err error
-	if r.store, err = store.New(mem.New(0), options); err != nil {
+	options.Touched = replayTouched
+	backend, err := mem.Mapped(o.Folder)
+	if err != nil {
+		return err
+	}
+	if r.store, err = store.New(backend, options); err != nil {
 		return err
 	}
 	r.books = newReplayBooks(e.gate, o.Quota)
@@ -186,6 +194,8 @@ func (r *Replay) Close() {
 		}
 		close(r.full)
 		<-r.judged
+		r.stats = r.store.Stats()
+		_ = r.store.Close() // nothing of it is wanted any more
 	})
 }
 
@@ -204,10 +214,14 @@ func (r *Replay) judge() {
 		r.spare <- events[:0]
 	}
 	if r.err() == nil && !r.clock.IsZero() {
-		if err := r.carryUntil(ctx, r.clock.Add(afterLast)); err != nil {
+		end := r.clock.Add(afterLast)
+		if !end.Before(r.midnight) { // the quota of a day that the records do not reach is not theirs
+			end = r.midnight.Add(-1)
+		}
+		if err := r.carryUntil(ctx, end); err != nil {
 			r.failed.Store(&err)
 		}
-		r.books.closeDay(r.midnight.Add(-time.Minute), r.store.Stats())
+		r.books.closeDay(end, r.store.Stats())
 	}
 }
 

@@ -171,7 +171,7 @@ func (w *work) address(key [16]byte) (*address, error) {
 	if t, ok := w.touched[key]; ok {
 		return &t.now, nil
 	}
-	if len(w.old) >= maxOld {
+	if len(w.old) >= or(w.s.options.Touched, maxOld) {
 		if err := w.putAddresses(); err != nil {
 			return nil, err
 		}
