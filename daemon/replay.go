@@ -43,15 +43,14 @@ type Replay struct {
 	full     chan []event.Event
 	judged   chan struct{}
 	failed   atomic.Pointer[error]
-	stats    store.Stats // at the end
 
 	// For the goroutine that judges.
-	committer *store.Committer
-	clock     time.Time
-	couriers  []*replayCourier
-	midnight  time.Time
-	books     *replayBooks
-	close     sync.Once
+	committer  *store.Committer
+	clock      time.Time
+	couriers   []*replayCourier
+	midnight   time.Time
+	books      *replayBooks
+	end, close sync.Once
 }
 
 // ReplayOptions say what a configuration does not.
@@ -179,7 +178,8 @@ func (r *Replay) err() error {
 
 // Finish judges what is left, lets the couriers carry what is due, and returns what came of it all. The Replay ends.
 func (r *Replay) Finish() (*Replayed, error) {
-	r.Close()
+	defer r.Close()
+	r.finish()
 	if err := r.err(); err != nil {
 		return nil, err
 	}
@@ -188,14 +188,20 @@ func (r *Replay) Finish() (*Replayed, error) {
 
 // Close ends the Replay.
 func (r *Replay) Close() {
+	r.finish()
 	r.close.Do(func() {
+		_ = r.store.Close() // nothing of it is wanted any more
+	})
+}
+
+// finish has all that came judged.
+func (r *Replay) finish() {
+	r.end.Do(func() {
 		if len(r.group) > 0 {
 			r.full <- r.group
 		}
 		close(r.full)
 		<-r.judged
-		r.stats = r.store.Stats()
-		_ = r.store.Close() // nothing of it is wanted any more
 	})
 }
 
@@ -224,6 +230,9 @@ func (r *Replay) judge() {
 		r.books.closeDay(end, r.store.Stats())
 	}
 }
+
+// gathers is how long a daemon's committer gathers events before a report among them is in the outbox.
+const gathers = 20 * time.Millisecond
 
 // afterLast is for how long the couriers go on after the last record: as long as an alert waits for a score.
 const afterLast = 5 * time.Minute
@@ -323,7 +332,9 @@ func (r *Replay) committed(events []event.Event, due []event.Report) {
 	for i := range due {
 		for _, c := range r.couriers {
 			if c.sender.name == due[i].Destination {
-				c.due = later(r.clock, due[i].Judged)
+				if at := later(r.clock, due[i].Judged).Add(gathers); c.due.IsZero() || at.Before(c.due) {
+					c.due = at
+				}
 			}
 		}
 	}

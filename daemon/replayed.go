@@ -124,7 +124,7 @@ type ReplayedAlert struct {
 
 // result sums up.
 func (r *Replay) result() *Replayed {
-	b, s := r.books, r.stats
+	b, s := r.books, r.store.Stats()
 	out := &Replayed{
 		From: b.from, To: b.to, Trusted: r.tally.trusted.Load(), Events: b.events, Evicted: s.Evicted["addresses"], Reported: len(b.told),
 		Gate: b.gated(r.counters), Days: b.days, Alerts: b.alerts, Unlisted: b.untold, told: b.told,

@@ -18,8 +18,8 @@ const (
 	maxOpen = 64
 	// chunkSize is how much of a log is looked at together.
 	chunkSize = 64 << 10
-	// runSpan is how much later than its first record the last one of a batch may be: a daemon reads them together as well.
-	runSpan = time.Second
+	// runSpan is how much later than its first record the last one of a batch may be: a daemon gathers that long before it commits.
+	runSpan = 20 * time.Millisecond
 	// leap is from how far ahead on a time is believed only if the records after it have it too, and leapWitnesses how many of them
 	// are asked. A clock that was wrong for one line, or a time that a peer wrote, must not end the day for all that follow.
 	leap          = time.Hour
