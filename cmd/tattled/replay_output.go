@@ -83,7 +83,7 @@ func (t *replayTable) summary(r *replayReport) {
 	t.row("addresses reported", "%d", r.Reported)
 	t.row("blocked at the first", "%d attempts of %d would not have happened (%s)", r.Blocked.Attempts, r.Blocked.Of, percent(r.Blocked.Attempts, r.Blocked.Of))
 	if r.Blocked.Logins > 0 {
-		t.row("", "%d of them are logins that succeeded: look at these first", r.Blocked.Logins)
+		t.row("", "logins among them that succeeded: %d; look at these first", r.Blocked.Logins)
 	}
 }
 
@@ -148,7 +148,7 @@ func (t *replayTable) gate(all []daemon.ReplayedRefusal) {
 		}
 		fmt.Fprintf(t, "%-14s %9d %9d %9s  %s\n", g.Reason, g.Decisions, g.Events, addresses, fit(example, 34))
 	}
-	t.WriteString("Decisions: reports and alerts that a policy wanted. Events: those that could lead to\nno report, whether or not a policy was reached.\n")
+	t.WriteString("Decisions: reports and alerts that a policy wanted. Events: those that could\nlead to no report, whether or not a policy was reached.\n")
 }
 
 func (t *replayTable) addresses(title string, all []daemon.ReplayedAddress) {
@@ -156,13 +156,13 @@ func (t *replayTable) addresses(title string, all []daemon.ReplayedAddress) {
 		return
 	}
 	t.heading(title)
-	fmt.Fprintf(t, "%-22s %-16s %-18s %7s %12s\n", "ADDRESS", "FIRST REPORT", "POLICY", "REPORTS", "TRIES AFTER")
+	fmt.Fprintf(t, "%-22s %-16s %-20s %7s %11s\n", "ADDRESS", "FIRST REPORT", "POLICY", "REPORTS", "TRIES AFTER")
 	for i, a := range all {
 		if i == rowsShown {
 			t.more(len(all)-i, "addresses")
 			break
 		}
-		fmt.Fprintf(t, "%-22s %-16s %-18s %7d %12d\n", fit(a.Addr.String(), 22), a.First.UTC().Format("2006-01-02 15:04"), fit(a.Policy, 18), a.Reports, a.After)
+		fmt.Fprintf(t, "%-22s %-16s %-20s %7d %11d\n", fit(a.Addr.String(), 22), a.First.UTC().Format("2006-01-02 15:04"), fit(a.Policy, 20), a.Reports, a.After)
 	}
 }
 
@@ -171,28 +171,37 @@ func (t *replayTable) alerts(all []daemon.ReplayedAlert, sent uint64) {
 		return
 	}
 	t.heading("Alerts")
-	fmt.Fprintf(t, "%-16s %-22s %-22s %-16s\n", "TIME", "ADDRESS", "POLICY", "ACCOUNT")
+	fmt.Fprintf(t, "%-16s %-22s %-22s %s\n", "TIME", "ADDRESS", "POLICY", "ACCOUNT")
 	for i, a := range all {
 		if i == rowsShown {
 			t.more(int(sent)-i, "alerts")
 			break
 		}
-		fmt.Fprintf(t, "%-16s %-22s %-22s %-16s\n", a.Time.UTC().Format("2006-01-02 15:04"), fit(a.Addr.String(), 22), fit(a.Policy, 22), fit(printable(a.User), 16))
+		fmt.Fprintf(t, "%-16s %-22s %-22s %s\n", a.Time.UTC().Format("2006-01-02 15:04"), fit(a.Addr.String(), 22), fit(a.Policy, 22), fit(printable(a.User), 16))
 	}
 }
 
 func (t *replayTable) difference(r *replayReport) {
 	d := r.Difference
 	t.heading("Beside it: " + fit(printable(r.Compared), 60))
-	fmt.Fprintf(t, "%-22s %14s %14s\n", "", "FIRST", "SECOND")
-	both := func(name string, a, b uint64) { fmt.Fprintf(t, "%-22s %14d %14d\n", name, a, b) }
-	both("addresses reported", uint64(r.Reported), uint64(r.Second.Reported))
-	both("only by this one", uint64(len(d.First)), uint64(len(d.Second)))
+	both := func(name string, a, b any) { fmt.Fprintf(t, "%-34s %12v %12v\n", name, a, b) }
+	both("", "FIRST", "SECOND")
+	both("addresses reported", r.Reported, r.Second.Reported)
+	both("only by this one", len(d.First), len(d.Second))
 	both("alerts", r.Alerted, r.Second.Alerted)
-	both("attempts after", r.Blocked.Attempts, r.Second.Blocked.Attempts)
+	both("attempts after the first report", r.Blocked.Attempts, r.Second.Blocked.Attempts)
 	for _, p := range d.Policies {
-		both(fit(p.Name, 14)+": report", p.First.Report, p.Second.Report)
-		both(fit(p.Name, 14)+": alert", p.First.Alert, p.Second.Alert)
+		for _, what := range []struct {
+			name string
+			a, b uint64
+		}{
+			{"reports", p.First.Report, p.Second.Report}, {"alerts", p.First.Alert, p.Second.Alert}, {"counts", p.First.Count, p.Second.Count},
+			{"muted", p.First.Muted, p.Second.Muted}, {"refused", p.First.Refused, p.Second.Refused},
+		} {
+			if what.a != what.b {
+				both(fit(p.Name, 24)+" "+what.name, what.a, what.b)
+			}
+		}
 	}
 	t.addresses("Reported by the first alone", d.First)
 	t.addresses("Reported by the second alone", d.Second)

@@ -26,6 +26,7 @@ func (r *replayReport) writePage(path string) error {
 		"percent": percent,
 		"bar":     func(n uint64) int { return r.bar(n) },
 		"over":    func(d daemon.ReplayedDay) bool { return d.Limit > 0 && d.Judged > uint64(d.Limit) },
+		"reached": func(p daemon.ReplayedPolicy) bool { return p != (daemon.ReplayedPolicy{Name: p.Name}) },
 		"rows":    func(all []daemon.ReplayedAddress) []daemon.ReplayedAddress { return all[:min(len(all), pageRows)] },
 		"cut":     func(all []daemon.ReplayedAddress) int { return max(len(all)-pageRows, 0) },
 	}).Parse(replayPage)
@@ -50,11 +51,11 @@ func (r *replayReport) writePage(path string) error {
 	return nil
 }
 
-// bar is how wide the bar of a day is, from 0 to 100: its limit is at most the day with the most reports.
+// bar is how wide the bar of a day is, from 0 to 100: the day with the most has the widest.
 func (r *replayReport) bar(n uint64) int {
-	most := uint64(max(r.Quota, 1))
+	most := uint64(1)
 	for _, d := range r.Days {
-		most = max(most, d.Judged)
+		most = max(most, d.Judged, d.Sent)
 	}
 	return int(100 * n / most)
 }
