@@ -129,6 +129,7 @@ func (r *Replay) result() *Replayed {
 		From: b.from, To: b.to, Trusted: r.tally.trusted.Load(), Events: b.events, Evicted: s.Evicted["addresses"], Reported: len(b.told),
 		Gate: b.gated(r.counters), Days: b.days, Alerts: b.alerts, Unlisted: b.untold, told: b.told,
 	}
+	out.trusted()
 	for _, one := range r.tally.sources {
 		out.Matched += one.matched.Load()
 		out.Ignored += one.ignored.Load()
@@ -153,6 +154,19 @@ func (r *Replay) result() *Replayed {
 	out.policies(r)
 	out.addresses(b)
 	return out
+}
+
+// trusted adds to the gate's refusals what was dropped before anything was judged, as the metric has it.
+func (o *Replayed) trusted() {
+	if o.Trusted == 0 {
+		return
+	}
+	i := slices.IndexFunc(o.Gate, func(g ReplayedRefusal) bool { return g.Reason == policy.Trusted.String() })
+	if i < 0 {
+		i, o.Gate = 0, slices.Insert(o.Gate, 0, ReplayedRefusal{Reason: policy.Trusted.String(), Because: policy.Trusted.Because()})
+	}
+	o.Gate[i].Decisions += o.Trusted
+	o.Gate[i].Events += o.Trusted
 }
 
 // policies fills in the decisions, in the order of the configuration.
