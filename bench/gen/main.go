@@ -13,8 +13,8 @@
 //	5424    "<PRI>1 2026-11-21T03:04:05.123456Z bastion01 sshd 42 - - text"
 //	export  systemd's Journal Export Format with the fields that journald adds
 //
-// The lines are spread over -days days up to the end of 2026-11-21. With -public the attackers are from networks that are no example
-// and no one's own, so that tattled would report them: for what sends nothing (tattled replay).
+// The lines are spread over -days days up to the end of 2026-11-21. With -public the attackers are from networks that are neither an
+// example nor private, so that tattled would report them: for what sends nothing (tattled replay).
 //
 // -truth writes how many lines of each class there are: {"lines": 1000000, "classes": {"ssh-failed": 210123, ...}}.
 package main

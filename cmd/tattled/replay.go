@@ -64,7 +64,7 @@ Nobody is asked for scores: where a policy wants one, it is not known. Alerts ar
 	cmd.Flags().StringVar(&flags.html, "html", "", "write a page to `FILE` too; it needs nothing else")
 	cmd.Flags().BoolVar(&flags.journal, "journal", false, "read this machine's journal, as sources.journal says, in place of files")
 	cmd.Flags().StringVar(&flags.since, "since", "", "read the journal from `WHEN` on: 36h, 30d, 2026-11-01 or a time of RFC 3339 (default: all of it)")
-	cmd.Flags().IntVar(&flags.quota, "quota", 1000, "how many reports AbuseIPDB takes a day: `N` is 1000 for the free plan, 10000 for Basic, 50000 for Premium; 0 is no bound")
+	cmd.Flags().IntVar(&flags.quota, "quota", 1000, "how many reports AbuseIPDB takes a day: `N` is 1000 for the free plan, 10000 for Basic, 50000 for Premium; 0 stands for any number")
 	cmd.Flags().StringVar(&flags.program, "program", "", "lines of logs that the configuration does not name have no header and are of the program `NAME`")
 	cmd.Flags().StringVar(&flags.timezone, "timezone", "", "the `ZONE` of timestamps that name none, in those logs (default: this machine's)")
 	_ = cmd.MarkFlagFilename("compare", "yaml", "yml")
@@ -322,5 +322,5 @@ func sinceOf(text string, now time.Time) (time.Time, error) {
 			return at, nil
 		}
 	}
-	return time.Time{}, usageError{fmt.Errorf("--since: %q is no time: write 36h, 30d, 2026-11-01 or 2026-11-01T12:00:00Z", text)}
+	return time.Time{}, usageError{fmt.Errorf("--since: %q is not a time: write 36h, 30d, 2026-11-01 or 2026-11-01T12:00:00Z", text)}
 }

@@ -149,7 +149,7 @@ func TestReplayWrong(t *testing.T) {
 		{exitUsage, "is missing", nil},
 		{exitUsage, "exclude each other", []string{"--journal", logs[1]}},
 		{exitUsage, "--since is for --journal", []string{"--since", "1h", logs[1]}},
-		{exitUsage, "is no time", []string{"--journal", "--since", "yesterday"}},
+		{exitUsage, "is not a time", []string{"--journal", "--since", "yesterday"}},
 		{exitUsage, "--quota", []string{"--quota", "-1", logs[1]}},
 		{exitUsage, "not a time zone", []string{"--timezone", "Nowhere", logs[1]}},
 	} {
