@@ -66,6 +66,7 @@ type replayCourier struct {
 	*report.Courier
 	sender *nullSender
 	due    time.Time // when it is to look again; zero for when something is added
+	closed bool      // the destination takes nothing: what is added changes nothing
 }
 
 // NewReplay reads the configuration at path; with "" the shipped defaults hold, and alerts go to a mail that nobody gets. Its error
@@ -302,6 +303,9 @@ func (r *Replay) carryUntil(ctx context.Context, now time.Time) error {
 			if err := c.carry(ctx, r.clock); err != nil {
 				return err
 			}
+			if c.closed {
+				c.due = c.reopens(r.clock, r.store.Stats().Items[c.sender.name][store.Pending])
+			}
 		}
 	}
 }
@@ -319,8 +323,26 @@ func (c *replayCourier) carry(ctx context.Context, now time.Time) error {
 		if c.due = until; !until.IsZero() && !until.After(now) {
 			c.due = now.Add(time.Millisecond)
 		}
+		s := c.Standing()
+		c.closed = !s.Open && s.Until.After(now)
 		return nil
 	}
+}
+
+// Reports that wait for a closed destination are brought up to date every ten minutes, as in a daemon; where more than calm wait, so much
+// more seldom: a month in which each day brings more than its quota would take hours otherwise.
+const (
+	refreshes = 10 * time.Minute
+	calm      = 1000
+)
+
+// reopens returns when a closed courier is to look again, where so many reports wait.
+func (c *replayCourier) reopens(now time.Time, waiting uint64) time.Time {
+	next := now.Add(refreshes * time.Duration(max(waiting, calm)) / calm)
+	if until := c.Standing().Until; until.After(now) && until.Before(next) {
+		return until
+	}
+	return next
 }
 
 // dayOf returns when the day of a time began, in UTC, as quotas have it.
@@ -331,7 +353,7 @@ func (r *Replay) committed(events []event.Event, due []event.Report) {
 	r.books.note(events, due)
 	for i := range due {
 		for _, c := range r.couriers {
-			if c.sender.name == due[i].Destination {
+			if c.sender.name == due[i].Destination && !c.closed {
 				if at := later(r.clock, due[i].Judged).Add(gathers); c.due.IsZero() || at.Before(c.due) {
 					c.due = at
 				}

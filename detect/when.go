@@ -38,16 +38,11 @@ func When(message []byte) Stamp {
 	return found
 }
 
-// whenKeys are the names by which servers' logs of JSON have their time. A text that a peer chose has its quotes escaped there, so
-// that it holds none of these.
-var whenKeys = [][]byte{
-	[]byte(`"time":`), []byte(`"ts":`), []byte(`"timestamp":`), []byte(`"@timestamp":`), []byte(`"time_iso8601":`), []byte(`"time_local":`),
-	[]byte(`"StartUTC":`), []byte(`"datetime":`), []byte(`"date":`),
-}
-
+// whenJSON looks for the names by which servers' logs of JSON have their time. A text that a peer chose has its quotes escaped there,
+// so that it holds none of these.
 func whenJSON(message []byte) Stamp {
-	for _, key := range whenKeys {
-		at := bytes.Index(message, key)
+	for _, key := range [...]string{`"time":`, `"ts":`, `"timestamp":`, `"@timestamp":`, `"time_iso8601":`, `"time_local":`, `"StartUTC":`, `"datetime":`, `"date":`} {
+		at := bytes.Index(message, []byte(key))
 		if at < 0 {
 			continue
 		}
