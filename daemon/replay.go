@@ -333,7 +333,7 @@ func (c *replayCourier) carry(ctx context.Context, now time.Time) error {
 // more seldom: a month in which each day brings more than its quota would take hours otherwise.
 const (
 	refreshes = 10 * time.Minute
-	calm      = 1000
+	calm      = 100
 )
 
 // reopens returns when a closed courier is to look again, where so many reports wait.
