@@ -80,7 +80,7 @@ var fences = []struct {
 	{path: "github.com/wneessen/go-mail", only: []string{"report/mail"}, reason: "the rest of tattled knows report.Sender"},
 	{path: "golang.org/x/time/rate", only: []string{"report", "receiver"}, reason: "pace of requests and limits of peers"},
 	{path: "golang.org/x/sync", only: []string{"receiver", "report", "daemon", "cmd"}, reason: "goroutines that end together, questions that are asked once"},
-	{path: "golang.org/x/sys/unix", only: []string{"receiver", "store/bolt", "daemon", "cmd", "e2e"}, reason: "sockets, files and processes"},
+	{path: "golang.org/x/sys/unix", only: []string{"receiver", "store/bolt", "store/mem", "daemon", "cmd", "e2e"}, reason: "sockets, files and processes"},
 	{path: "github.com/google/go-cmp", tests: true, reason: "tests"},
 	{path: "github.com/rogpeppe/go-internal", tests: true, reason: "tests"},
 	{path: "github.com/maxmind/mmdbwriter", tests: true, reason: "tests"},

@@ -153,7 +153,7 @@ func (c *Courier) sendBulk(ctx context.Context, now time.Time, n int) error {
 	if going.Err() != nil && request.Result == Later {
 		return going.Err() // cut off by the end: the items stay claimed, which says that they may have arrived
 	}
-	after := time.Now()
+	after := c.o.Now()
 	if request.Result != 0 {
 		c.bulk.note(request, after)
 		level := slog.LevelWarn

@@ -76,6 +76,8 @@ type Options struct {
 	Observe func(latency time.Duration)
 	// Logger is told when the destination fails, works again, closes, and what it rejects.
 	Logger *slog.Logger
+	// Now is the clock: that of the records, for a replay, which calls Step in place of Run. Nil stands for the machine's.
+	Now func() time.Time
 }
 
 // Courier brings the items of one destination to its Sender: one at a time, and where that is a BulkSender two at a time, or many in one
@@ -97,6 +99,9 @@ type Courier struct {
 // NewCourier returns a courier from o, the outbox of s.Destination(), to s. It starts nothing.
 func NewCourier(s Sender, o outbox, options Options) *Courier {
 	c := &Courier{sender: s, outbox: o, o: options, bulk: newBulk(s, o), wake: make(chan struct{}, 1)}
+	if c.o.Now == nil {
+		c.o.Now = time.Now
+	}
 	terms := c.terms()
 	c.limiter = rate.NewLimiter(rate.Limit(terms.Rate), burst(terms.Rate))
 	c.standing.Store(&Standing{Open: true})
@@ -162,8 +167,8 @@ func (c *Courier) Count(r Result) uint64 {
 // by then its item stays claimed, and the next Run finds it so. What is settled until then is written down, so the store
 // must live longer than the Courier. Run returns nil when ctx ended and an error when the store does not take what it must keep.
 func (c *Courier) Run(ctx context.Context) error {
-	c.restore(time.Now())
-	recovered, err := c.outbox.Recover(ctx, time.Now(), c.uncertainty())
+	c.restore(c.o.Now())
+	recovered, err := c.outbox.Recover(ctx, c.o.Now(), c.uncertainty())
 	if err != nil {
 		return c.ended(ctx, fmt.Errorf("recover the outbox of %s: %w", c.Destination(), err))
 	}
@@ -172,7 +177,7 @@ func (c *Courier) Run(ctx context.Context) error {
 			"sent_again", recovered.Again, "dropped", recovered.Dropped)
 	}
 	for ctx.Err() == nil {
-		until, idle, err := c.step(ctx)
+		until, idle, err := c.Step(ctx)
 		if err != nil {
 			return c.ended(ctx, err)
 		}
@@ -207,10 +212,10 @@ func (c *Courier) wait(ctx context.Context, until time.Time) {
 	}
 }
 
-// step makes at most one attempt, or some at the same time. idle says that there was none to make; then until is when to look again, zero for when
-// something is added.
-func (c *Courier) step(ctx context.Context) (until time.Time, idle bool, err error) {
-	now := time.Now()
+// Step is one turn of Run, for whoever has a clock of their own (Options.Now): it makes at most one attempt, or some at the same time. idle
+// says that there was none to make; then until is when to look again, zero for when something is added.
+func (c *Courier) Step(ctx context.Context) (until time.Time, idle bool, err error) {
+	now := c.o.Now()
 	c.health.resumeIfScopeChanged(c.scope())
 	n, bulkAt := c.bulk.due(now, &c.health, c.scope())
 	if n > 0 {
@@ -220,7 +225,8 @@ func (c *Courier) step(ctx context.Context) (until time.Time, idle bool, err err
 		if !bulkAt.IsZero() {
 			until = earlier(until, bulkAt)
 		}
-		return until, true, c.refresh(ctx, now)
+		err := c.refresh(ctx, now)
+		return earlier(until, c.fresh.Add(refreshEvery)), true, err
 	}
 	c.pace(now)
 	tokens := c.limiter.TokensAt(now)
@@ -333,7 +339,7 @@ func (c *Courier) attempt(ctx context.Context, items []store.Item) error {
 		if ctx.Err() != nil && outs[i].Result == Later {
 			return ctx.Err() // cut off by the end: the item stays claimed, which says that it may have arrived
 		}
-		if err := c.settle(ctx, item, c.health.note(outs[i], c.scope(), time.Now())); err != nil {
+		if err := c.settle(ctx, item, c.health.note(outs[i], c.scope(), c.o.Now())); err != nil {
 			return err
 		}
 	}
@@ -393,7 +399,7 @@ func (c *Courier) checkReputation(ctx context.Context, item *store.Item, now tim
 
 // settle writes down what became of an attempt, and tells.
 func (c *Courier) settle(ctx context.Context, item store.Item, out Outcome) error {
-	now := time.Now()
+	now := c.o.Now()
 	s := store.Settlement{State: state(out.Result), At: now, Detail: out.Detail}
 	switch s.State {
 	case store.Pending:

@@ -128,7 +128,7 @@ func (c *Courier) Standing() Standing { return *c.standing.Load() }
 func (c *Courier) publish(ctx context.Context) {
 	was, h := c.Standing(), &c.health
 	now := Standing{Open: h.resume.IsZero(), Paused: h.paused, Since: h.since, Until: h.resume, Detail: h.detail, Remedy: h.remedy}
-	now.Long = !now.Open && !h.paused && time.Since(h.since) >= longOutage
+	now.Long = !now.Open && !h.paused && c.o.Now().Sub(h.since) >= longOutage
 	if was == now {
 		return
 	}

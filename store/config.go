@@ -113,4 +113,10 @@ type Options struct {
 	Streams    int
 	Marks      int
 	MarkAge    time.Duration // since a mark was put last
+
+	// Touched is how many addresses that were here before a transaction has in memory at once; 0 is 1,024.
+	Touched int
+
+	// Now, if not nil, is the clock: that of the records, for a replay. It must not go back.
+	Now func() time.Time
 }

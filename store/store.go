@@ -52,6 +52,9 @@ func New(b Backend, o Options) (*Store, error) {
 		opened: time.Now(), inUse: map[string]bool{},
 	}
 	s.now, s.elapsed = time.Now, func(from, to time.Time) time.Duration { return to.Sub(from) } // by their monotonic readings
+	if o.Now != nil {
+		s.now = o.Now
+	}
 	if err := s.open(); err != nil {
 		_ = b.Close() // the first error says what is wrong
 		return nil, fmt.Errorf("open store: %w", err)

@@ -20,6 +20,7 @@ type group struct {
 	cursors map[string][]byte
 	marks   []string
 	do      []*request
+	first   bool // it ends with the first event that has a report due: see Committer.Apply
 }
 
 // reset empties the group for its next use.
@@ -111,6 +112,10 @@ func (w *work) run(tx Tx, g *group, p *policy.Policy) error {
 		if err := w.judge(&g.events[i], p); err != nil {
 			return err
 		}
+		if g.first && len(w.judgement.Reports) > 0 {
+			g.events = g.events[:i+1]
+			break
+		}
 	}
 	steps := []func() error{
 		w.putAddresses,
@@ -166,7 +171,7 @@ func (w *work) address(key [16]byte) (*address, error) {
 	if t, ok := w.touched[key]; ok {
 		return &t.now, nil
 	}
-	if len(w.old) >= maxOld {
+	if len(w.old) >= or(w.s.options.Touched, maxOld) {
 		if err := w.putAddresses(); err != nil {
 			return nil, err
 		}

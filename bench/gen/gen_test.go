@@ -20,7 +20,7 @@ func TestCorpora(t *testing.T) {
 			for i := range texts {
 				path := filepath.Join(t.TempDir(), "corpus")
 				var err error
-				if classes, err = generate(path, lines, newSource(1), next, write); err != nil {
+				if classes, err = generate(path, lines, 1, newSource(1), next, write); err != nil {
 					t.Fatal(err)
 				}
 				if texts[i], err = os.ReadFile(path); err != nil {
@@ -57,5 +57,33 @@ func TestFillKeepsOtherBraces(t *testing.T) {
 	}
 	if strings.Contains(newSource(1).fill("{mac}"), "{") {
 		t.Error("mac was not filled")
+	}
+}
+
+// TestMonth: lines spread over days end where those of one day do, and public attackers are as many.
+func TestMonth(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "corpus")
+	s := newSource(1)
+	s.publish()
+	if _, err := generate(path, 3000, 30, s, kinds["mixed"], formats["plain"]); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	if !strings.HasPrefix(lines[0], "Oct 23 00:14:24 ") || !strings.HasPrefix(lines[2999], "Nov 22 00:00:00 ") {
+		t.Errorf("from %s to %s", lines[0], lines[2999])
+	}
+	seen := map[string]bool{}
+	for _, a := range s.addresses {
+		seen[a] = true
+		if !strings.HasPrefix(a, "45.") && !strings.HasPrefix(a, "2a0e:db8:") {
+			t.Fatalf("%s is not public", a)
+		}
+	}
+	if len(seen) != attackers {
+		t.Errorf("%d attackers, want %d", len(seen), attackers)
 	}
 }

@@ -74,6 +74,18 @@ func addresses() []string {
 	return all
 }
 
+// publish gives the attackers addresses of networks that are no example: the same host numbers in 45.0.0.0/8 and 2a0e::/16.
+func (s *source) publish() {
+	for i, a := range s.addresses {
+		if six, found := strings.CutPrefix(a, "2001:db8:"); found {
+			s.addresses[i] = "2a0e:db8:" + six
+		} else {
+			_, rest, _ := strings.Cut(a, ".")
+			s.addresses[i] = "45." + rest
+		}
+	}
+}
+
 // newcomer is the n-th of addresses that come once, those beside each other far apart: the 131,072 of 198.18.0.0/15, then one in each
 // /64 of 2001:db8::/32.
 func newcomer(n int) string {

@@ -99,7 +99,7 @@ Without an AbuseIPDB key it runs in dry-run mode: it does everything but send.`,
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetHelpFunc(showHelp)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(runCommand(), checkCommand(), matchCommand(), explainCommand(), rulesCommand(), importCommand(), versionCommand())
+	root.AddCommand(runCommand(), checkCommand(), matchCommand(), replayCommand(), explainCommand(), rulesCommand(), importCommand(), versionCommand())
 	root.AddCommand(statusCommand(), eventsCommand(), showCommand(), feedCommand(), reportCommand(), retractCommand(), backupCommand())
 	root.AddCommand(manCommands()...)
 	for _, c := range root.Commands() {

@@ -134,6 +134,11 @@ func (c *child) end() error {
 	if err == nil {
 		err = errors.New("it ended")
 	}
+	return c.why(err)
+}
+
+// why adds to an error the child's name and what it said.
+func (c *child) why(err error) error {
 	name := filepath.Base(c.cmd.Path)
 	if words := strings.TrimPrefix(c.errors.String(), name+": "); words != "" {
 		return fmt.Errorf("%s: %w: %s", name, err, words)

@@ -94,7 +94,7 @@ func (c *Config) Check(report setting.FaultFunc) {
 	if c.Trust != "" && c.Trust != event.TrustReport.String() && c.Trust != event.TrustCount.String() {
 		report("trust", fmt.Sprintf("%q is neither report nor count", c.Trust))
 	}
-	if _, err := c.location(); err != nil {
+	if _, err := c.Zone(); err != nil {
 		report("timezone", fmt.Sprintf("%q is not a time zone of this system: write it like Europe/Brussels or UTC, or install tzdata", c.Timezone))
 	}
 	if c.MaxLine != 0 && (c.MaxLine < leastMaxLine || c.MaxLine > mostMaxLine) {
@@ -105,7 +105,8 @@ func (c *Config) Check(report setting.FaultFunc) {
 	}
 }
 
-func (c *Config) location() (*time.Location, error) {
+// Zone is the zone of timestamps that name none.
+func (c *Config) Zone() (*time.Location, error) {
 	if c.Timezone == "" {
 		return time.Local, nil
 	}

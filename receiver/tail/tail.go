@@ -80,7 +80,7 @@ func New(c Config) (*Receiver, error) {
 	if len(faults) > 0 {
 		return nil, fmt.Errorf("follow %s: %w", c.Path, errors.Join(faults...))
 	}
-	zone, err := c.location()
+	zone, err := c.Zone()
 	if err != nil {
 		return nil, fmt.Errorf("follow %s: %w", c.Path, err)
 	}

@@ -89,7 +89,7 @@ func (c *Client) SendBulk(ctx context.Context, reports []*event.Report) ([]repor
 	f.text.WriteString(heading)
 	now, most := time.Now(), int(c.maxRows.Load())
 	for i, r := range reports {
-		switch out := admissible(r, now); {
+		switch out := Admissible(r, now); {
 		case out.Result != 0:
 			each[i] = out
 		case c.DryRun():

@@ -195,7 +195,7 @@ func (c *Client) DuplicateWindow() time.Duration { return duplicateWindow }
 
 // Send reports r. See report.Sender.
 func (c *Client) Send(ctx context.Context, r *event.Report) report.Outcome {
-	if out := admissible(r, time.Now()); out.Result != 0 {
+	if out := Admissible(r, time.Now()); out.Result != 0 {
 		return out
 	}
 	form := url.Values{
@@ -220,9 +220,9 @@ func (c *Client) Send(ctx context.Context, r *event.Report) report.Outcome {
 	return out
 }
 
-// admissible refuses what must not even be asked. The age is measured against now, but never against a now that is more
+// Admissible refuses what must not even be asked: the zero Outcome lets it pass. The age is measured against now, but never against a now that is more
 // than 30 days behind the judgement: a clock that jumped years ahead must not throw the whole queue away.
-func admissible(r *event.Report, now time.Time) report.Outcome {
+func Admissible(r *event.Report, now time.Time) report.Outcome {
 	if !r.Addr.IsValid() {
 		return report.Outcome{Result: report.Rejected, Detail: "the report has no address"}
 	}

@@ -14,7 +14,8 @@ import (
 
 // Backend keeps records in memory.
 type Backend struct {
-	max int64
+	max    int64
+	values *arena // nil where values are on the heap
 
 	mu     sync.RWMutex
 	tables map[store.Table]*table
@@ -32,6 +33,18 @@ func New(maxSize int64) *Backend {
 	return b
 }
 
+// Mapped makes an empty backend whose values are in a temporary file of a folder ("" for the system's): what is kept is memory that the
+// system can take back. Close lets go of it.
+func Mapped(folder string) (*Backend, error) {
+	values, err := newArena(folder)
+	if err != nil {
+		return nil, err
+	}
+	b := New(0)
+	b.values = values
+	return b, nil
+}
+
 // Update implements store.Backend.
 func (b *Backend) Update(fn func(store.Tx) error) error {
 	b.mu.Lock()
@@ -43,6 +56,8 @@ func (b *Backend) Update(fn func(store.Tx) error) error {
 	}
 	if err != nil {
 		tx.rollBack()
+	} else {
+		tx.letGo()
 	}
 	return err
 }
@@ -61,8 +76,16 @@ func (b *Backend) Usage() store.Usage {
 	return store.Usage{Used: b.used, Size: b.used, Max: b.max}
 }
 
-// Close implements store.Backend. What was kept stays readable, so that a test can open it again.
-func (b *Backend) Close() error { return nil }
+// Close implements store.Backend. What New's kept stays readable, so that a test can open it again.
+func (b *Backend) Close() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.values == nil {
+		return nil
+	}
+	b.tables = New(0).tables
+	return b.values.close()
+}
 
 // tx is a transaction; undo holds what it replaced, in order.
 type tx struct {
@@ -88,8 +111,30 @@ func (t *tx) Put(table store.Table, key, value []byte) error {
 	if len(key) == 0 || len(value) == 0 {
 		return fmt.Errorf("put into %s: a key of %d bytes and a value of %d", table, len(key), len(value))
 	}
-	t.set(table, entry{string(key), bytes.Clone(value)})
+	kept, err := t.keep(value)
+	if err != nil {
+		return err
+	}
+	t.set(table, entry{string(key), kept})
 	return nil
+}
+
+// keep copies a value to where it stays.
+func (t *tx) keep(value []byte) ([]byte, error) {
+	if t.b.values == nil {
+		return bytes.Clone(value), nil
+	}
+	return t.b.values.keep(value)
+}
+
+// letGo gives back the places of values that were replaced: not before the transaction is over, because it may have to put them back.
+func (t *tx) letGo() {
+	if t.b.values == nil {
+		return
+	}
+	for _, c := range t.undo {
+		t.b.values.giveBack(c.entry.value)
+	}
 }
 
 func (t *tx) Delete(table store.Table, key []byte) error {
@@ -119,7 +164,9 @@ func (t *tx) account(e entry, before []byte) {
 func (t *tx) rollBack() {
 	slices.Reverse(t.undo)
 	for _, c := range t.undo {
-		t.b.tables[c.table].set(c.entry)
+		if written := t.b.tables[c.table].set(c.entry); t.b.values != nil {
+			t.b.values.giveBack(written)
+		}
 	}
 	t.b.used -= t.grew
 }
