@@ -231,8 +231,8 @@ func (w *chaosWorld) setBack(from, to time.Time) bool {
 	return false
 }
 
-// judgeWindow judges two reports about one address, one after the other: between them is a window, by a right clock or by that of the
-// machine, which may have been set forward while it was down.
+// judgeWindow judges two reports about one address, one after the other: between them is a window. It may have been shorter where the
+// machine's clock was set forward while tattled was down, which nobody tells it.
 func (w *chaosWorld) judgeWindow(first, second *chaosItem) {
 	w.t.Helper()
 	addr := second.Report.Addr.String()
@@ -240,13 +240,21 @@ func (w *chaosWorld) judgeWindow(first, second *chaosItem) {
 	switch {
 	case a == nil || b == nil:
 		w.fault(addr, second, "it was judged at a time at which nobody attacked")
-	case b.At.Sub(a.At) < chaosWindow && b.Clock.Sub(a.Clock) < chaosWindow:
+	case b.At.Sub(a.At) < chaosWindow && !w.setForward(addr, *a, *b):
 		w.fault(addr, second, fmt.Sprintf("it was judged %v after the one before", b.At.Sub(a.At)))
 	case b.At.Sub(a.At) < chaosWindow:
 		w.sum["windows shortened by a clock that was set forward"]++
 	default:
 		w.sum["reports of a further window"]++
 	}
+}
+
+// setForward reports whether a window seemed to have passed by the machine's clock from one attack of an address to another one, or from
+// one between them: what began at a time to come begins anew when the clock is set back.
+func (w *chaosWorld) setForward(addr string, from, to chaosEntry) bool {
+	return slices.ContainsFunc(w.entries, func(e chaosEntry) bool {
+		return e.What == "attack" && e.Addrs[0] == addr && !e.At.Before(from.At) && e.At.Before(to.At) && to.Clock.Sub(e.Clock) >= chaosWindow
+	})
 }
 
 // attackOf returns the attack that was judged at a time of the machine's clock.

@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io"
+	"math/rand/v2"
 	"mime"
 	"mime/multipart"
 	"net"
@@ -46,6 +48,8 @@ type life struct {
 	Start     time.Time     // the true time
 	Skew      time.Duration // of the machine's clock
 	Uncertain store.Uncertain
+	Seed      uint64 // of the random part of waits
+	InOrder   bool   // two requests are not under way at once, so that the same life comes out the same again
 	Steps     []lifeStep
 	KillAt    int  // at which point it kills itself, 0 for never
 	Stop      bool // stop in order after the last step; else it kills itself then
@@ -95,7 +99,9 @@ type mortal struct {
 	points int
 }
 
-func (m *mortal) log(what, text string, addrs ...string) { m.write(chaosEntry{What: what, Text: text, Addrs: addrs}) }
+func (m *mortal) log(what, text string, addrs ...string) {
+	m.write(chaosEntry{What: what, Text: text, Addrs: addrs})
+}
 
 func (m *mortal) write(e chaosEntry) {
 	now := time.Now().UTC()
@@ -163,6 +169,8 @@ func (m *mortal) live(t *testing.T) {
 	o := options(newBox())
 	o.Note, o.PutNote = st.Note, committer.PutNote
 	o.Terms = func() report.Terms { return report.Terms{Uncertain: m.Uncertain, Rate: 20} }
+	draw := rand.New(rand.NewPCG(m.Seed, 0))
+	o.Draw = func(n time.Duration) time.Duration { return time.Duration(draw.Int64N(int64(n))) }
 	o.OnSettled = func(item store.Item, out report.Outcome) {
 		m.log("settled", fmt.Sprintf("as %s: %s", out.Result, out.Detail), item.Report.Addr.String())
 	}
@@ -172,6 +180,9 @@ func (m *mortal) live(t *testing.T) {
 	committing, stopCommitter := context.WithCancel(context.WithoutCancel(t.Context()))
 	var couriers, committers sync.WaitGroup
 	committers.Go(func() { m.must(t, committer.Run(committing)) })
+	if m.InOrder {
+		synctest.Wait() // the committer runs
+	}
 	couriers.Go(func() { m.must(t, courier.Run(ctx)) })
 	for _, step := range m.Steps {
 		sleep(step.Wait)
@@ -274,6 +285,11 @@ func (c *chaosTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	addrs := addressesOf(r.Header.Get("Content-Type"), body)
 	r.Body, r.GetBody = io.NopCloser(bytes.NewReader(body)), nil
 	endpoint := r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]
+	if c.m.InOrder { // one after the other: the clock stands still while one is under way
+		sum := fnv.New32a()
+		fmt.Fprint(sum, endpoint, addrs)
+		<-time.After(time.Duration(1+sum.Sum32()%1000) * time.Microsecond)
+	}
 	r.Header.Set(chaosClock, time.Now().Add(-c.m.Skew).UTC().Format(time.RFC3339Nano))
 	c.m.point("before a request")
 	c.m.log("asks", endpoint, addrs...)
