@@ -175,9 +175,9 @@ func (w *chaosWorld) judgeTwice(item *chaosItem) {
 		case !w.answerLost(addr, first, second):
 			w.fault(addr, item, "it was accepted twice although its answer came")
 		case w.uncertain == store.Resend:
-			w.sum["accepted again with resend, answer lost and 15 minutes over"]++
-		case w.setBack(first, second):
-			w.sum["accepted again with drop, clock set back meanwhile"]++
+			w.sum[chaosTwiceResend]++
+		case w.setBack(addr, first, second):
+			w.sum[chaosTwiceDrop]++
 		default:
 			w.fault(addr, item, "it was accepted twice, with drop")
 		}
@@ -215,20 +215,25 @@ func (w *chaosWorld) answerLost(addr string, at, until time.Time) bool {
 	return !came
 }
 
-// setBack reports whether the clock was set back between two moments.
-func (w *chaosWorld) setBack(from, to time.Time) bool {
-	skew := time.Duration(1<<63 - 1)
-	for _, e := range w.entries {
-		if e.At.After(to) {
-			break
-		}
-		now := e.Clock.Sub(e.At)
-		if !e.At.Before(from) && now < skew-time.Second && skew != 1<<63-1 {
-			return true
-		}
-		skew = now
+// setBack reports whether less than 15 minutes seemed to pass from one request about an address to another one, by a clock that was set
+// back between them. The first one counts as unanswered up to a minute later.
+func (w *chaosWorld) setBack(addr string, from, to time.Time) bool {
+	first, second := w.asks(addr, from), w.asks(addr, to)
+	if first == nil || second == nil {
+		return false
 	}
-	return false
+	back := first.Clock.Sub(first.At) > second.Clock.Sub(second.At)
+	return back && second.Clock.Sub(first.Clock) < chaosAgain+time.Minute
+}
+
+// asks returns the last request about an address up to a moment.
+func (w *chaosWorld) asks(addr string, until time.Time) (last *chaosEntry) {
+	for i := range w.entries {
+		if e := &w.entries[i]; e.What == "asks" && !e.At.After(until) && slices.Contains(e.Addrs, addr) {
+			last = e
+		}
+	}
+	return last
 }
 
 // judgeWindow judges two reports about one address, one after the other: between them is a window. It may have been shorter where the
