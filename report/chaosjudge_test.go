@@ -237,7 +237,7 @@ func (w *chaosWorld) asks(addr string, until time.Time) (last *chaosEntry) {
 }
 
 // judgeWindow judges two reports about one address, one after the other: between them is a window. It may have been shorter where the
-// machine's clock was set forward while tattled was down, which nobody tells it.
+// machine's clock was set forward while tattled was down, which it cannot know.
 func (w *chaosWorld) judgeWindow(first, second *chaosItem) {
 	w.t.Helper()
 	addr := second.Report.Addr.String()
