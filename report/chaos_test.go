@@ -39,6 +39,7 @@ const (
 	// chaosAgain is within which the double refuses an address that it has.
 	chaosAgain = 15 * time.Minute
 
+	chaosWrongSum    = "77777" // in an answer to a bulk file
 	chaosTwiceResend = "accepted again with resend, answer lost and 15 minutes over"
 	chaosTwiceDrop   = "accepted again with drop, clock set back meanwhile"
 )
@@ -276,7 +277,7 @@ func (w *chaosWorld) setFaults() {
 		}
 		switch f.Mode {
 		case double.Answer: // an answer to a bulk file whose sum is not right
-			f.Endpoint, f.Status, f.Body = "bulk-report", 200, `{"data":{"savedReports":77777,"invalidReports":[]}}`
+			f.Endpoint, f.Status, f.Body = "bulk-report", 200, `{"data":{"savedReports":`+chaosWrongSum+`,"invalidReports":[]}}`
 			f.Header = map[string]string{"Content-Type": "application/json"}
 		case double.Delay, double.Hold:
 			f.Delay = setting.Duration(time.Minute)

@@ -169,71 +169,72 @@ func (w *chaosWorld) judgeTwice(item *chaosItem) {
 	w.t.Helper()
 	for i := 1; i < len(item.accepted); i++ {
 		addr, first, second := item.Report.Addr.String(), item.accepted[i-1], item.accepted[i]
+		why := w.answerLost(addr, first)
 		switch {
 		case second.Sub(first) < chaosAgain:
 			w.fault(addr, item, "it was accepted twice within 15 minutes: the double is wrong")
-		case !w.answerLost(addr, first, second):
+			continue
+		case why == "":
 			w.fault(addr, item, "it was accepted twice although its answer came")
+			continue
 		case w.uncertain == store.Resend:
 			w.sum[chaosTwiceResend]++
 		case w.setBack(addr, first, second):
 			w.sum[chaosTwiceDrop]++
+			why += ", clock set back meanwhile"
 		default:
 			w.fault(addr, item, "it was accepted twice, with drop")
+			continue
 		}
+		w.t.Logf("uncertain: %s: %s was accepted again %v after the first time: %s", w.uncertain, addr, second.Sub(first).Round(time.Second), why)
 	}
 }
 
-// answerLost reports whether the answer about an address that was accepted at a time never came whole, or the process died of a kill
-// before it wrote down what it said.
-func (w *chaosWorld) answerLost(addr string, at, until time.Time) bool {
-	from := -1
-	for i, e := range w.entries {
-		if e.What == "asks" && !e.At.After(at) && slices.Contains(e.Addrs, addr) {
-			from = i
-		}
-	}
+// answerLost says how the answer about an address that was accepted at a time was lost: it never came whole, or the process died of a kill
+// before it wrote down what it said. It returns "" where the answer was not lost.
+func (w *chaosWorld) answerLost(addr string, at time.Time) string {
+	from := w.asks(addr, at)
 	if from < 0 {
-		return false
+		return ""
 	}
-	came := false
 	for _, e := range w.entries[from+1:] {
 		switch {
 		case e.What == "killed" || e.What == "start":
-			return true
+			return "killed " + e.Text
 		case !slices.Contains(e.Addrs, addr):
 		case e.What == "no answer":
-			return true
+			return "no answer"
 		case e.What == "answer":
-			if came = e.Full && strings.Contains(e.Text, ": status 200 ") && !strings.Contains(e.Text, "77777"); !came {
-				return true
+			if !e.Full || !strings.Contains(e.Text, ": status 200 ") || strings.Contains(e.Text, chaosWrongSum) {
+				return "no answer that could be read"
 			}
 		case e.What == "settled" || e.What == "asks":
-			return false
+			return ""
 		}
 	}
-	return !came
+	return ""
 }
 
 // setBack reports whether less than 15 minutes seemed to pass from one request about an address to another one, by a clock that was set
 // back between them. The first one counts as unanswered up to a minute later.
 func (w *chaosWorld) setBack(addr string, from, to time.Time) bool {
-	first, second := w.asks(addr, from), w.asks(addr, to)
-	if first == nil || second == nil {
+	i, k := w.asks(addr, from), w.asks(addr, to)
+	if i < 0 || k < 0 {
 		return false
 	}
+	first, second := w.entries[i], w.entries[k]
 	back := first.Clock.Sub(first.At) > second.Clock.Sub(second.At)
 	return back && second.Clock.Sub(first.Clock) < chaosAgain+time.Minute
 }
 
-// asks returns the last request about an address up to a moment.
-func (w *chaosWorld) asks(addr string, until time.Time) (last *chaosEntry) {
-	for i := range w.entries {
-		if e := &w.entries[i]; e.What == "asks" && !e.At.After(until) && slices.Contains(e.Addrs, addr) {
-			last = e
+// asks returns which entry is the last request about an address up to a moment, -1 if there is none.
+func (w *chaosWorld) asks(addr string, until time.Time) int {
+	for i, e := range slices.Backward(w.entries) {
+		if e.What == "asks" && !e.At.After(until) && slices.Contains(e.Addrs, addr) {
+			return i
 		}
 	}
-	return last
+	return -1
 }
 
 // judgeWindow judges two reports about one address, one after the other: between them is a window. It may have been shorter where the
