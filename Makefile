@@ -7,13 +7,14 @@ VERSION  ?= $(shell packaging/version)
 FUZZTIME ?= 30s
 KILLS    ?= 200
 BUSY     ?= 2m
+ROUNDS   ?= 2000
 
 # -buildvcs=false: the version is put in here, and git refuses to describe a tree that belongs to somebody else.
 BUILD    := go build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)'
 TOOL     := go tool -modfile=tools/go.mod
 SCRIPTS  := $(shell grep -rlE '^\#!(/bin/sh|/bin/bash|/usr/bin/env bash)' .ci bench e2e packaging tools 2>/dev/null) $(wildcard e2e/*.sh)
 
-.PHONY: help build run test lint dashboard bench fuzz crash attack nightly deb e2e clean
+.PHONY: help build run test lint dashboard bench fuzz crash chaos attack nightly deb e2e clean
 
 help: ## what there is
 	@echo 'tattled: a log record is received, an event is detected in it, judged, stored, and reported.'
@@ -57,6 +58,10 @@ fuzz: ## every fuzz target for FUZZTIME (30s)
 crash: ## kill -9 the daemon KILLS times (200) and judge the books
 	@tools/need test
 	go test ./cmd/tattled -run TestCrash -count=1 -v -timeout 30m -crash.kills=$(KILLS)
+
+chaos: ## ROUNDS (2000) lives of a reporting process under random faults of the API, kill -9 and wrong clocks, and judge its file and the double's
+	@tools/need test
+	go test ./report -run TestChaosCampaign -count=1 -v -timeout 60m -parallel 4 -chaos.rounds=$(ROUNDS)
 
 attack: ## attack real daemons with hostile values and see whom that has reported (root; 2 GB below TMPDIR)
 	e2e/attack/run

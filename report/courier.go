@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -74,6 +75,9 @@ type Options struct {
 	OnSettled func(item store.Item, out Outcome)
 	// Observe is told how long a report took from its judgement to the destination's yes. It must not block.
 	Observe func(latency time.Duration)
+	// Draw draws the random part of a wait: 0 or more, and less than n. Nil draws it by math/rand/v2; a test that has to come out the same
+	// again passes its own.
+	Draw func(n time.Duration) time.Duration
 	// Logger is told when the destination fails, works again, closes, and what it rejects.
 	Logger *slog.Logger
 	// Now is the clock: that of the records, for a replay, which calls Step in place of Run. Nil stands for the machine's.
@@ -101,6 +105,9 @@ func NewCourier(s Sender, o outbox, options Options) *Courier {
 	c := &Courier{sender: s, outbox: o, o: options, bulk: newBulk(s, o), wake: make(chan struct{}, 1)}
 	if c.o.Now == nil {
 		c.o.Now = time.Now
+	}
+	if c.health.draw = options.Draw; c.health.draw == nil {
+		c.health.draw = rand.N[time.Duration]
 	}
 	terms := c.terms()
 	c.limiter = rate.NewLimiter(rate.Limit(terms.Rate), burst(terms.Rate))

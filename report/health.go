@@ -3,7 +3,6 @@ package report
 import (
 	"context"
 	"encoding/json"
-	"math/rand/v2"
 	"time"
 
 	"tattled/store"
@@ -34,6 +33,7 @@ type health struct {
 	scope    string    // what the pause is about, see Courier.scope
 	detail   string
 	remedy   string
+	draw     func(n time.Duration) time.Duration // Options.Draw
 }
 
 // note takes in what an attempt came out as, and returns it.
@@ -41,7 +41,7 @@ func (h *health) note(out Outcome, scope string, now time.Time) Outcome {
 	h.worked = h.works
 	switch {
 	case out.Result.proves() || out.Result == DryRun:
-		*h = health{works: out.Result != DryRun}
+		*h = health{works: out.Result != DryRun, draw: h.draw}
 	case out.Result == Later || out.Result == Paused:
 		if h.failures == 0 {
 			h.since = now
@@ -49,7 +49,7 @@ func (h *health) note(out Outcome, scope string, now time.Time) Outcome {
 		h.works = false
 		h.failures++
 		h.paused, h.named, h.scope, h.detail, h.remedy = out.Result == Paused, false, scope, out.Detail, out.Remedy
-		h.resume = now.Add(jitter(h.failures, maxPause))
+		h.resume = now.Add(jitter(h.failures, maxPause, h.draw))
 		if h.paused && out.Until.After(now) {
 			h.named, h.resume = true, earlier(out.Until, now.Add(maxNamedPause))
 		}
@@ -60,7 +60,7 @@ func (h *health) note(out Outcome, scope string, now time.Time) Outcome {
 // resumeIfScopeChanged ends a pause that was for another scope: a new key has a quota of its own.
 func (h *health) resumeIfScopeChanged(scope string) {
 	if h.paused && h.scope != scope {
-		*h = health{}
+		*h = health{draw: h.draw}
 	}
 }
 
@@ -79,7 +79,7 @@ func (h *health) retryAt(item store.Item, out Outcome, doubt time.Time, window t
 	case out.Until.After(now):
 		return earlier(out.Until, now.Add(maxNamedPause))
 	case h.worked:
-		return now.Add(jitter(attempts, maxBackOff))
+		return now.Add(jitter(attempts, maxBackOff, h.draw))
 	default:
 		turn := time.Duration(min(attempts, int(maxPause/time.Second))) * time.Second
 		return later(h.resume, now).Add(turn)
@@ -101,9 +101,9 @@ func later(a, b time.Time) time.Time {
 }
 
 // jitter returns a random span up to 2^n seconds and limit, at least minPause: exponential back-off with full jitter.
-func jitter(n int, limit time.Duration) time.Duration {
+func jitter(n int, limit time.Duration, draw func(n time.Duration) time.Duration) time.Duration {
 	most := min(time.Second<<min(max(n, 1), 20), limit)
-	return minPause + rand.N(most-minPause+1)
+	return minPause + draw(most-minPause+1)
 }
 
 // longOutage is after how much time a destination that fails is worth an error in the log: it is no passing outage.
@@ -185,6 +185,7 @@ func (c *Courier) restore(now time.Time) {
 	c.health = health{
 		failures: 1, since: was.Since, resume: earlier(was.Until, now.Add(maxNamedPause)),
 		paused: true, named: true, scope: was.Scope, detail: Harmless(was.Detail, MaxDetail), remedy: Harmless(was.Remedy, MaxDetail),
+		draw: c.health.draw,
 	}
 	c.standing.Store(&Standing{Paused: true, Since: was.Since, Until: c.health.resume, Detail: c.health.detail, Remedy: c.health.remedy})
 }

@@ -3,6 +3,7 @@ package report
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"strings"
 	"sync"
@@ -205,7 +206,7 @@ func (r *Reputation) fail(out Outcome, now time.Time) error {
 	}
 	r.failures++
 	r.why = out.Detail
-	r.resume = now.Add(jitter(r.failures, maxBackOff))
+	r.resume = now.Add(jitter(r.failures, maxBackOff, rand.N[time.Duration]))
 	if out.Until.After(now) {
 		r.resume = earlier(out.Until, now.Add(maxNamedPause))
 	}

@@ -9,9 +9,16 @@ import (
 	"tattled/event"
 )
 
-// join takes into an item that waits what its address did since it was judged. One that may have arrived stays as it was sent: the
-// destination knows it again by that.
-func (w *work) join(i *Item) error {
+// What a report that joins is told of categories and kinds comes from this many of the newest events of its address: those are looked up,
+// which is most of what joining costs.
+const (
+	claimNewest   = 4
+	refreshNewest = 1
+)
+
+// join takes into an item that waits what its address did since it was judged, by so many of its newest events. One that may have arrived
+// stays as it was sent: the destination knows it again by that.
+func (w *work) join(i *Item, newest int) error {
 	r := &i.Report
 	if w.policy == nil || !i.UnansweredSince.IsZero() || !w.policy.Reports(r.Destination) || !r.Addr.IsValid() {
 		return nil
@@ -24,7 +31,7 @@ func (w *work) join(i *Item) error {
 	if err != nil || a.lost > 0 {
 		return err
 	}
-	w.policy.Join(&a.state, r, w.eventsOf(a.seqs), &w.judgement.Clock)
+	w.policy.Join(&a.state, r, w.eventsOf(a.seqs[max(0, len(a.seqs)-newest):]), &w.judgement.Clock)
 	return nil
 }
 
@@ -110,7 +117,7 @@ func (w *work) refresh(destination string, from []byte) (next uint64, err error)
 	})
 	for i := range all {
 		item, before := &all[i].item, all[i].item
-		if err := w.join(item); err != nil {
+		if err := w.join(item, refreshNewest); err != nil {
 			return 0, err
 		}
 		w.rank(item)

@@ -65,7 +65,7 @@ func (o *Outbox) take(tx *WriteTx, now time.Time) (item Item, ok bool, err error
 	if err != nil || first == nil {
 		return Item{}, false, err
 	}
-	if err = tx.w.join(first); err != nil {
+	if err = tx.w.join(first, claimNewest); err != nil {
 		return Item{}, false, err
 	}
 	err = tx.w.change(first, seq, func(i *Item) {
