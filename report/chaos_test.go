@@ -350,8 +350,11 @@ func (w *chaosWorld) run(l *life, timer <-chan time.Time) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = cmd.Wait() // how it ended is in its ProcessState
+	}()
 	limit := time.After(2 * time.Minute)
 	for waiting := true; waiting; {
 		select {
