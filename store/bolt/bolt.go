@@ -168,15 +168,32 @@ func (t *tx) Scan(table store.Table, from, to []byte, reverse bool, fn func(k, v
 		return
 	}
 	var k, v []byte
+	if k, _ = c.First(); k == nil { // where all pages are emptied, Last does not return
+		return
+	}
 	if to == nil {
 		k, v = c.Last()
 	} else if k, _ = c.Seek(to); k == nil {
 		k, v = c.Last()
 	} else {
-		k, v = c.Prev()
+		k, v = t.before(table, c, k)
 	}
-	for ; k != nil && string(k) >= string(from) && fn(k, v); k, v = c.Prev() {
+	for ; k != nil && string(k) >= string(from) && fn(k, v); k, v = t.before(table, c, k) {
 	}
+}
+
+// before moves c to the key before k, and returns what is there. In a transaction that deleted, bbolt's Prev ends at a page that is empty
+// until the commit, although there is more before it; Next does not.
+func (t *tx) before(table store.Table, c *bbolt.Cursor, k []byte) (key, value []byte) {
+	key, value = c.Prev()
+	if key != nil || !t.tx.Writable() {
+		return key, value
+	}
+	first, _ := t.bucket(table).Cursor().First()
+	for first != nil && key == nil && string(first) < string(k) {
+		key, value = c.Prev()
+	}
+	return key, value
 }
 
 func (t *tx) Put(table store.Table, key, value []byte) error {
