@@ -57,6 +57,10 @@ func TestCommandsAskTheDaemon(t *testing.T) {
 			t.Fatalf("only %d events were followed", want)
 		}
 	}
+	go func() { // what comes later is read too, or the follower could not end
+		for follow.Scan() {
+		}
+	}()
 	eventually(t, 10*time.Second, "two dry-run reports", func() bool { return p.metric(`tattled_reports_total{destination="abuseipdb",result="dry-run"}`) == 2 })
 	if out := ask(0, "feed"); out != "45.148.10.7\n2a02:c207:3000:1::/64\n" {
 		t.Errorf("feed: %q", out)
